@@ -115,7 +115,9 @@ class Features(NamedTuple):
 def encoded(data: object, groups: Tensor | None, count: int) -> Features:
     """Features of so many images of a set by lite0, with their labels and groups."""
     opened = open_labelled(data)
-    rows = torch.randperm(len(opened.labels), generator=generator(0, "images"))[:count].sort().values
+    rows = (
+        torch.randperm(len(opened.labels), generator=generator(0, "images"))[:count].sort().values
+    )
     some = opened.take(rows)
     settings = pretrained_settings(some, "lite0", SIZE)
     start = starting_point(some, settings, Cost(0.0, 0.0), seed=0)
@@ -136,7 +138,9 @@ def draws(features: Features, labels: int, settings: Settings, until: float) -> 
         place[order] = torch.arange(len(order))
         rows = place[features.groups].argsort(stable=True)  # group after group
         labelled = rows[:labels]
-        others = rows[labels:][~torch.isin(features.groups[rows[labels:]], features.groups[labelled])]
+        others = rows[labels:][
+            ~torch.isin(features.groups[rows[labels:]], features.groups[labelled])
+        ]
         if len(features.labels[labelled].unique()) > 1:
             seen = torch.cat([labelled, others[: settings.unlabelled]])
             found = one_draw(features, seen, labels, others[settings.unlabelled :], seed)
@@ -144,7 +148,9 @@ def draws(features: Features, labels: int, settings: Settings, until: float) -> 
                 yield found
 
 
-def one_draw(features: Features, seen: Tensor, labelled: int, new: Tensor, seed: int) -> Draw | None:
+def one_draw(
+    features: Features, seen: Tensor, labelled: int, new: Tensor, seed: int
+) -> Draw | None:
     """One advice about the images in ``seen``, the first of them labelled, checked on ``new`` ones of known classes.
 
     None where no image can be held out, and nothing is promised.
@@ -167,12 +173,20 @@ def one_draw(features: Features, seen: Tensor, labelled: int, new: Tensor, seed:
     arms = eligible(cross_validation.tried)
     answers = answers_of(arms, truth, held_out)
     known = torch.searchsorted(present, features.labels[new])
-    new_shares = [accuracy_on(cross_validation, arm, labels, features.vectors[new], known) for arm in arms]
-    gain = next(each for each in gains_of(cross_validation.tried, truth, groups) if each.of == UNLABELLED_IMAGES)
+    new_shares = [
+        accuracy_on(cross_validation, arm, labels, features.vectors[new], known) for arm in arms
+    ]
+    gain = next(
+        each
+        for each in gains_of(cross_validation.tried, truth, groups)
+        if each.of == UNLABELLED_IMAGES
+    )
     shares = {arm.card.name: share for arm, share in zip(arms, new_shares, strict=True)}
     helped = shares.get(gain.first, 0.0) - shares.get(gain.second, 1.0)
     own = None if groups is None else groups[held_out]
-    found = expected_accuracy(answers, cross_validation.folds, own, seed, float(held_out.double().mean()))
+    found = expected_accuracy(
+        answers, cross_validation.folds, own, seed, float(held_out.double().mean())
+    )
     naive = float(answers.correct[:, answers.best].double().mean())
     by_accuracy = int(choose(answers.correct.double().mean(dim=0)))
     claimed = bool(gain.low is not None and gain.low > 0)
@@ -231,7 +245,12 @@ def claim(inside: int, draws: int) -> Claim:
     """What the interval says of itself, with the binomial interval of what was counted."""
     share, low, high = wilson(inside / draws, draws)
     note = f"{inside} of {draws} draws; binomial interval {low:.3f} to {high:.3f}"
-    return Claim("the accuracy lies within its 95% interval in 90% of all draws or more", 0.9, share, note=note)
+    return Claim(
+        "the accuracy lies within its 95% interval in 90% of all draws or more",
+        0.9,
+        share,
+        note=note,
+    )
 
 
 def data_of(settings: Settings) -> Iterator[tuple[str, object, Tensor | None]]:
@@ -245,7 +264,9 @@ def data_of(settings: Settings) -> Iterator[tuple[str, object, Tensor | None]]:
 
 def main(settings: Settings) -> None:
     table, inside, count = Table(ARMS, COLUMNS), 0, 0
-    sets = {name: encoded(data, groups, settings.images) for name, data, groups in data_of(settings)}
+    sets = {
+        name: encoded(data, groups, settings.images) for name, data, groups in data_of(settings)
+    }
     end = time.monotonic() + 60 * settings.minutes
     cells = list(itertools.product(sorted(settings.labels), sets))
     for done, (labels, name) in enumerate(cells):

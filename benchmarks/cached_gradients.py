@@ -69,17 +69,25 @@ def made(settings: Settings) -> tuple[Fabric, Method, Nets]:
 
 def batch_of(images: int) -> Batch:
     pixels = torch.randint(0, 256, (images, 1, SIZE, SIZE), dtype=torch.uint8)
-    return Batch(Pixels(pixels, torch.ones(images)), torch.arange(images) % 10, torch.arange(images))
+    return Batch(
+        Pixels(pixels, torch.ones(images)), torch.arange(images) % 10, torch.arange(images)
+    )
 
 
 def stepper(settings: Settings) -> Callable[[int, int], None]:
     """Takes a step of so many images, so many at a time."""
     fabric, method, nets = made(settings)
-    learner, optimizer = fabric.setup(Learner(method, nets), build_optimizer(method.card.recipe, nets, settings.batch))
+    learner, optimizer = fabric.setup(
+        Learner(method, nets), build_optimizer(method.card.recipe, nets, settings.batch)
+    )
 
     def step(images: int, microbatch: int) -> None:
         pieces = images // microbatch
-        gradients = CachedGradients(fabric, learner, pieces) if pieces > 1 else JointGradients(fabric, learner)
+        gradients = (
+            CachedGradients(fabric, learner, pieces)
+            if pieces > 1
+            else JointGradients(fabric, learner)
+        )
         done = gradients.forward(batch_of(images), Progress(0, 10))
         optimizer.zero_grad(set_to_none=True)
         gradients.backward(done)
@@ -101,7 +109,14 @@ def megabytes_alone(settings: Settings) -> float:
 def grown_alone(settings: Settings, microbatch: int) -> float:
     """The same, in a process of its own."""
     words = [sys.executable, __file__, "--alone", str(microbatch), "--batch", str(settings.batch)]
-    words += ["--method", settings.method, "--encoder", settings.encoder, "--threads", str(settings.threads)]
+    words += [
+        "--method",
+        settings.method,
+        "--encoder",
+        settings.encoder,
+        "--threads",
+        str(settings.threads),
+    ]
     return json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
 
 
@@ -112,13 +127,19 @@ def main(settings: Settings) -> None:
         return
     _, method, nets = made(settings)
     with torch.no_grad():
-        rows = {name: row.requires_grad_() for name, row in method.embed(nets, batch_of(512), Progress(0, 10)).items()}
+        rows = {
+            name: row.requires_grad_()
+            for name, row in method.embed(nets, batch_of(512), Progress(0, 10)).items()
+        }
     of_loss = (
-        saved_bytes(lambda: method.compute_loss(nets, rows, Progress(0, 10)), nets)[0] * (settings.batch / 512) ** 2
+        saved_bytes(lambda: method.compute_loss(nets, rows, Progress(0, 10)), nets)[0]
+        * (settings.batch / 512) ** 2
     )
     step, sizes = stepper(settings), (settings.batch, *settings.microbatches)
     seconds = in_turns(
-        {str(size): lambda size=size: step(settings.batch, size) for size in sizes}, settings.rounds, settings.clock
+        {str(size): lambda size=size: step(settings.batch, size) for size in sizes},
+        settings.rounds,
+        settings.clock,
     )
     grown = {size: grown_alone(settings, size) for size in sizes}
     joint = seconds[str(settings.batch)]
@@ -128,14 +149,34 @@ def main(settings: Settings) -> None:
         notes=[f"The loss keeps {of_loss / 1e6:.0f} MB more, at every size."],
     )
     for size in sizes:
-        cells = [f"{seconds[str(size)]:.2f}", f"{seconds[str(size)] / joint:.2f}", f"{grown[size]:.0f}"]
+        cells = [
+            f"{seconds[str(size)]:.2f}",
+            f"{seconds[str(size)] / joint:.2f}",
+            f"{grown[size]:.0f}",
+        ]
         table.rows.append([f"{size:,}" + (" (joint)" if size == settings.batch else ""), *cells])
     least = min(settings.microbatches)
     claims = [
-        Claim(f"{least} at a time take at most 1.4 times as long", 1.4, seconds[str(least)] / joint, at_least=False),
-        Claim(f"{least} at a time need at most half the memory", 0.5, grown[least] / grown[settings.batch], False),
+        Claim(
+            f"{least} at a time take at most 1.4 times as long",
+            1.4,
+            seconds[str(least)] / joint,
+            at_least=False,
+        ),
+        Claim(
+            f"{least} at a time need at most half the memory",
+            0.5,
+            grown[least] / grown[settings.batch],
+            False,
+        ),
     ]
-    keep("cached_gradients", "Cached gradients: large batches in little memory", [table], claims, clock=settings.clock)
+    keep(
+        "cached_gradients",
+        "Cached gradients: large batches in little memory",
+        [table],
+        claims,
+        clock=settings.clock,
+    )
 
 
 if __name__ == "__main__":

@@ -97,7 +97,11 @@ def by_opencv(path: Path) -> Tensor:
         if not reader.grab():
             break
         if number in wanted:
-            frames.append(cv2.resize(reader.retrieve()[1], (SHAPE.size, SHAPE.size), interpolation=cv2.INTER_AREA))
+            frames.append(
+                cv2.resize(
+                    reader.retrieve()[1], (SHAPE.size, SHAPE.size), interpolation=cv2.INTER_AREA
+                )
+            )
     return torch.from_numpy(np.stack(frames)[..., ::-1].copy()).permute(0, 3, 1, 2)
 
 
@@ -105,13 +109,19 @@ def by_decord(path: Path) -> Tensor:
     import decord  # type: ignore[import-not-found]
 
     reader = decord.VideoReader(str(path), num_threads=1)
-    return square(torch.from_numpy(reader.get_batch(np.round(TIMES * 25).astype(int)).asnumpy()).permute(0, 3, 1, 2))
+    return square(
+        torch.from_numpy(reader.get_batch(np.round(TIMES * 25).astype(int)).asnumpy()).permute(
+            0, 3, 1, 2
+        )
+    )
 
 
 def by_torchcodec(path: Path) -> Tensor:
     from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found]
 
-    return square(VideoDecoder(str(path), num_ffmpeg_threads=1).get_frames_played_at(TIMES.tolist()).data)
+    return square(
+        VideoDecoder(str(path), num_ffmpeg_threads=1).get_frames_played_at(TIMES.tolist()).data
+    )
 
 
 def decoded(settings: Settings) -> tuple[dict[str, float], dict[str, str]]:
@@ -130,7 +140,10 @@ def decoded(settings: Settings) -> tuple[dict[str, float], dict[str, str]]:
                 del transforms[name]
                 continue
             assert apart < 8, f"{name} gives other frames: {apart:.1f} of 255 apart"
-        work = {name: lambda read=read: [read(path) for path in paths] for name, read in transforms.items()}
+        work = {
+            name: lambda read=read: [read(path) for path in paths]
+            for name, read in transforms.items()
+        }
         times = in_turns(work, settings.rounds, settings.clock)
     return {name: seconds / settings.videos for name, seconds in times.items()}, absent
 

@@ -63,7 +63,9 @@ class Settings:
 
 def networks(rule: SimCLR) -> Nets:
     torch.manual_seed(0)
-    settings = EncoderSettings("r2plus1d-small", SIDE, (0.5,) * 3, (0.25,) * 3, frames=FRAMES, frame_rate=8.0)
+    settings = EncoderSettings(
+        "r2plus1d-small", SIDE, (0.5,) * 3, (0.25,) * 3, frames=FRAMES, frame_rate=8.0
+    )
     return rule.build(build_encoder(settings), 0).train()
 
 
@@ -85,7 +87,11 @@ def ours(batch: Batch) -> Callable[[], object]:
 
 def peer(batch: Batch) -> Callable[[], object]:
     """Torchvision's views clip by clip, lightly's loss, PyTorch's optimiser, the network as it is built."""
-    nets, loss, view = networks(SimCLR(views=our_view(SIDE))), NTXentLoss(0.2), torchvision_view(SIDE)
+    nets, loss, view = (
+        networks(SimCLR(views=our_view(SIDE))),
+        NTXentLoss(0.2),
+        torchvision_view(SIDE),
+    )
     optimizer = torch.optim.SGD(nets.parameters(), lr=0.03, momentum=0.9, weight_decay=1e-4)
 
     def step() -> None:
@@ -127,7 +133,14 @@ def alone(settings: Settings) -> dict[str, float]:
 def told_alone(settings: Settings, name: str) -> dict[str, float]:
     """The same from a process of its own."""
     words = [sys.executable, __file__, "--alone", name, "--batch", str(settings.batch)]
-    words += ["--rounds", str(settings.rounds), "--threads", str(settings.threads), "--clock", settings.clock]
+    words += [
+        "--rounds",
+        str(settings.rounds),
+        "--threads",
+        str(settings.threads),
+        "--clock",
+        settings.clock,
+    ]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     return json.loads(said.splitlines()[-1])
 
@@ -140,11 +153,18 @@ def main(settings: Settings) -> None:
     clips = torch.randint(0, 256, (settings.batch, FRAMES, 3, SIDE, SIDE), dtype=torch.uint8)
     count = torch.arange(settings.batch)
     batch = Batch(Pixels(clips, torch.ones(len(clips))), torch.full_like(count, -1), count)
-    times = in_turns({"likewise": ours(batch), "torchvision and lightly": peer(batch)}, settings.rounds, settings.clock)
+    times = in_turns(
+        {"likewise": ours(batch), "torchvision and lightly": peer(batch)},
+        settings.rounds,
+        settings.clock,
+    )
     comparison = Table(
         f"SimCLR step, r2plus1d-small on {settings.batch} clips of {FRAMES} frames of {SIDE} px",
         ["library", "clips a second", "time over likewise"],
-        [[who, f"{settings.batch / s:,.0f}", f"{s / times['likewise']:.2f}"] for who, s in times.items()],
+        [
+            [who, f"{settings.batch / s:,.0f}", f"{s / times['likewise']:.2f}"]
+            for who, s in times.items()
+        ],
         [f"A clip is two views. {settings.threads} threads each."],
     )
     each = Table(
@@ -159,7 +179,13 @@ def main(settings: Settings) -> None:
         ])  # fmt: skip
     each.notes.append("Frames, networks and numbers of views differ by method.")
     ratio = times["torchvision and lightly"] / times["likewise"]
-    claims = [Claim("a step of SimCLR on clips at least as fast as torchvision's views with lightly's loss", 1, ratio)]
+    claims = [
+        Claim(
+            "a step of SimCLR on clips at least as fast as torchvision's views with lightly's loss",
+            1,
+            ratio,
+        )
+    ]
     keep("clips_step", "A training step on clips", [comparison, each], claims, clock=settings.clock)
 
 

@@ -79,7 +79,10 @@ def photographs(settings: Settings) -> list[bytes]:
     if settings.photographs is None:
         import sklearn.datasets
 
-        found = [file.read_bytes() for file in sorted(Path(sklearn.datasets.__file__).parent.glob("images/*.jpg"))]
+        found = [
+            file.read_bytes()
+            for file in sorted(Path(sklearn.datasets.__file__).parent.glob("images/*.jpg"))
+        ]
     else:
         column = pq.read_table(settings.photographs, columns=["image"])["image"].combine_chunks()
         found = [row["bytes"] if isinstance(row, dict) else row for row in column.to_pylist()]
@@ -92,7 +95,9 @@ def with_pillow(content: bytes) -> Image.Image:
 
 
 def with_torchvision(content: bytes) -> torch.Tensor:
-    decoded = decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.RGB)
+    decoded = decode_jpeg(
+        torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.RGB
+    )
     assert isinstance(decoded, torch.Tensor)
     return decoded
 
@@ -121,7 +126,10 @@ def two_views(contents: list[bytes]) -> dict[str, Callable[[], object]]:
     source, ids = Files(contents), [str(row) for row in range(len(contents))]
     squares, originals = FileImages(source, ids, STORED, 3), OriginalImages(source, ids, STORED, 3)
     policy, everything = replace(weak(), size=VIEW), torch.arange(len(contents))
-    streams = [CropStream(name, policy.sample_boxes, VIEW, of_support=False) for name in ("first", "second")]
+    streams = [
+        CropStream(name, policy.sample_boxes, VIEW, of_support=False)
+        for name in ("first", "second")
+    ]
     crop, flip = v2.RandomResizedCrop(VIEW, antialias=True), v2.RandomHorizontalFlip()
     numbers = v2.ToDtype(torch.float32, scale=True)
 
@@ -153,7 +161,10 @@ def two_views(contents: list[bytes]) -> dict[str, Callable[[], object]]:
             lambda content: [flip(crop(with_pillow(content))) for _ in range(2)], contents
         ),
         "Pillow twice, float32 tensors": each(
-            lambda content: [numbers(v2.functional.pil_to_tensor(flip(crop(with_pillow(content))))) for _ in range(2)],
+            lambda content: [
+                numbers(v2.functional.pil_to_tensor(flip(crop(with_pillow(content)))))
+                for _ in range(2)
+            ],
             contents,
         ),
         "Pillow once, left as Pillow images": each(decoded_once, contents),
@@ -161,7 +172,9 @@ def two_views(contents: list[bytes]) -> dict[str, Callable[[], object]]:
     }
 
 
-def rows_of(seconds: dict[str, float], ours: float, floor: float, count: int) -> list[Sequence[str]]:
+def rows_of(
+    seconds: dict[str, float], ours: float, floor: float, count: int
+) -> list[Sequence[str]]:
     return [
         (name, f"{spent / count * 1e3:.2f}", f"{spent / ours:.2f}", f"{floor / spent:.0%}")
         for name, spent in seconds.items()
@@ -186,14 +199,22 @@ def main(settings: Settings) -> None:
     whole = measuring.in_turns(two_views(contents), settings.rounds, settings.clock)
     floor = min(alone.values())
     columns = ("library", "ms a photograph", "time over likewise", "share of the floor")
-    notes = [described(contents), f"one thread, {settings.clock} seconds; floor: the fastest decoding alone"]
+    notes = [
+        described(contents),
+        f"one thread, {settings.clock} seconds; floor: the fastest decoding alone",
+    ]
     slower = whole[OURS] / whole[SQUEEZED]
     ratio = whole["Pillow twice, left as Pillow images"] / whole[OURS]
     measuring.keep(
         "decoding_speed",
         "Decoding photographs",
         [
-            Table("Decoding alone", columns, rows_of(alone, alone["likewise"], floor, len(contents)), notes),
+            Table(
+                "Decoding alone",
+                columns,
+                rows_of(alone, alone["likewise"], floor, len(contents)),
+                notes,
+            ),
             Table(
                 f"Two views of {VIEW} pixels, cropped and mirrored at random, antialiased",
                 columns,
@@ -202,8 +223,17 @@ def main(settings: Settings) -> None:
             ),
         ],
         [
-            Claim("two views from one decode at least 1.9 times as fast as Pillow decoding twice", 1.9, ratio),
-            Claim("crops of the file in at most 1.1 times the time of crops of a square", 1.1, slower, False),
+            Claim(
+                "two views from one decode at least 1.9 times as fast as Pillow decoding twice",
+                1.9,
+                ratio,
+            ),
+            Claim(
+                "crops of the file in at most 1.1 times the time of crops of a square",
+                1.1,
+                slower,
+                False,
+            ),
         ],
         clock=settings.clock,
     )

@@ -69,13 +69,24 @@ def main(settings: Settings) -> None:
             query = folder / "query.png"
             query.write_bytes(pngs()[7])
             out = folder / f"vectors-{count}"
-            words = ["embed", run, str(data), "--out", str(out), "--part-size", str(settings.part_size)]
+            words = [
+                "embed",
+                run,
+                str(data),
+                "--out",
+                str(out),
+                "--part-size",
+                str(settings.part_size),
+            ]
             embed = measured(words)
             search = measured(["search", run, str(query), "--in", str(out)])
             rows.append(row(count, embed, search))
             shutil.rmtree(out)
             shutil.rmtree(data)
-        columns = ("images", *(f"{name}, {what}" for name in ("embed", "search") for what in PRINTED))
+        columns = (
+            "images",
+            *(f"{name}, {what}" for name in ("embed", "search") for what in PRINTED),
+        )
         title = f"conv4-half on 16 px, parts of {settings.part_size:,}, one process"
         notes = [
             "Importing the library takes 0.9 GB and 5 s of these (PyTorch alone 0.5 GB).",
@@ -92,14 +103,26 @@ def row(count: int, embed: Measured, search: Measured) -> list[str]:
     cells = [f"{count:,}"]
     for command in (embed, search):
         rate = f"{count / command.seconds:,.0f}"
-        cells += [f"{command.seconds:.0f}", f"{command.processor:.0f}", rate, f"{command.megabytes:,.0f}"]
+        cells += [
+            f"{command.seconds:.0f}",
+            f"{command.processor:.0f}",
+            rate,
+            f"{command.megabytes:,.0f}",
+        ]
     return cells
 
 
 def train(folder: Path) -> str:
     """A run whose encoder reads 16 pixels."""
     images = np.random.default_rng(0).integers(0, 256, (64, SIDE, SIDE), dtype=np.uint8)
-    given = {"encoder": "conv4-half", "steps": 1, "batch_size": 32, "num_evals": 0, "device": "cpu", "loggers": ()}
+    given = {
+        "encoder": "conv4-half",
+        "steps": 1,
+        "batch_size": 32,
+        "num_evals": 0,
+        "device": "cpu",
+        "loggers": (),
+    }
     run = lw.train(images, labels="none", method="simclr", out=folder / "run", **given)
     return str(run.folder.path)
 
@@ -129,11 +152,15 @@ def make(folder: Path, count: int) -> Path:
 def measured(words: list[str]) -> Measured:
     """A command of likewise in a process of its own."""
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "likewise.cli", *words], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "likewise.cli", *words], stdout=subprocess.DEVNULL
+    )
     _, status, used = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"likewise {' '.join(words)} failed")
-    return Measured(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    return Measured(
+        time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    )
 
 
 if __name__ == "__main__":

@@ -93,7 +93,10 @@ def knn_of_lightly(train: Features, test: Features) -> object:
     bank = torch.nn.functional.normalize(train.vectors, dim=1).T.contiguous()
     queries = torch.nn.functional.normalize(test.vectors, dim=1)
     # As its callers do, batch by batch: it holds all similarities of what it is given.
-    answers = [knn_predict(part, bank, train.labels, CLASSES, 20, 0.07)[:, 0] for part in queries.split(512)]
+    answers = [
+        knn_predict(part, bank, train.labels, CLASSES, 20, 0.07)[:, 0]
+        for part in queries.split(512)
+    ]
     return torch.cat(answers)
 
 
@@ -124,8 +127,12 @@ def measure_alone(settings: Settings) -> None:
     train, test = (Features(*part) for part in torch.load(settings.features))
     work = (KNN | PROBES)[settings.alone]
     few = Features(train.vectors[:200], train.labels[:200])
-    work(few, Features(test.vectors[:20], test.labels[:20]))  # imports and threads are no part of the time
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew, for loading had one of its own
+    work(
+        few, Features(test.vectors[:20], test.labels[:20])
+    )  # imports and threads are no part of the time
+    Path("/proc/self/clear_refs").write_text(
+        "5"
+    )  # Linux: the peak starts anew, for loading had one of its own
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     spent: list[float] = []
     answers: list[object] = []
@@ -148,7 +155,14 @@ def gemm_speed(clock: measuring.Clock) -> float:
 def rows_of(found: dict[str, list[float]], floor: float) -> list[Sequence[str]]:
     ours = next(iter(found.values()))[0]
     return [
-        [name, f"{spent:.2f}", f"{spent / ours:.1f}", f"{floor / spent:.0%}", f"{extra:,.0f}", f"{right:.1%}"]
+        [
+            name,
+            f"{spent:.2f}",
+            f"{spent / ours:.1f}",
+            f"{floor / spent:.0%}",
+            f"{extra:,.0f}",
+            f"{right:.1%}",
+        ]
         for name, (spent, extra, right) in found.items()
     ]
 
@@ -165,9 +179,17 @@ def main(settings: Settings) -> None:
     similarities = 2 * ROWS * QUERIES * WIDTH / speed
     gram = 2 * 2 * ROWS * WIDTH**2 / speed
     shape = (
-        f"{ROWS:,} x {WIDTH} features, {QUERIES:,} queries, {torch.get_num_threads()} threads, {settings.clock} seconds"
+        f"{ROWS:,} x {WIDTH} features, {QUERIES:,} queries, "
+        f"{torch.get_num_threads()} threads, {settings.clock} seconds"
     )
-    columns = ("library", "seconds", "time over likewise", "share of the floor", "extra memory, MB", "accuracy")
+    columns = (
+        "library",
+        "seconds",
+        "time over likewise",
+        "share of the floor",
+        "extra memory, MB",
+        "accuracy",
+    )
     knn, probes = ({name: found[name] for name in table} for table in (KNN, PROBES))
     seconds_of_knn, memory_of_knn, _ = found["likewise"]
     seconds_of_probe, memory_of_probe, _ = found["likewise, strength chosen among 7"]
@@ -194,8 +216,19 @@ def main(settings: Settings) -> None:
 
 
 def in_own_process(name: str, features: Path, settings: Settings) -> list[float]:
-    words = [sys.executable, __file__, "--alone", name, "--features", str(features), "--clock", settings.clock]
-    done = subprocess.run([*words, "--rounds", str(settings.rounds)], stdout=subprocess.PIPE, text=True, check=True)
+    words = [
+        sys.executable,
+        __file__,
+        "--alone",
+        name,
+        "--features",
+        str(features),
+        "--clock",
+        settings.clock,
+    ]
+    done = subprocess.run(
+        [*words, "--rounds", str(settings.rounds)], stdout=subprocess.PIPE, text=True, check=True
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -71,7 +71,14 @@ def main(settings: Settings) -> None:
             method = kind()
             if isinstance(method, DistillationMethod) and method.requires_teacher:
                 teacher = replace(asked, encoder="conv4-double", out=f"{asked.out}-teacher")
-                run_training(data, teacher, method.trains_teacher, None, Console(quiet=True), measures=measures)
+                run_training(
+                    data,
+                    teacher,
+                    method.trains_teacher,
+                    None,
+                    Console(quiet=True),
+                    measures=measures,
+                )
                 method = replace(method, teacher=str(teacher.out))
             run = run_training(data, asked, method, None, Console(quiet=True), measures=measures)
             cells = [" / ".join(filter(None, (share(run, who, score) for who in ("trained", "untrained"))))

@@ -81,12 +81,19 @@ def main(settings: Settings) -> None:
     for encoder in settings.encoders:
         steps = {name: stepper(name, encoder, batch) for name in ("simclr", "loco")}
         peaks = {name: peak_bytes(step, nets) for name, (nets, step) in steps.items()}
-        seconds = in_turns({name: step for name, (_, step) in steps.items()}, settings.rounds, settings.clock)
+        seconds = in_turns(
+            {name: step for name, (_, step) in steps.items()}, settings.rounds, settings.clock
+        )
         shares[encoder] = peaks["loco"] / peaks["simclr"]
         cells = [f"{peaks[name] / 1e6:.1f}" for name in peaks] + [f"{shares[encoder]:.2f}"]
-        cells += [f"{seconds[name]:.2f}" for name in peaks] + [f"{seconds['loco'] / seconds['simclr']:.2f}"]
+        cells += [f"{seconds[name]:.2f}" for name in peaks] + [
+            f"{seconds['loco'] / seconds['simclr']:.2f}"
+        ]
         table.rows.append([encoder, *cells])
-    claims = [Claim(f"with {name} LoCo holds at most 0.8 of SimCLR's", 0.8, shares[name], False) for name in shares]
+    claims = [
+        Claim(f"with {name} LoCo holds at most 0.8 of SimCLR's", 0.8, shares[name], False)
+        for name in shares
+    ]
     title = "Local learning: LoCo compared with end-to-end SimCLR"
     keep("local_learning", title, [table], claims, clock=settings.clock)
 

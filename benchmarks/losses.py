@@ -121,7 +121,9 @@ def floor_parts(dim: int) -> dict[str, Callable[[], object]]:
 
 def floor(rows: int, dim: int, times: dict[str, float]) -> float:
     """Seconds that 4 N^2 D operations and N^2 exponentials take at the speeds that were measured in the same turns."""
-    per_operation, per_exponential = (times.pop(part) / TILES / 512**2 for part in ("product", "exponential"))
+    per_operation, per_exponential = (
+        times.pop(part) / TILES / 512**2 for part in ("product", "exponential")
+    )
     return 4 * rows**2 * dim * (per_operation / (2 * dim)) + rows**2 * per_exponential
 
 
@@ -157,7 +159,9 @@ def speed(settings: Settings) -> tuple[list[Table], dict[tuple[str, int], dict[s
 def against_queue(settings: Settings) -> Table:
     """One batch against a long queue of fixed keys: MoCo's and ISD's losses against their dense forms."""
     torch.manual_seed(0)
-    queries, other, queue = (F.normalize(torch.randn(n, settings.dim), dim=1) for n in (256, 256, 65536))
+    queries, other, queue = (
+        F.normalize(torch.randn(n, settings.dim), dim=1) for n in (256, 256, 65536)
+    )
     cases: dict[str, tuple[Loss, Loss]] = {
         "MoCo": (
             lambda q: losses.queue_nce(q, other, queue, TEMPERATURE),
@@ -168,11 +172,17 @@ def against_queue(settings: Settings) -> Table:
             lambda q: dense.similarity_distillation(q, other, queue, 0.1, 0.01),
         ),
     }
-    table = Table("256 queries against a queue of 65,536", ["loss", "likewise ms", "dense ms", "ratio"])
+    table = Table(
+        "256 queries against a queue of 65,536", ["loss", "likewise ms", "dense ms", "ratio"]
+    )
     for name, (ours, theirs) in cases.items():
-        times = in_turns({"likewise": step(ours, queries), "dense": step(theirs, queries)}, rounds=7)
+        times = in_turns(
+            {"likewise": step(ours, queries), "dense": step(theirs, queries)}, rounds=7
+        )
         ratio = f"{times['dense'] / times['likewise']:.1f}x"
-        table.rows.append([name, f"{times['likewise'] * 1e3:.1f}", f"{times['dense'] * 1e3:.1f}", ratio])
+        table.rows.append(
+            [name, f"{times['likewise'] * 1e3:.1f}", f"{times['dense'] * 1e3:.1f}", ratio]
+        )
     return table
 
 
@@ -184,11 +194,19 @@ def gradient_error(rows: int, settings: Settings) -> tuple[Table, float]:
         "NT-Xent": lambda z: dense_nt_xent(z, torch.arange(rows // 2).repeat(2)),
         "SuNCEt": lambda z: dense_sup_con(z, labels, "nca"),
     }
-    table = Table(f"Gradient error at {rows:,} rows, against the dense formula in float64", ["loss", "relative error"])
+    table = Table(
+        f"Gradient error at {rows:,} rows, against the dense formula in float64",
+        ["loss", "relative error"],
+    )
     errors = []
     for name, formula in exact.items():
         wanted = gradient(formula, z.double())
-        errors.append(float((gradient(peers(name, labels)["likewise"], z).double() - wanted).norm() / wanted.norm()))
+        errors.append(
+            float(
+                (gradient(peers(name, labels)["likewise"], z).double() - wanted).norm()
+                / wanted.norm()
+            )
+        )
         table.rows.append([name, f"{errors[-1]:.1e}"])
     return table, max(errors)
 
@@ -208,12 +226,23 @@ def memory(settings: Settings) -> tuple[Table, float]:
     table = Table(f"Peak memory of one step at {settings.memory_size:,} rows", ["loss", "GB"])
     worst = 0.0
     for name in ("SupCon", "NT-Xent", "SuNCEt"):
-        command = [sys.executable, __file__, "--only", name, "--memory-size", str(settings.memory_size)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ})
+        command = [
+            sys.executable,
+            __file__,
+            "--only",
+            name,
+            "--memory-size",
+            str(settings.memory_size),
+        ]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env={**os.environ}
+        )
         worst = max(worst, float(done.stdout))
         table.rows.append([name, f"{float(done.stdout):.3f}"])
     matrix = settings.memory_size**2 * 4 / 1e9
-    table.notes = [f"One matrix of N x N in float32 would be {matrix:.1f} GB; the peers hold 4 to 11 of them."]
+    table.notes = [
+        f"One matrix of N x N in float32 would be {matrix:.1f} GB; the peers hold 4 to 11 of them."
+    ]
     return table, worst
 
 
@@ -221,7 +250,9 @@ def peak_of(name: str, settings: Settings) -> float:
     """Gigabytes that one step of ours adds to the process's peak."""
     z, labels = rows_and_labels(settings.memory_size, settings)
     loss = peers(name, labels)["likewise"]
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far, which the imports made, is forgotten
+    Path("/proc/self/clear_refs").write_text(
+        "5"
+    )  # the peak so far, which the imports made, is forgotten
     before = _status("VmRSS")
     step(loss, z)()
     return (_status("VmHWM") - before) * 1024 / 1e9
@@ -233,7 +264,9 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
-def claims(seconds: dict[tuple[str, int], dict[str, float]], error: float, peak: float | None) -> list[Claim]:
+def claims(
+    seconds: dict[tuple[str, int], dict[str, float]], error: float, peak: float | None
+) -> list[Claim]:
     """The targets."""
 
     def times(loss: str, rows: int, who: str) -> float | None:
@@ -255,9 +288,15 @@ def claims(seconds: dict[tuple[str, int], dict[str, float]], error: float, peak:
 
     no_units = "" if cpu_multiplies_bfloat16() else "this CPU has no matrix units for bfloat16"
     return [
-        Claim("N = 8192: 8x SupContrast's formula", 8, times("SupCon", 8192, "SupContrast's formula")),
+        Claim(
+            "N = 8192: 8x SupContrast's formula", 8, times("SupCon", 8192, "SupContrast's formula")
+        ),
         Claim("N = 8192: 7x lightly", 7, times("NT-Xent", 8192, "lightly")),
-        Claim("N = 8192: 7x pytorch-metric-learning", 7, times("SupCon", 8192, "pytorch-metric-learning")),
+        Claim(
+            "N = 8192: 7x pytorch-metric-learning",
+            7,
+            times("SupCon", 8192, "pytorch-metric-learning"),
+        ),
         Claim("N = 8192: 65% of the floor (SupCon)", 0.65, share("SupCon", 8192)),
         Claim("N = 8192: 65% of the floor (NT-Xent)", 0.65, share("NT-Xent", 8192)),
         Claim("N = 2048: 45% of the floor (SupCon)", 0.45, share("SupCon", 2048)),
@@ -265,7 +304,9 @@ def claims(seconds: dict[tuple[str, int], dict[str, float]], error: float, peak:
         Claim("N = 512: not slower than the best peer, all losses", 1, least_at_512()),
         Claim("N = 32768: under 0.2 GB on top of the rows", 0.2, peak, at_least=False),
         Claim("gradient within 1e-6 of float64", 1e-6, error, at_least=False),
-        Claim("with bfloat16 matrix units: 10x SupContrast's formula at 1e-3", 10, None, note=no_units),
+        Claim(
+            "with bfloat16 matrix units: 10x SupContrast's formula at 1e-3", 10, None, note=no_units
+        ),
     ]
 
 
@@ -281,7 +322,13 @@ def main(settings: Settings) -> None:
     if settings.memory_size:
         held, peak = memory(settings)
         tables.append(held)
-    keep("losses", "Contrastive losses on the CPU", tables, claims(seconds, error, peak), precision="float32")
+    keep(
+        "losses",
+        "Contrastive losses on the CPU",
+        tables,
+        claims(seconds, error, peak),
+        precision="float32",
+    )
 
 
 if __name__ == "__main__":

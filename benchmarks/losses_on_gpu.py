@@ -27,7 +27,9 @@ Work = Callable[[], object]
 
 TITLE = "Contrastive losses on a GPU"
 FAST = "forward and backward under 7 ms at N = 65536, D = 128 in bfloat16 on an H100 (4 N² D operations take 2.8 ms)"
-AHEAD_OF_DENSE = "5 times as fast as torch.compile of the dense form, at the largest N where that fits"
+AHEAD_OF_DENSE = (
+    "5 times as fast as torch.compile of the dense form, at the largest N where that fits"
+)
 AHEAD_OF_PEERS = "faster than the best of memeff and inf-cl where they do the same"
 
 
@@ -49,17 +51,23 @@ class Settings:
 
 def unit_rows(n: int, settings: Settings, seed: int = 0) -> Tensor:
     """Rows whose products are cosines over the temperature."""
-    drawn = torch.randn(n, settings.width, device="cuda", generator=torch.Generator("cuda").manual_seed(seed))
+    drawn = torch.randn(
+        n, settings.width, device="cuda", generator=torch.Generator("cuda").manual_seed(seed)
+    )
     return (F.normalize(drawn, dim=1) / settings.temperature**0.5).bfloat16()
 
 
-def tiled(z: Tensor, forward: Tiles | None = None, backward: Tiles | None = None) -> tuple[Tensor, Tensor]:
+def tiled(
+    z: Tensor, forward: Tiles | None = None, backward: Tiles | None = None
+) -> tuple[Tensor, Tensor]:
     """NT-Xent and its gradient by our kernels; row i + N/2 is the other view of row i."""
     self_index = torch.arange(len(z), device=z.device)
     all_logsumexp, _ = tiles_triton.forward(z, z, self_index, None, None, forward)
     partner = z.roll(len(z) // 2, 0).float()
     share = torch.full_like(all_logsumexp, 1 / len(z))
-    gradient = tiles_triton.backward_square(z, self_index, None, all_logsumexp, None, share, None, backward)
+    gradient = tiles_triton.backward_square(
+        z, self_index, None, all_logsumexp, None, share, None, backward
+    )
     loss = (all_logsumexp - (z * partner).sum(dim=1)).mean()
     return loss, gradient.sub_(partner, alpha=2 / len(z))
 
@@ -121,7 +129,9 @@ def against_dense(settings: Settings) -> tuple[Table, list[Claim]]:
     speed = product_speed()
     columns = ["N", "library", "ms", "times the floor", "peak GB"]
     table = Table(f"NT-Xent forward and backward, D = {settings.width}, bfloat16", columns)
-    table.notes.append(f"floor: 4 N² D operations at the measured {speed / 1e12:.0f} Tflop/s of a product")
+    table.notes.append(
+        f"floor: 4 N² D operations at the measured {speed / 1e12:.0f} Tflop/s of a product"
+    )
     ratio = fastest = None
     for n in settings.sizes:
         torch.compiler.reset()
@@ -137,7 +147,9 @@ def against_dense(settings: Settings) -> tuple[Table, list[Claim]]:
         for name, work in candidates.items():
             if name in times:
                 ms = times[name]
-                table.rows.append([f"{n}", name, f"{ms:.3g}", f"{ms / floor:.2f}", f"{peak_memory(work):.2f}"])
+                table.rows.append(
+                    [f"{n}", name, f"{ms:.3g}", f"{ms / floor:.2f}", f"{peak_memory(work):.2f}"]
+                )
             else:
                 table.rows.append([f"{n}", name, "does not fit", "", ""])
         if "dense, compiled" in times:
@@ -146,7 +158,13 @@ def against_dense(settings: Settings) -> tuple[Table, list[Claim]]:
             fastest = times["likewise"]
     table.notes.append(agreement(unit_rows(settings.sizes[0], settings)))
     return table, [
-        Claim(FAST, 7.0, fastest, at_least=False, note="" if fastest else "needs an H100, N = 65536 and D = 128"),
+        Claim(
+            FAST,
+            7.0,
+            fastest,
+            at_least=False,
+            note="" if fastest else "needs an H100, N = 65536 and D = 128",
+        ),
         Claim(AHEAD_OF_DENSE, 5.0, ratio, note="" if ratio else "the dense form fitted nowhere"),
     ]
 
@@ -155,8 +173,13 @@ def agreement(z: Tensor) -> str:
     """How far our gradient and the dense one in bfloat16 are from the dense one in float32."""
     torch.compiler.reset()
     right = with_gradient(dense_loss, z.float())[1]
-    off = [(found[1].float() - right).norm() / right.norm() for found in (tiled(z), with_gradient(dense_loss, z))]
-    return f"relative error of the gradient at N = {len(z)}: likewise {off[0]:.1e}, dense {off[1]:.1e}"
+    off = [
+        (found[1].float() - right).norm() / right.norm()
+        for found in (tiled(z), with_gradient(dense_loss, z))
+    ]
+    return (
+        f"relative error of the gradient at N = {len(z)}: likewise {off[0]:.1e}, dense {off[1]:.1e}"
+    )
 
 
 def one_direction(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -195,12 +218,20 @@ def against_peers(settings: Settings) -> tuple[Table, list[Claim]]:
     else:
         notes.append("inf-cl is not installed (`pip install inf_cl`).")
     known = importlib.util.find_spec("memeff") is not None
-    notes.append("memeff is installed, but this script cannot call it." if known else "memeff is not installed.")
+    notes.append(
+        "memeff is installed, but this script cannot call it."
+        if known
+        else "memeff is not installed."
+    )
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     times = milliseconds(candidates, settings.rounds)
     torch.set_float32_matmul_precision(before)
-    table = Table(f"InfoNCE of {n} queries against {n} keys, D = {settings.width}", ["library", "ms"], notes=notes)
+    table = Table(
+        f"InfoNCE of {n} queries against {n} keys, D = {settings.width}",
+        ["library", "ms"],
+        notes=notes,
+    )
     table.rows.extend([name, f"{ms:.3g}"] for name, ms in times.items())
     peer = times.get("inf-cl, TensorFloat-32")
     ratio = peer / times["likewise, TensorFloat-32"] if peer else None
@@ -219,7 +250,10 @@ def other_cuts(settings: Settings) -> Table:
     ]
     self_index = torch.arange(len(z), device=z.device)
     all_logsumexp, _ = tiles_triton.forward(z, z, self_index, None, None)
-    table = Table(f"Cuts of the tiles at N = {len(z)}, D = {settings.width}", ["tiles", "forward ms", "backward ms"])
+    table = Table(
+        f"Cuts of the tiles at N = {len(z)}, D = {settings.width}",
+        ["tiles", "forward ms", "backward ms"],
+    )
     for cut in cuts:
         times = milliseconds(
             {

@@ -94,9 +94,12 @@ def counted_traffic() -> Iterator[list[int]]:
 
 def peak_bytes(work: Callable[[], None]) -> int:
     """The most that was allocated at a time."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
         work()
-    changes = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]  # type: ignore[union-attr]
+    events = profile.profiler.kineto_results.events()  # type: ignore[union-attr]
+    changes = [event for event in events if event.name() == "[memory]"]
     held = most = 0
     for event in sorted(changes, key=lambda event: event.start_ns()):
         held += event.nbytes()  # type: ignore[attr-defined]
@@ -125,10 +128,14 @@ def info_nce(first: Tensor, second: Tensor) -> Tensor:
 LOSSES = {"NT-Xent": nt_xent, "SupCon": sup_con, "CLIP": info_nce}
 
 
-def measure(loss: Callable[[Tensor, Tensor], Tensor], images: int, dim: int, sharded: bool) -> Counted:
+def measure(
+    loss: Callable[[Tensor, Tensor], Tensor], images: int, dim: int, sharded: bool
+) -> Counted:
     """Forward and backward of a loss in this process."""
     generator = torch.Generator().manual_seed(collectives.rank())
-    first, second = (torch.randn(images, dim, generator=generator, requires_grad=True) for _ in range(2))
+    first, second = (
+        torch.randn(images, dim, generator=generator, requires_grad=True) for _ in range(2)
+    )
 
     def work() -> None:
         with collectives.sharded_rows() if sharded else nullcontext():
@@ -180,11 +187,24 @@ def network_table(settings: Settings, found: list[NetworkTraffic]) -> Table:
     statistics, others = 2 * 2 * FLOAT * channels * (settings.ranks - 1), settings.ranks - 1
     for traffic in found:
         assert traffic == NetworkTraffic(statistics, FLOAT * parameters), traffic
-    table = Table(f"{settings.ranks} processes, ResNet-18: bytes that a process receives", ("what", "MB", "formula"))
+    table = Table(
+        f"{settings.ranks} processes, ResNet-18: bytes that a process receives",
+        ("what", "MB", "formula"),
+    )
     ring = 2 * FLOAT * parameters * others / settings.ranks
-    table.rows.append(("moments of batch normalisation and their gradient", f"{statistics / 1e6:.3f}", "16 C (W - 1)"))
-    table.rows.append(("gradient of the parameters, by a ring all-reduce", f"{ring / 1e6:.1f}", "8 P (W - 1) / W"))
-    table.notes.append(f"C = {channels:,} normalised channels and P = {parameters:,} parameters were counted.")
+    table.rows.append(
+        (
+            "moments of batch normalisation and their gradient",
+            f"{statistics / 1e6:.3f}",
+            "16 C (W - 1)",
+        )
+    )
+    table.rows.append(
+        ("gradient of the parameters, by a ring all-reduce", f"{ring / 1e6:.1f}", "8 P (W - 1) / W")
+    )
+    table.notes.append(
+        f"C = {channels:,} normalised channels and P = {parameters:,} parameters were counted."
+    )
     return table
 
 
@@ -199,7 +219,9 @@ def one_of(rank: int, settings: Settings, port: int, results: Any) -> None:
             tiles_cached.MOST_PAIRS = 2**40
             found[name, "kept", sharded] = measure(loss, settings.images, settings.dim, sharded)
             tiles_cached.MOST_PAIRS = 0
-            found[name, "tiles", sharded] = measure(loss, settings.tiled_images, settings.dim, sharded)
+            found[name, "tiles", sharded] = measure(
+                loss, settings.tiled_images, settings.dim, sharded
+            )
     results[rank] = found, network_traffic()
     torch.distributed.destroy_process_group()
 
@@ -207,7 +229,9 @@ def one_of(rank: int, settings: Settings, port: int, results: Any) -> None:
 def received_by_formula(name: str, images: int, settings: Settings, sharded: bool) -> int:
     """Bytes that a process receives: rows and their gradient, labels, and where rows are divided a number a row."""
     others, rows = settings.ranks - 1, 2 * images
-    total = 2 * others * rows * settings.dim * FLOAT  # all-gather of the rows, reduce-scatter of their gradient
+    total = (
+        2 * others * rows * settings.dim * FLOAT
+    )  # all-gather of the rows, reduce-scatter of their gradient
     if name == "SupCon":
         total += others * images * 8
     if sharded:
@@ -215,7 +239,9 @@ def received_by_formula(name: str, images: int, settings: Settings, sharded: boo
     return total
 
 
-def operations_by_formula(name: str, way: str, images: int, settings: Settings, sharded: bool) -> int:
+def operations_by_formula(
+    name: str, way: str, images: int, settings: Settings, sharded: bool
+) -> int:
     """Operations of matrix products: scores, again where they are not kept, and gradients of rows and other keys."""
     count, divided = settings.ranks * images, settings.ranks if sharded else 1
     if name == "CLIP":
@@ -223,7 +249,9 @@ def operations_by_formula(name: str, way: str, images: int, settings: Settings, 
         return 2 * each_way * count**2 * settings.dim // divided
     rows = 2 * count
     if way == "tiles" and not sharded:
-        twice = rows * (rows + tiles_torch.TILE)  # pairs in tiles on and above the diagonal, times 2
+        twice = rows * (
+            rows + tiles_torch.TILE
+        )  # pairs in tiles on and above the diagonal, times 2
         return 2 * settings.dim * twice + 2 * settings.dim * rows**2
     return (4 if way == "kept" else 6) * rows**2 * settings.dim // divided
 
@@ -235,7 +263,9 @@ def scores_by_formula(name: str, way: str, images: int, settings: Settings, shar
     return FLOAT * pairs // divided if way == "kept" else 0
 
 
-def table_of(way: str, images: int, settings: Settings, found: dict[tuple[str, str, bool], list[Counted]]) -> Table:
+def table_of(
+    way: str, images: int, settings: Settings, found: dict[tuple[str, str, bool], list[Counted]]
+) -> Table:
     """One table: each loss whole and divided, counted beside the formula.
 
     Raises:
@@ -256,17 +286,25 @@ def table_of(way: str, images: int, settings: Settings, found: dict[tuple[str, s
         if of_way != way:
             continue
         arguments = name, way, images, settings, sharded
-        operations, received = operations_by_formula(*arguments), received_by_formula(name, images, settings, sharded)
+        operations, received = (
+            operations_by_formula(*arguments),
+            received_by_formula(name, images, settings, sharded),
+        )
         scores = scores_by_formula(*arguments)
         for counted in counts:  # of each process
-            assert (counted.operations, counted.received) == (operations, received), (arguments, counted)
+            assert (counted.operations, counted.received) == (operations, received), (
+                arguments,
+                counted,
+            )
             assert scores <= counted.peak <= scores + MOST_COPIES * rows_bytes, (arguments, counted)
         peak = max(counted.peak for counted in counts)
         copies = f"{(peak - scores) / rows_bytes:.1f} N D"
         computes = "its share of the rows" if sharded else "all rows"
         numbers = (f"{number / 1e6:,.2f}" for number in (received, scores, peak))
         table.rows.append((name, computes, f"{operations / 1e9:.3f} G", *numbers, copies))
-    table.notes.append("Operations and bytes received equal the formulas in this script; as many bytes are sent.")
+    table.notes.append(
+        "Operations and bytes received equal the formulas in this script; as many bytes are sent."
+    )
     return table
 
 
@@ -288,7 +326,9 @@ def main(settings: Settings) -> None:
     with started.Manager() as manager:
         results = manager.dict()
         arguments = (settings, port, results)
-        multiprocessing.start_processes(one_of, arguments, nprocs=settings.ranks, start_method="forkserver")  # type: ignore[attr-defined]
+        multiprocessing.start_processes(  # type: ignore[attr-defined]
+            one_of, arguments, nprocs=settings.ranks, start_method="forkserver"
+        )
         by_rank = [results[rank] for rank in range(settings.ranks)]
     found = {key: [of_rank[key] for of_rank, _ in by_rank] for key in by_rank[0][0]}
     tables = [
@@ -296,7 +336,13 @@ def main(settings: Settings) -> None:
         table_of("tiles", settings.tiled_images, settings, found),
         network_table(settings, [traffic for _, traffic in by_rank]),
     ]
-    keep("many_ranks", "A loss over many processes", tables, claims(settings, found), processes=settings.ranks)
+    keep(
+        "many_ranks",
+        "A loss over many processes",
+        tables,
+        claims(settings, found),
+        processes=settings.ranks,
+    )
 
 
 def claims(settings: Settings, found: dict[tuple[str, str, bool], list[Counted]]) -> list[Claim]:

@@ -39,7 +39,10 @@ def seconds(work: Callable[[], object], clock: Clock = "wall") -> float:
 
 
 def in_turns(
-    candidates: Mapping[str, Callable[[], object]], rounds: int, clock: Clock = "wall", warm_up: int = 1
+    candidates: Mapping[str, Callable[[], object]],
+    rounds: int,
+    clock: Clock = "wall",
+    warm_up: int = 1,
 ) -> dict[str, float]:
     """Median seconds of each candidate; each gets one call a round, and the first rounds do not count.
 
@@ -98,7 +101,9 @@ class Claim:
         return "holds" if fine else "does not hold"
 
 
-def keep(name: str, title: str, tables: Sequence[Table], claims: Sequence[Claim] = (), **facts: Any) -> Path:
+def keep(
+    name: str, title: str, tables: Sequence[Table], claims: Sequence[Claim] = (), **facts: Any
+) -> Path:
     """Print the tables, and write ``benchmarks/results/<name>.json`` with the machine, the versions and the day.
 
     Args:
@@ -116,7 +121,9 @@ def keep(name: str, title: str, tables: Sequence[Table], claims: Sequence[Claim]
         console.print(screen)
     for claim in claims:
         measured = "" if claim.measured is None else f" ({claim.measured:.3g})"
-        console.print(f"{claim.verdict}{measured}: {claim.claim} {claim.note}".rstrip(), highlight=False)
+        console.print(
+            f"{claim.verdict}{measured}: {claim.claim} {claim.note}".rstrip(), highlight=False
+        )
     content = {
         "title": title,
         "measured": {
@@ -133,14 +140,18 @@ def keep(name: str, title: str, tables: Sequence[Table], claims: Sequence[Claim]
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    console.print(f"written to {path.relative_to(RESULTS.parents[1])}; `make docs` publishes it", highlight=False)
+    console.print(
+        f"written to {path.relative_to(RESULTS.parents[1])}; `make docs` publishes it",
+        highlight=False,
+    )
     return path
 
 
 def versions() -> dict[str, str]:
     """Of us, PyTorch and the peers that are installed."""
     names = (
-        "likewise torch torchvision lightly pytorch-metric-learning kornia albumentations opencv-python-headless pillow"
+        "likewise torch torchvision lightly pytorch-metric-learning kornia albumentations "
+        "opencv-python-headless pillow"
     )
     found = {}
     for name in names.split():

@@ -68,7 +68,9 @@ def recoded(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 def resized(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """To six tenths of each side."""
-    return picture.resize((round(0.6 * picture.width), round(0.6 * picture.height)), Image.Resampling.BICUBIC)
+    return picture.resize(
+        (round(0.6 * picture.width), round(0.6 * picture.height)), Image.Resampling.BICUBIC
+    )
 
 
 def brightened(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -158,7 +160,9 @@ def thumbnails(contents: Sequence[bytes]) -> np.ndarray:
     return np.stack([thumbnail(np.asarray(opened(content))) for content in contents])
 
 
-def recall(contents: Sequence[bytes], unmodified: np.ndarray, change: str, count: int) -> tuple[float, float]:
+def recall(
+    contents: Sequence[bytes], unmodified: np.ndarray, change: str, count: int
+) -> tuple[float, float]:
     """Share of the copies that are found among all images, and share of these whose kind is right."""
     rng = np.random.default_rng(0)
     make, kind = CHANGES[change]
@@ -179,7 +183,9 @@ def draw(contents: Sequence[bytes], pairs: Sequence[Copy], path: Path) -> None:
     order = np.random.default_rng(0).permutation(len(pairs))[:SHEET_PAIRS]
     chosen = sorted((pairs[i] for i in order), key=lambda pair: pair.agreement)
     width, height = 2 * SHEET_SIDE + 30, SHEET_SIDE + 14
-    sheet = Image.new("RGB", (SHEET_COLUMNS * width, -(-len(chosen) // SHEET_COLUMNS) * height), "white")
+    sheet = Image.new(
+        "RGB", (SHEET_COLUMNS * width, -(-len(chosen) // SHEET_COLUMNS) * height), "white"
+    )
     write = ImageDraw.Draw(sheet)
     for number, pair in enumerate(chosen):
         left, top = number % SHEET_COLUMNS * width, number // SHEET_COLUMNS * height
@@ -193,8 +199,15 @@ def draw(contents: Sequence[bytes], pairs: Sequence[Copy], path: Path) -> None:
 
 def large(settings: Settings) -> None:
     """Time and memory of ``likewise.doctor`` on many small files."""
-    contents = pictures(settings.data, ["cifar10-jpeg75-train.parquet", "cifar10-jpeg75-test.parquet"], settings.large)
-    flips = [encoded(ImageOps.mirror(opened(content)), 90) for content in contents[: settings.large - len(contents)]]
+    contents = pictures(
+        settings.data,
+        ["cifar10-jpeg75-train.parquet", "cifar10-jpeg75-test.parquet"],
+        settings.large,
+    )
+    flips = [
+        encoded(ImageOps.mirror(opened(content)), 90)
+        for content in contents[: settings.large - len(contents)]
+    ]
     images = np.stack([np.asarray(opened(content)) for content in [*contents, *flips]])
     manifest = open_manifest(images)
     start = time.perf_counter(), processor_seconds()
@@ -232,24 +245,38 @@ def main(settings: Settings) -> None:
     rows = []
     for name, pairs in accused.items():
         kinds = Counter(pair.kind for pair in pairs)
-        rows.append([name, f"{len(seen[name]):,}", str(len(pairs)), ", ".join(f"{k} {n}" for k, n in kinds.items())])
+        rows.append(
+            [
+                name,
+                f"{len(seen[name]):,}",
+                str(len(pairs)),
+                ", ".join(f"{k} {n}" for k, n in kinds.items()),
+            ]
+        )
         if settings.sheets is not None and pairs:
             draw(loaded[name], pairs, settings.sheets / f"{name.split()[0]}.png")
     found = Table("Pairs in the sets as they are", ["set", "images", "pairs", "kinds"], rows)
     photographs = list(SETS)[:3]
     shares = {
-        change: [recall(loaded[name], seen[name][:5000], change, settings.copies) for name in photographs]
+        change: [
+            recall(loaded[name], seen[name][:5000], change, settings.copies) for name in photographs
+        ]
         for change in CHANGES
     }
     among = min(5000, settings.most)
     made = Table(
         f"Share of {settings.copies} made copies found among {among:,} images, and of these with the right kind",
         ["copy", *photographs],
-        [[change, *(f"{share:.3f}, {right:.3f}" for share, right in each)] for change, each in shares.items()],
+        [
+            [change, *(f"{share:.3f}, {right:.3f}" for share, right in each)]
+            for change, each in shares.items()
+        ],
     )
     least = min(share for each in shares.values() for share, _ in each)
     claim = Claim("of each kind of copy nine tenths are found", 0.9, least)
-    measuring.keep("near_duplicates", "Near duplicates", [found, made], [claim], images=settings.most)
+    measuring.keep(
+        "near_duplicates", "Near duplicates", [found, made], [claim], images=settings.most
+    )
 
 
 if __name__ == "__main__":

@@ -59,13 +59,24 @@ def found_by(name: str, left: float) -> Result:
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "found.json"
-        command = [sys.executable, __file__, "--section", name, "--out", str(file), "--limit", str(left)]
+        command = [
+            sys.executable,
+            __file__,
+            "--section",
+            name,
+            "--out",
+            str(file),
+            "--limit",
+            str(left),
+        ]
         ended = None
         try:
             subprocess.run(command, timeout=left + GRACE, check=False)
         except subprocess.TimeoutExpired:
             ended = "did not stop in time, and was killed"
-        found: Result = json.loads(file.read_text()) if file.exists() else {"ended": "it wrote nothing"}
+        found: Result = (
+            json.loads(file.read_text()) if file.exists() else {"ended": "it wrote nothing"}
+        )
     if ended:
         found["ended"] = ended
     return {**found, "seconds": round(time.monotonic() - start, 1)}

@@ -54,9 +54,14 @@ class Settings:
 
 def write_folder(settings: Settings, folder: Path) -> None:
     """Some images of both files, as files in ``train/CLASS`` and ``test/CLASS``."""
-    for part, path, count in (("train", settings.train, settings.images), ("test", settings.test, settings.tested)):
+    for part, path, count in (
+        ("train", settings.train, settings.images),
+        ("test", settings.test, settings.tested),
+    ):
         table = pq.read_table(path, columns=["image", "label"])
-        rows = torch.randperm(len(table), generator=generator(0, part))[:count].sort().values.numpy()
+        rows = (
+            torch.randperm(len(table), generator=generator(0, part))[:count].sort().values.numpy()
+        )
         for row, example in zip(rows.tolist(), table.take(rows).to_pylist(), strict=True):
             of_class = folder / part / f"class {example['label']}"
             of_class.mkdir(parents=True, exist_ok=True)
@@ -80,12 +85,26 @@ def main(settings: Settings) -> None:
                 seconds = round(time.perf_counter() - begin, 1)
                 found.append({"store": store, "seed": seed, **run.scores, "seconds": seconds})
                 print(found[-1], flush=True)
-                content = {"machine": machine(), "versions": versions(), "settings": vars(settings), "runs": found}
+                content = {
+                    "machine": machine(),
+                    "versions": versions(),
+                    "settings": vars(settings),
+                    "runs": found,
+                }
                 settings.out.write_text(json.dumps(content, indent=1, default=str) + "\n")
     for name in ("knn20_top1", "linear_top1"):
-        by_store = {store: [run[name] for run in found if run["store"] == store] for store in ("original", "squeezed")}
+        by_store = {
+            store: [run[name] for run in found if run["store"] == store]
+            for store in ("original", "squeezed")
+        }
         differences = np.subtract(by_store["original"], by_store["squeezed"])
-        print(name, "original - squeezed", differences.round(4).tolist(), "mean", differences.mean().round(4))
+        print(
+            name,
+            "original - squeezed",
+            differences.round(4).tolist(),
+            "mean",
+            differences.mean().round(4),
+        )
 
 
 if __name__ == "__main__":

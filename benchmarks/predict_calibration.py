@@ -89,14 +89,24 @@ def embedded(source: str, settings: Settings) -> Embedded:
         settings.cache.mkdir(parents=True, exist_ok=True)
         manifest = open_manifest(source)
         some = (
-            torch.randperm(len(manifest), generator=torch.Generator().manual_seed(0))[: settings.images].sort().values
+            torch.randperm(len(manifest), generator=torch.Generator().manual_seed(0))[
+                : settings.images
+            ]
+            .sort()
+            .values
         )
         manifest = manifest.take(some)
         channels = default_channels(manifest)
-        chosen = choose_encoder("auto", SIZE, (0.5,) * channels, (0.5,) * channels, pretrained="lite0")
+        chosen = choose_encoder(
+            "auto", SIZE, (0.5,) * channels, (0.5,) * channels, pretrained="lite0"
+        )
         images = open_images(manifest, SIZE, channels)
-        features = extract(build_encoder(chosen), images, torch.arange(len(manifest)), CentreView(SIZE), 128)
-        torch.save({"features": features, "labels": manifest.labels, "classes": manifest.classes}, path)
+        features = extract(
+            build_encoder(chosen), images, torch.arange(len(manifest)), CentreView(SIZE), 128
+        )
+        torch.save(
+            {"features": features, "labels": manifest.labels, "classes": manifest.classes}, path
+        )
     stored = torch.load(path)
     return Embedded(Path(source).stem, stored["features"], stored["labels"], stored["classes"])
 
@@ -133,12 +143,17 @@ def precision_holds(draws: list[Draw], precise: float) -> int:
 def row(name: str, labels: int, draws: list[Draw]) -> list[str]:
     """One line of the first table."""
     cells = [name, str(labels)]
-    cells += [f"{fmean(each.accuracy for each in draws):.3f}", f"{fmean(each.calibration_error for each in draws):.3f}"]
+    cells += [
+        f"{fmean(each.accuracy for each in draws):.3f}",
+        f"{fmean(each.calibration_error for each in draws):.3f}",
+    ]
     for precise in PRECISE:
         share = fmean(each.sure[precise][0] / each.predicted for each in draws)
         sure, correct = (sum(each.sure[precise][i] for each in draws) for i in (0, 1))
         precision = f"{correct / sure:.3f}" if sure else "-"
-        cells.append(f"{share:.0%} sure, {precision} correct, {precision_holds(draws, precise)} of {len(draws)}")
+        cells.append(
+            f"{share:.0%} sure, {precision} correct, {precision_holds(draws, precise)} of {len(draws)}"
+        )
     return cells
 
 
@@ -150,7 +165,13 @@ def main(settings: Settings) -> None:
         for data in sets
         for labels in settings.labels
     }
-    head_line = ["data", "labels", "accuracy", "calibration error", *(f"precise {precise:g}" for precise in PRECISE)]
+    head_line = [
+        "data",
+        "labels",
+        "accuracy",
+        "calibration error",
+        *(f"precise {precise:g}" for precise in PRECISE),
+    ]
     measured = Table("Calibration and precision", head_line)
     measured.rows += [row(*key, draws) for key, draws in outcomes.items()]
     measured.notes.append(
@@ -168,12 +189,16 @@ def main(settings: Settings) -> None:
 
 def variants(sets: list[Embedded], settings: Settings) -> Table:
     """The calibration error and the accuracy without each of the things that make few labels work."""
-    table = Table("Calibration error (accuracy), by how the head is fitted", ["data", "labels", *VARIANTS])
+    table = Table(
+        "Calibration error (accuracy), by how the head is fitted", ["data", "labels", *VARIANTS]
+    )
     for data in sets:
         for labels in settings.labels:
             cells = [data.name, str(labels)]
             for replaced in VARIANTS.values():
-                draws = [draw_with(replaced, data, labels, seed) for seed in range(settings.draws // 4)]
+                draws = [
+                    draw_with(replaced, data, labels, seed) for seed in range(settings.draws // 4)
+                ]
                 error, accuracy = (
                     fmean(each.calibration_error for each in draws),
                     fmean(each.accuracy for each in draws),
@@ -198,7 +223,14 @@ def claims(outcomes: Mapping[tuple[str, int], list[Draw]], draws: int) -> list[C
     for (name, labels), each in outcomes.items():
         if labels >= 200:
             error = fmean(one.calibration_error for one in each)
-            found.append(Claim(f"{name}, {labels} labels: calibration error under 0.03", 0.03, error, at_least=False))
+            found.append(
+                Claim(
+                    f"{name}, {labels} labels: calibration error under 0.03",
+                    0.03,
+                    error,
+                    at_least=False,
+                )
+            )
         for precise in PRECISE:
             held, wanted = precision_holds(each, precise), round(0.9 * draws)
             claim = f"{name}, {labels} labels: a precision of {precise:g} holds in {wanted} of {draws} draws"

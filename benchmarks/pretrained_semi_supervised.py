@@ -40,7 +40,13 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional
 
-from likewise.adaptation import Adaptation, adapt, ensemble_pseudo_labels, propagate_labels, prototype_classifier
+from likewise.adaptation import (
+    Adaptation,
+    adapt,
+    ensemble_pseudo_labels,
+    propagate_labels,
+    prototype_classifier,
+)
 from likewise.adaptation.adapt import TRIAL_STEPS, TimeLimit, default_recipe
 from likewise.adaptation.prototypes import set_classifiers
 from likewise.classification import fit_head
@@ -138,7 +144,9 @@ class Case:
         return max(self.deadline - time.perf_counter(), 0.0)
 
 
-def read_images(folder: Path, split: str, count: int, size: int, device: torch.device) -> tuple[OnDevice, Tensor]:
+def read_images(
+    folder: Path, split: str, count: int, size: int, device: torch.device
+) -> tuple[OnDevice, Tensor]:
     """The first images of a fixed order, shown at a size, on the device; and their labels."""
     (path,) = sorted(folder.glob(f"cifar10*{split}*.parquet"))
     table = pq.read_table(path, columns=["image", "label"])
@@ -149,7 +157,9 @@ def read_images(folder: Path, split: str, count: int, size: int, device: torch.d
     pixels = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)
     shown = []
     for part in pixels.split(1000):
-        grown = functional.interpolate(part.to(device).float(), (size, size), mode="bicubic", antialias=True)
+        grown = functional.interpolate(
+            part.to(device).float(), (size, size), mode="bicubic", antialias=True
+        )
         shown.append(grown.round().clamp(0, 255).to(torch.uint8))
     images = torch.cat(shown)
     labels = torch.tensor(table.column("label").take(order).to_pylist())
@@ -161,7 +171,9 @@ def shown_labels(labels: Tensor, budget: int, seed: int) -> Tensor:
     shown = torch.full_like(labels, UNLABELLED)
     for number in range(CLASSES):
         members = (labels == number).nonzero().flatten()
-        drawn = members[torch.randperm(len(members), generator=generator(seed, "labels", number))[:budget]]
+        drawn = members[
+            torch.randperm(len(members), generator=generator(seed, "labels", number))[:budget]
+        ]
         shown[drawn] = number
     return shown
 
@@ -273,7 +285,9 @@ def train_within_time(case: Case, method: Method, nets: Nets) -> int:
     if not clock.step_seconds:
         return 0
     fitting = int(case.left / (sum(clock.step_seconds) / len(clock.step_seconds)))
-    return run(nets, min(2 * settings.steps, fitting), TimeLimit(case.deadline)) if fitting > 0 else 0
+    return (
+        run(nets, min(2 * settings.steps, fitting), TimeLimit(case.deadline)) if fitting > 0 else 0
+    )
 
 
 def has_peft() -> bool:
@@ -331,7 +345,9 @@ class Results:
 
     def show(self) -> None:
         """A table: mean accuracy and spread over seeds, a column for each budget."""
-        table = Table("CIFAR-10 (JPEG) from lite0: accuracy in %, mean ± standard deviation over seeds (number)")
+        table = Table(
+            "CIFAR-10 (JPEG) from lite0: accuracy in %, mean ± standard deviation over seeds (number)"
+        )
         for budget in self.settings.budgets:
             table.add_column(f"{budget} labels a class")
         for arm in [*FIRST, *SECOND]:
@@ -339,12 +355,16 @@ class Results:
         Console(width=140).print(table)
 
     def _cell(self, arm: str, budget: int) -> str:
-        found = [run["accuracy"] for run in self.runs if (run["arm"], run["budget"]) == (arm, budget)]
+        found = [
+            run["accuracy"] for run in self.runs if (run["arm"], run["budget"]) == (arm, budget)
+        ]
         values = 100 * np.array([value for value in found if value is not None])
         return f"{values.mean():.1f} ± {values.std():.1f} ({len(values)})" if len(values) else ""
 
 
-def run_arm(name: str, arm: Callable[[Case], Answer], case: Case, truth: Tensor, results: Results) -> None:
+def run_arm(
+    name: str, arm: Callable[[Case], Answer], case: Case, truth: Tensor, results: Results
+) -> None:
     """One arm's accuracy; an error is kept as its outcome, and other arms go on."""
     budget = int((case.labels != UNLABELLED).sum()) // CLASSES
     found: dict[str, Any] = {"arm": name, "budget": budget, "seed": case.seed, "accuracy": None}
@@ -355,7 +375,10 @@ def run_arm(name: str, arm: Callable[[Case], Answer], case: Case, truth: Tensor,
     try:
         answer = arm(case)
         found |= {"peft": has_peft()} if name == "ensemble-pseudo-labels" else {}
-        found |= {"accuracy": round(float((answer.classes == truth).float().mean()), 4), "steps": answer.steps}
+        found |= {
+            "accuracy": round(float((answer.classes == truth).float().mean()), 4),
+            "steps": answer.steps,
+        }
     except Exception:
         found["ended"] = traceback.format_exc()[-2000:]
     results.add(**found, seconds=round(time.perf_counter() - begin, 1))
@@ -365,7 +388,9 @@ def main(settings: Settings) -> None:
     """All arms, in turn."""
     results = Results(settings)
     device = choose_device(settings.device)
-    train_images, labels = read_images(settings.data, "train", settings.unlabelled, settings.size, device)
+    train_images, labels = read_images(
+        settings.data, "train", settings.unlabelled, settings.size, device
+    )
     test_images, truth = read_images(settings.data, "test", settings.test, settings.size, device)
     chosen = choose_encoder("auto", settings.size, (0.5,) * 3, (0.5,) * 3, pretrained="lite0")
     encoder = build_encoder(chosen).to(device).eval()
@@ -384,7 +409,16 @@ def main(settings: Settings) -> None:
                 deadline = min(results.deadline, now + 0.06 * 60 * settings.minutes)
                 shown = shown_labels(labels, budget, seed)
                 case = Case(
-                    settings, encoder, train_images, shown, test_images, features, test_features, seed, deadline, device
+                    settings,
+                    encoder,
+                    train_images,
+                    shown,
+                    test_images,
+                    features,
+                    test_features,
+                    seed,
+                    deadline,
+                    device,
                 )
                 run_arm(name, arm, case, truth, results)
     results.show()

@@ -123,13 +123,22 @@ class Session:
         if self.left() < 5:
             raise OutOfTime
         settings = self.settings
-        run = replace(run, encoder=settings.encoder, compile=settings.compile, batch=min(settings.batch, len(images)))
+        run = replace(
+            run,
+            encoder=settings.encoder,
+            compile=settings.compile,
+            batch=min(settings.batch, len(images)),
+        )
         steps = max(looks, run.steps_of(views))
         bare = BareRun(run, images, support, steps)
         curve = []
         for number in range(looks):
             bare.train(round(steps * (number + 1) / looks) - bare.done)
-            seen = {"views": bare.views_seen, "seconds": round(bare.seconds, 2), **(look(bare) if look else {})}
+            seen = {
+                "views": bare.views_seen,
+                "seconds": round(bare.seconds, 2),
+                **(look(bare) if look else {}),
+            }
             curve.append(seen)
             if enough(seen):
                 break
@@ -137,7 +146,12 @@ class Session:
                 raise OutOfTime
         if bare.refused:
             print("no CUDA graph:", bare.refused, flush=True)
-        return bare, {"steps": bare.done, "views": bare.views_seen, "seconds": round(bare.seconds, 2), "curve": curve}
+        return bare, {
+            "steps": bare.done,
+            "views": bare.views_seen,
+            "seconds": round(bare.seconds, 2),
+            "curve": curve,
+        }
 
 
 def support_part(session: Session) -> None:
@@ -148,7 +162,9 @@ def support_part(session: Session) -> None:
         for share in (0.1, 0.01):
             each = max(round(len(session.data.train) / CLASSES * share), 2)
             for name in arms(session.settings.batch):
-                support_run(session, arm(name, arms(session.settings.batch)[name], seed), each, seed, name)
+                support_run(
+                    session, arm(name, arms(session.settings.batch)[name], seed), each, seed, name
+                )
         if seed == 0:
             other_parts(session)
 
@@ -162,7 +178,9 @@ def arms(batch: int) -> dict[str, Any]:
         f"SuNCEt 10 x {scaled}": replace(suncet, images_per_class=scaled),
         "SuNCEt 10 x 8": replace(suncet, images_per_class=8),
         f"SuNCEt 10 x {half}": replace(suncet, images_per_class=half),
-        f"SuNCEt 10 x {scaled}, half the run": replace(suncet, images_per_class=scaled, supervised_until=0.5),
+        f"SuNCEt 10 x {scaled}, half the run": replace(
+            suncet, images_per_class=scaled, supervised_until=0.5
+        ),
         "SupCon": SupCon(views=VIEWS),
         "cross-entropy": CrossEntropy(views=VIEWS),
     }
@@ -184,7 +202,9 @@ def support_run(session: Session, run: Run, each: int, seed: int, name: str = "S
     def look(bare: BareRun) -> dict[str, float]:
         bank = scores.features(bare.nets.encoder, train.images)
         queries = scores.features(bare.nets.encoder, validation.images)
-        found = {"knn": scores.share(scores.neighbours(bank, train.labels, queries), validation.labels)}
+        found = {
+            "knn": scores.share(scores.neighbours(bank, train.labels, queries), validation.labels)
+        }
         for few in (max(round(len(train) / CLASSES * share), 2) for share in (0.1, 0.01)):
             place = cifar.labelled(train.labels, few, seed)
             predicted = scores.neighbours(bank[place], train.labels[place], queries, k=min(20, few))
@@ -196,7 +216,14 @@ def support_run(session: Session, run: Run, each: int, seed: int, name: str = "S
     views = session.settings.views()
     bare, result = session.run(run, images, views, known if has_support else None, look=look)
     session.keep(
-        "support", {"method": name, "labels a class": each, "seed": seed, **result, "test": tested(session, bare)}
+        "support",
+        {
+            "method": name,
+            "labels a class": each,
+            "seed": seed,
+            **result,
+            "test": tested(session, bare),
+        },
     )
 
 
@@ -221,18 +248,28 @@ def simclr_part(session: Session) -> None:
 
     run = Run(method, TWO_VIEWS, recipe)
     views = epochs * 2 * len(images)
-    _, result = session.run(run, images, views, looks=10, look=look, enough=lambda seen: seen["knn"] >= RECORD)
+    _, result = session.run(
+        run, images, views, looks=10, look=look, enough=lambda seen: seen["knn"] >= RECORD
+    )
     session.keep("simclr", {"epochs planned": epochs, "wanted": RECORD, **result})
 
 
 def supcon_part(session: Session) -> None:
     """With all labels, at equal views; a linear classifier of the encoder's features."""
     images = everything(session.data)
-    for name, method in (("SupCon", SupCon(views=VIEWS)), ("cross-entropy", CrossEntropy(views=VIEWS))):
+    for name, method in (
+        ("SupCon", SupCon(views=VIEWS)),
+        ("cross-entropy", CrossEntropy(views=VIEWS)),
+    ):
         bare, result = session.run(arm(name, method, 0), images, 2.5 * session.settings.views())
-        bank, queries = (scores.features(bare.nets.encoder, part.images) for part in (images, session.data.test))
+        bank, queries = (
+            scores.features(bare.nets.encoder, part.images) for part in (images, session.data.test)
+        )
         predicted = scores.linear(bank, images.labels, queries)
-        found = {"linear": scores.share(predicted, session.data.test.labels), **tested(session, bare)}
+        found = {
+            "linear": scores.share(predicted, session.data.test.labels),
+            **tested(session, bare),
+        }
         session.keep("supcon", {"method": name, **result, "test": found})
 
 
@@ -276,7 +313,10 @@ def main(settings: Settings) -> None:
     torch.backends.cudnn.benchmark = True
     data = cifar.opened(settings.data, device, settings.images)
     about = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    found: dict[str, Any] = {"device": about, "seconds of decoding": round(time.monotonic() - start, 2)}
+    found: dict[str, Any] = {
+        "device": about,
+        "seconds of decoding": round(time.monotonic() - start, 2),
+    }
     session = Session(settings, data, start + 60 * settings.minutes, found)
     try:
         if "support" in settings.parts.split(","):

@@ -62,7 +62,12 @@ class Epoch:
         images = open_images(manifest, 128, memory_limit=0)
         buffer = settings.count // 8
         self.loader = Loader(
-            images, manifest.labels, settings.batch_size, 0, workers=settings.workers, shuffle_buffer=buffer
+            images,
+            manifest.labels,
+            settings.batch_size,
+            0,
+            workers=settings.workers,
+            shuffle_buffer=buffer,
         )
 
     def run(self) -> dict[str, float]:
@@ -91,7 +96,9 @@ def jpegs(settings: Settings) -> Iterator[bytes]:
     for number in range(settings.count):
         top, left = draw.integers(0, 200, 2)
         stream = io.BytesIO()
-        Image.fromarray((first, second)[number % 2][top : top + 160, left : left + 213]).save(stream, "JPEG")
+        Image.fromarray((first, second)[number % 2][top : top + 160, left : left + 213]).save(
+            stream, "JPEG"
+        )
         yield stream.getvalue()
 
 
@@ -109,7 +116,9 @@ def main(settings: Settings) -> None:
         handler = partial(QuietHandler, directory=str(root / "shards"))
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        served = f"http://127.0.0.1:{server.server_port}/{{{','.join(shard.name for shard in shards)}}}"
+        served = (
+            f"http://127.0.0.1:{server.server_port}/{{{','.join(shard.name for shard in shards)}}}"
+        )
         sources = {FOLDER: str(root / "photos"), LOCAL: str(root / "shards"), SERVED: served}
         found: dict[str, list[dict[str, float]]] = {source: [] for source in sources}
         for _ in range(settings.rounds):
@@ -126,13 +135,20 @@ class QuietHandler(SimpleHTTPRequestHandler):
         """Nothing."""
 
 
-def report(found: dict[str, list[dict[str, float]]], shards: int, total: int, settings: Settings) -> None:
+def report(
+    found: dict[str, list[dict[str, float]]], shards: int, total: int, settings: Settings
+) -> None:
     middle = {
         source: {name: float(np.median([run[name] for run in runs])) for name in runs[0]}
         for source, runs in found.items()
     }
     rows: list[Sequence[str]] = [
-        (source, f"{run['rate']:,.0f}", f"{run['rate'] / middle[FOLDER]['rate']:.2f}", f"{run['peak']:,.0f}")
+        (
+            source,
+            f"{run['rate']:,.0f}",
+            f"{run['rate'] / middle[FOLDER]['rate']:.2f}",
+            f"{run['peak']:,.0f}",
+        )
         for source, run in middle.items()
     ]
     notes = [

@@ -105,13 +105,18 @@ def networks(case: Case) -> Nets:
     ).train()
 
 
-def lightly_turn(case: Case, images: Tensor, precision: str, settings: Settings) -> Callable[[], object]:
+def lightly_turn(
+    case: Case, images: Tensor, precision: str, settings: Settings
+) -> Callable[[], object]:
     """Their transform in their workers, their loss, PyTorch's optimiser."""
     transform = SimCLRTransform(
         input_size=case.pixels,
         cj_strength=0.5,
         gaussian_blur=0.0,
-        normalize={"mean": [0.0] * case.channels, "std": [1.0] * case.channels},  # the encoder normalises
+        normalize={
+            "mean": [0.0] * case.channels,
+            "std": [1.0] * case.channels,
+        },  # the encoder normalises
     )
     loader = DataLoader(
         PillowImages(images, transform),
@@ -136,12 +141,17 @@ def lightly_turn(case: Case, images: Tensor, precision: str, settings: Settings)
     return turn
 
 
-def our_turn(case: Case, images: Tensor, precision: str, compiled: bool = False) -> Callable[[], object]:
+def our_turn(
+    case: Case, images: Tensor, precision: str, compiled: bool = False
+) -> Callable[[], object]:
     """The steps of the training loop, without its log."""
     method = SimCLR(views=replace(simclr_small(), size=case.pixels))
     nets = networks(case).to(memory_format=torch.channels_last)
     loader = Loader(
-        InMemoryImages(Pixels(images, torch.ones(len(images)))), torch.full((len(images),), -1), case.batch, 0
+        InMemoryImages(Pixels(images, torch.ones(len(images)))),
+        torch.full((len(images),), -1),
+        case.batch,
+        0,
     )
     optimizer = build_optimizer(RECIPE, nets, case.batch)
     if compiled:
@@ -164,7 +174,9 @@ def measure(case: Case, settings: Settings) -> tuple[Table, list[Claim]]:
     images = torch.randint(0, 256, shape, dtype=torch.uint8)
     columns = ["precision", "library", "images/s", "speed-up of likewise"]
     table = Table(f"SimCLR step, {case.name}, batch {case.batch}", columns)
-    table.notes = [f"An image is two views. {settings.threads} threads each; {settings.workers} workers for lightly."]
+    table.notes = [
+        f"An image is two views. {settings.threads} threads each; {settings.workers} workers for lightly."
+    ]
     claims = []
     for precision in settings.precisions:
         candidates = {
@@ -178,7 +190,13 @@ def measure(case: Case, settings: Settings) -> tuple[Table, list[Claim]]:
             ratio = "" if who == "likewise" else f"{spent / times['likewise']:.2f}x as fast"
             table.rows.append([precision, who, f"{len(images) / spent:,.0f}", ratio])
         speed_up = times["lightly"] / times["likewise"]
-        claims.append(Claim(f"{case.name}: {case.wanted}x lightly's pipeline, {precision}", case.wanted, speed_up))
+        claims.append(
+            Claim(
+                f"{case.name}: {case.wanted}x lightly's pipeline, {precision}",
+                case.wanted,
+                speed_up,
+            )
+        )
     return table, claims
 
 
@@ -186,7 +204,9 @@ def main(settings: Settings) -> None:
     torch.set_num_threads(settings.threads)
     measured = [measure(case, settings) for case in CASES]
     claims = [claim for _, found in measured for claim in found]
-    claims.append(Claim("H100: 4x lightly's loader on the same machine", 4, None, note="no GPU was available"))
+    claims.append(
+        Claim("H100: 4x lightly's loader on the same machine", 4, None, note="no GPU was available")
+    )
     keep("training_step", "A training step on the CPU", [table for table, _ in measured], claims)
 
 

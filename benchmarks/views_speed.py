@@ -33,7 +33,12 @@ from likewise.views.native import views as native
 from likewise.views.policies import ViewPolicy, fixmatch_strong, simclr
 
 NATIVE, BATCHED = "likewise, compiled", "likewise, PyTorch operations"
-ALBUMENTATIONS, LIGHTLY, KORNIA, TORCHVISION = "albumentations", "lightly", "kornia, batched", "torchvision v2, tensors"
+ALBUMENTATIONS, LIGHTLY, KORNIA, TORCHVISION = (
+    "albumentations",
+    "lightly",
+    "kornia, batched",
+    "torchvision v2, tensors",
+)
 
 TORCHVISION_PIL = "torchvision v2, PIL"
 
@@ -78,8 +83,17 @@ class Case:
 
 def small_images() -> Case:
     """Of CIFAR's shape. Their content does not change the speed."""
-    images = torch.randint(0, 256, (512, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    shares = {NATIVE: 512, BATCHED: 512, ALBUMENTATIONS: 128, LIGHTLY: 64, KORNIA: 512, TORCHVISION: 32}
+    images = torch.randint(
+        0, 256, (512, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
+    shares = {
+        NATIVE: 512,
+        BATCHED: 512,
+        ALBUMENTATIONS: 128,
+        LIGHTLY: 64,
+        KORNIA: 512,
+        TORCHVISION: 32,
+    }
     files = list(images.permute(0, 2, 3, 1).contiguous().numpy())
     return Case("32 px from 32 x 32", 32, Pixels(images, torch.ones(512)), files, shares)
 
@@ -90,7 +104,9 @@ def photographs(path: Path) -> Case:
     files = [row["image"]["bytes"] for row in rows]
     opened = [Image.open(io.BytesIO(encoded)).convert("RGB") for encoded in files]
     side = round(statistics.mean(image.width * image.height for image in opened) ** 0.5)
-    squares = np.stack([np.asarray(image.resize((side, side), Image.Resampling.BILINEAR)) for image in opened])
+    squares = np.stack(
+        [np.asarray(image.resize((side, side), Image.Resampling.BILINEAR)) for image in opened]
+    )
     aspect = torch.tensor([image.width / image.height for image in opened])
     stored = Pixels(torch.from_numpy(squares).permute(0, 3, 1, 2).contiguous(), aspect)
     shares = {NATIVE: 64, BATCHED: 8, ALBUMENTATIONS: 64, LIGHTLY: 16, KORNIA: 8, TORCHVISION: 4}
@@ -108,7 +124,11 @@ def candidates(case: Case) -> dict[str, Callable[[], object]]:
         KORNIA: kornia(case),
         TORCHVISION: torchvision(case),
     }
-    return makers if library.library() is not None else {name: m for name, m in makers.items() if name != NATIVE}
+    return (
+        makers
+        if library.library() is not None
+        else {name: m for name, m in makers.items() if name != NATIVE}
+    )
 
 
 def likewise(case: Case, count: int, compiled: str) -> Callable[[], object]:
@@ -141,7 +161,10 @@ def albumentations(case: Case) -> Callable[[], object]:
         ]
     )
     images = case.files[: case.shares[ALBUMENTATIONS]]
-    return lambda: [torch.stack([recipe(image=image)["image"] for image in images]).float() / 255 for _ in range(2)]
+    return lambda: [
+        torch.stack([recipe(image=image)["image"] for image in images]).float() / 255
+        for _ in range(2)
+    ]
 
 
 def lightly(case: Case) -> Callable[[], object]:
@@ -189,7 +212,10 @@ def torchvision(case: Case) -> Callable[[], object]:
             v2.RandomApply([blur], 0.5),
         ]
     )
-    images = [torch.tensor(image).permute(2, 0, 1).contiguous() for image in case.files[: case.shares[TORCHVISION]]]
+    images = [
+        torch.tensor(image).permute(2, 0, 1).contiguous()
+        for image in case.files[: case.shares[TORCHVISION]]
+    ]
     return lambda: [torch.stack([recipe(image) for image in images]) for _ in range(2)]
 
 
@@ -211,7 +237,9 @@ def rand_augment_table(settings: Settings) -> tuple[Table, dict[str, float]]:
     }
     seconds = in_turns(candidates, settings.rounds, settings.clock)
     speeds = {name: (512 if name == "likewise" else 128) / spent for name, spent in seconds.items()}
-    rows: list[Sequence[str]] = [[name, f"{s:,.0f}", f"{speeds['likewise'] / s:.1f}x"] for name, s in speeds.items()]
+    rows: list[Sequence[str]] = [
+        [name, f"{s:,.0f}", f"{speeds['likewise'] / s:.1f}x"] for name, s in speeds.items()
+    ]
     notes = [
         "Crop of at least 77%, flip, two operations of RandAugment, Cutout of half the side. torchvision: operations "
         "on bytes, image by image, magnitude 10 of 31. likewise: crops compiled, operations in PyTorch, on the batch.",
@@ -241,7 +269,11 @@ def copy_speed(clock: Clock) -> float:
     """Bytes read and written per second when memory is copied."""
     source = torch.zeros(2**27, dtype=torch.uint8)
     target = torch.empty_like(source)
-    return 2 * len(source) / in_turns({"copy": lambda: target.copy_(source)}, rounds=5, clock=clock)["copy"]
+    return (
+        2
+        * len(source)
+        / in_turns({"copy": lambda: target.copy_(source)}, rounds=5, clock=clock)["copy"]
+    )
 
 
 def floor(case: Case, speed: float) -> float:
@@ -261,24 +293,32 @@ def difference(case: Case) -> float:
 def measure(case: Case, settings: Settings) -> tuple[Table, dict[str, float]]:
     """The table of one case, and views per second of each library."""
     seconds = in_turns(candidates(case), settings.rounds, settings.clock)
-    speeds = {name: 2 * min(case.shares[name], len(case.files)) / spent for name, spent in seconds.items()}
+    speeds = {
+        name: 2 * min(case.shares[name], len(case.files)) / spent for name, spent in seconds.items()
+    }
     least = floor(case, copy_speed(settings.clock))
     first = next(iter(speeds.values()))
     rows: list[Sequence[str]] = [
         [name, f"{s:,.0f}", f"{first / s:.1f}x", f"{s * least:.1%}"] for name, s in speeds.items()
     ]
-    table = Table(case.name, ["", "views/s", f"{next(iter(speeds))} is", "of the floor's speed"], rows)
+    table = Table(
+        case.name, ["", "views/s", f"{next(iter(speeds))} is", "of the floor's speed"], rows
+    )
     table.notes.append(
         f"Floor: {1e6 * least:.1f} µs a view, to read the mean crop and write the view as memory is copied."
     )
     if NATIVE in speeds:
         most = f"{difference(case):.4f}/255"
-        table.notes.append(f"The two implementations of likewise differ by at most {most} on these images.")
+        table.notes.append(
+            f"The two implementations of likewise differ by at most {most} on these images."
+        )
     table.notes += NOTES
     return table, speeds
 
 
-def claims_of(speeds: dict[str, float] | None, size: int, wanted: dict[str, float], note: str = "") -> list[Claim]:
+def claims_of(
+    speeds: dict[str, float] | None, size: int, wanted: dict[str, float], note: str = ""
+) -> list[Claim]:
     """What compiled views are to reach against each peer; not measured where there were no images or no compiler."""
     claims = []
     for peer, number in wanted.items():
@@ -303,10 +343,16 @@ def main(settings: Settings) -> None:
     strong, strong_speeds = rand_augment_table(settings)
     tables.append(strong)
     claims = claims_of(small_speeds, 32, {ALBUMENTATIONS: 2, LIGHTLY: 20})
-    claims += claims_of(small_speeds, 32, {ALBUMENTATIONS: 6}, "(set for processors with bf16 matrix units)")
+    claims += claims_of(
+        small_speeds, 32, {ALBUMENTATIONS: 6}, "(set for processors with bf16 matrix units)"
+    )
     claims += claims_of(large_speeds, 224, {ALBUMENTATIONS: 1, LIGHTLY: 2.5})
-    ratio = strong_speeds["likewise"] / max(strong_speeds[peer] for peer in (TORCHVISION, TORCHVISION_PIL))
-    claims.append(Claim("RandAugment of 32 px at 5x the speed of torchvision v2, its faster way", 5, ratio))
+    ratio = strong_speeds["likewise"] / max(
+        strong_speeds[peer] for peer in (TORCHVISION, TORCHVISION_PIL)
+    )
+    claims.append(
+        Claim("RandAugment of 32 px at 5x the speed of torchvision v2, its faster way", 5, ratio)
+    )
     keep("views_speed", "Views", tables, claims, clock=settings.clock, cores=1)
 
 

@@ -13,7 +13,13 @@ from typing import Any
 
 from likewise.claims import CLAIMS, outcome, screens
 from likewise.methods import METHODS, Method
-from likewise.report.describe import format_setting, needs_of, setting_docs, settings_of, training_of
+from likewise.report.describe import (
+    format_setting,
+    needs_of,
+    setting_docs,
+    settings_of,
+    training_of,
+)
 
 FOLDER = Path(__file__).parent
 
@@ -33,7 +39,9 @@ def section(name: str, kind: type[Method]) -> str:
         f"| `{setting}` | `{format_setting(getattr(settings, setting))}` | {text} |"
         for setting, text in setting_docs(kind).items()
     ]
-    training = ", ".join(f"{field.name} {getattr(recipe, field.name)}" for field in dataclasses.fields(recipe))
+    training = ", ".join(
+        f"{field.name} {getattr(recipe, field.name)}" for field in dataclasses.fields(recipe)
+    )
     about = inspect.cleandoc(kind.__doc__ or "")
     table = ["| setting | default | what it is |", "| --- | --- | --- |", *rows]
     return "\n".join(
@@ -68,7 +76,9 @@ def presets_table(kind: type[Method]) -> str:
     lines = ["| `--preset` | for | training | settings | from |", "| --- | --- | --- | --- | --- |"]
     for name, preset in kind.card.presets.items():
         settings = ", ".join(f"`{setting}`" for setting in settings_of(preset)) or "the defaults"
-        lines.append(f"| `{name}` | {preset.images} | {training_of(preset)} | {settings} | {preset.source} |")
+        lines.append(
+            f"| `{name}` | {preset.images} | {training_of(preset)} | {settings} | {preset.source} |"
+        )
     return "\n".join(lines)
 
 
@@ -117,24 +127,36 @@ baselines. What could not be measured is listed as not measured.
 def performance_page() -> str:
     """The whole page."""
     files = sorted((FOLDER.parent / "benchmarks" / "results").glob("*.json"))
-    return PERFORMANCE + "\n" + "\n".join(benchmark(file.stem, json.loads(file.read_text())) for file in files)
+    return (
+        PERFORMANCE
+        + "\n"
+        + "\n".join(benchmark(file.stem, json.loads(file.read_text())) for file in files)
+    )
 
 
 def benchmark(name: str, stored: dict[str, Any]) -> str:
     """One benchmark: where and when, its tables and its targets."""
     measured = dict(stored["measured"])
-    versions = ", ".join(f"{package} {number}" for package, number in measured.pop("versions").items())
+    versions = ", ".join(
+        f"{package} {number}" for package, number in measured.pop("versions").items()
+    )
     command = measured.pop("command", f"python benchmarks/{name}.py")
     facts = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in measured.items())
     lines = [f"## {stored['title']}", "", f"`{command}`. {facts}; {versions}.", ""]
     for table in stored["tables"]:
         lines += [f"**{table['title']}**", ""]
-        lines += [f"| {' | '.join(table['columns'])} |", f"| {' | '.join('---' for _ in table['columns'])} |"]
+        lines += [
+            f"| {' | '.join(table['columns'])} |",
+            f"| {' | '.join('---' for _ in table['columns'])} |",
+        ]
         lines += [f"| {' | '.join(row)} |" for row in table["rows"]]
         lines += ["", *[f"{note}  " for note in table["notes"]], *([""] if table["notes"] else [])]
     if stored["claims"]:
         lines += ["| target | measured | |", "| --- | --- | --- |"]
-        lines += [f"| {c['claim']} | {figure(c['measured'])} | {c['verdict']} {c['note']} |" for c in stored["claims"]]
+        lines += [
+            f"| {c['claim']} | {figure(c['measured'])} | {c['verdict']} {c['note']} |"
+            for c in stored["claims"]
+        ]
         lines += [""]
     return "\n".join(lines)
 
@@ -157,38 +179,63 @@ the findings say so.
 def results_page() -> str:
     """The whole page: a table of all claims, those that nobody has run yet too, and a section for each outcome."""
     stored = Path(__file__).parents[1] / "evidence" / "claims"
-    outcomes = {name: json.loads(file.read_text()) for name in CLAIMS if (file := stored / f"{name}.json").exists()}
+    outcomes = {
+        name: json.loads(file.read_text())
+        for name in CLAIMS
+        if (file := stored / f"{name}.json").exists()
+    }
     rows = []
     for name, claim in CLAIMS.items():
         title = f"[`{name}`](#{name})" if name in outcomes else f"`{name}`"
         verdict = outcomes[name]["verdict"] if name in outcomes else "not run yet"
         rows.append(f"| {title} | {claim.sentence} | {claim.paper} | {verdict} |")
     table = ["| claim | the paper's claim | paper | |", "| --- | --- | --- | --- |", *rows]
-    sections = [outcome_section(name, content, stored / f"{name}.md") for name, content in outcomes.items()]
+    sections = [
+        outcome_section(name, content, stored / f"{name}.md") for name, content in outcomes.items()
+    ]
     return "\n".join([RESULTS, *table, "", *sections])
 
 
 def outcome_section(name: str, content: dict[str, Any], findings: Path) -> str:
     """One claim: its statements, scores, cost and findings."""
     seeds = content["seeds"]
-    lines = [f"## {name}", "", f"**{content['verdict']}**: {content['sentence']} ({content['paper']})", ""]
+    lines = [
+        f"## {name}",
+        "",
+        f"**{content['verdict']}**: {content['sentence']} ({content['paper']})",
+        "",
+    ]
     lines += [content["check"], "", f"| statement | required | {seed_columns(seeds)} | |"]
     lines += ["| --- " * (len(seeds) + 4) + "|"]
     for each in content["statements"]:
-        unit, premise = each["unit"], f" Tested only if: {each['premise']}." if each["premise"] else ""
+        unit, premise = (
+            each["unit"],
+            f" Tested only if: {each['premise']}." if each["premise"] else "",
+        )
         values = [outcome.format_value(value, unit) for value in (each["value"], *each["by_seed"])]
         values[0] += " (median)" if each["over_seeds"] == "median" else ""
         bound = f"{each['relation']} {outcome.format_value(each['bound'], unit)}"
         sentence = each["sentence"].replace("|", "\\|")
-        lines.append(f"| {sentence}.{premise} | {bound} | {' | '.join(values)} | {each['verdict']} |")
-    lines += ["", f"| arm | score | {seed_columns(seeds)} | views | seconds |", "| --- " * (len(seeds) + 5) + "|"]
+        lines.append(
+            f"| {sentence}.{premise} | {bound} | {' | '.join(values)} | {each['verdict']} |"
+        )
+    lines += [
+        "",
+        f"| arm | score | {seed_columns(seeds)} | views | seconds |",
+        "| --- " * (len(seeds) + 5) + "|",
+    ]
     for arm, results in screens.by_arm(content).items():
-        views, seconds = (f"{mean(result[key] for result in results):,.0f}" for key in ("images", "seconds"))
+        views, seconds = (
+            f"{mean(result[key] for result in results):,.0f}" for key in ("images", "seconds")
+        )
         for score in results[0]["scores"]:
             values = [result["scores"][score] for result in results]
             shares = " | ".join(f"{100 * value:.1f}%" for value in (mean(values), *values))
             lines.append(f"| {arm} | {score} | {shares} | {views} | {seconds} |")
-    machines = {f"{each['machine']} ({each['device']}, {each['precision']})" for each in content["environments"]}
+    machines = {
+        f"{each['machine']} ({each['device']}, {each['precision']})"
+        for each in content["environments"]
+    }
     commits = {each["commit"] or "unknown" for each in content["environments"]}
     code = f"src/likewise/claims/{name.replace('-', '_')}.py"
     lines += [

@@ -31,7 +31,12 @@ def likewise(tmp_path):
 def chromium() -> Iterator:
     """A headless browser, or a skip that says why there is none."""
     found = next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+        (
+            path
+            for name in ("chromium", "chromium-browser", "google-chrome")
+            if (path := shutil.which(name))
+        ),
+        None,
     )
     if found is None:
         pytest.skip("no chromium on this machine: the pages are not opened")

@@ -10,7 +10,13 @@ import textwrap
 import numpy as np
 import pytest
 
-from likewise.atomic_write import atomic_write, disk_error, refused_by_disk, write_arrays, write_bytes
+from likewise.atomic_write import (
+    atomic_write,
+    disk_error,
+    refused_by_disk,
+    write_arrays,
+    write_bytes,
+)
 from likewise.errors import EnvironmentIOError
 
 SMALL_DISK = ["unshare", "--user", "--map-root-user", "--mount"]
@@ -23,7 +29,10 @@ def on_a_small_disk(script, folder):
         pytest.skip("a small disk needs the right to mount one in a namespace of its own")
     mount = f'mount -t tmpfs -o size=1m none {folder} && exec {sys.executable} -c "$0" {folder}'
     return subprocess.run(
-        [*SMALL_DISK, "sh", "-c", mount, textwrap.dedent(script)], capture_output=True, text=True, timeout=120
+        [*SMALL_DISK, "sh", "-c", mount, textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -86,8 +95,18 @@ def test_a_folder_that_is_gone_and_one_that_may_not_be_written_to_are_told_apart
     ("error", "number"),
     [
         (OSError(errno.ENOSPC, "full"), errno.ENOSPC),
-        (RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"), errno.ENOSPC),
-        (RuntimeError("[enforce fail at inline_container.cc:672] . PytorchStreamWriter failed writing"), errno.ENOSPC),
+        (
+            RuntimeError(
+                "Error while serializing: I/O error: No space left on device (os error 28)"
+            ),
+            errno.ENOSPC,
+        ),
+        (
+            RuntimeError(
+                "[enforce fail at inline_container.cc:672] . PytorchStreamWriter failed writing"
+            ),
+            errno.ENOSPC,
+        ),
         (RuntimeError("shapes differ"), None),
     ],
 )

@@ -41,7 +41,9 @@ SPOILT = {
 def test_features_that_were_changed_are_computed_again(tmp_path, damage):
     settings = choose_encoder("conv4-half", 16, (0.5,) * 3, (0.5,) * 3)
     encoder = build_encoder(settings).eval()
-    images = torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (6, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     stored = InMemoryImages(Pixels(images, torch.ones(6)))
     first = features.cached_features(encoder, settings, stored, cache=tmp_path)
     (path,) = tmp_path.iterdir()
@@ -108,7 +110,12 @@ def parts(tmp_path):
     for number in range(2):
         vectors = torch.arange(640.0).view(40, 16).add(number).sin()
         made = Vectors(
-            [f"{number}-{row}.png" for row in range(40)], ["a"] * 40, vectors, None, "abc", {"x.png": "empty"}
+            [f"{number}-{row}.png" for row in range(40)],
+            ["a"] * 40,
+            vectors,
+            None,
+            "abc",
+            {"x.png": "empty"},
         )
         part = Part(number, 2, "of this set")
         made.write(tmp_path / part.name(0), part.as_metadata())
@@ -119,7 +126,12 @@ def found_in(folder):
     index = VectorIndex(folder)
     blocks = list(index.blocks_with_ids())
     vectors = torch.cat([block for _, block in blocks])
-    return [name for ids, _ in blocks for name in ids], vectors.tolist(), index.encoder, dict(index.skipped)
+    return (
+        [name for ids, _ in blocks for name in ids],
+        vectors.tolist(),
+        index.encoder,
+        dict(index.skipped),
+    )
 
 
 def test_a_part_of_vectors_that_was_changed_is_noticed_or_gives_what_it_held(parts):

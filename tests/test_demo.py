@@ -31,7 +31,11 @@ def test_the_sentence_says_what_the_points_say():
 
 
 def test_pre_training_that_costs_is_said_too():
-    line = {LABELS_ONLY: {2: 0.6, None: 0.9}, SIMCLR: {2: 0.5, None: 0.8}, SUNCET: {2: 0.55, None: 0.8}}
+    line = {
+        LABELS_ONLY: {2: 0.6, None: 0.9},
+        SIMCLR: {2: 0.5, None: 0.8},
+        SUNCET: {2: 0.55, None: 0.8},
+    }
     assert "-5.0 with 2" in gains_in_words(points(**line))
 
 
@@ -52,7 +56,9 @@ def test_the_quick_demo_runs_and_pre_training_helps_where_labels_are_few(tmp_pat
     assert done.returncode == 0, done.stderr
     content = json.loads((tmp_path / "demo" / "demo.json").read_text())
     value = {
-        (arm, point["labels_per_class"]): point["value"] for arm, line in content["points"].items() for point in line
+        (arm, point["labels_per_class"]): point["value"]
+        for arm, line in content["points"].items()
+        for point in line
     }
     assert set(content["points"]) == {LABELS_ONLY, SIMCLR, SUNCET, ALL_LABELS}
     assert value[SIMCLR, None] > value[SIMCLR, 10] > value[SIMCLR, 2] > 0.4

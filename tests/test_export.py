@@ -28,7 +28,9 @@ def exported(name, size=32, stem="auto", with_head=True, channels=3):
     settings = choose_encoder(name, size, *(each[:channels] for each in STATISTICS), stem=stem)
     encoder = build_encoder(settings).eval()
     head = nn.Linear(encoder.width, 3)
-    return Exported(Classifier(encoder, head, 2.0, NAMES).eval() if with_head else encoder, settings)
+    return Exported(
+        Classifier(encoder, head, 2.0, NAMES).eval() if with_head else encoder, settings
+    )
 
 
 @pytest.mark.parametrize("with_head", [True, False])
@@ -40,9 +42,13 @@ def test_timm_loads_it_and_gives_the_same(tmp_path, with_head, channels):
         "resnet18", num_classes=3 if with_head else 0, in_chans=channels, checkpoint_path=str(path)
     ).eval()
     pixels = torch.rand(2, channels, 64, 64)
-    torch.testing.assert_close(network(given.encoder.normalise(pixels)), given.network(pixels), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        network(given.encoder.normalise(pixels)), given.network(pixels), rtol=1e-3, atol=1e-4
+    )
     with safe_open(path, "pt") as file:
-        assert json.loads(file.metadata().get("class_names", "[]")) == (list(NAMES) if with_head else [])
+        assert json.loads(file.metadata().get("class_names", "[]")) == (
+            list(NAMES) if with_head else []
+        )
 
 
 @pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0", "vit_tiny_patch16_224"])
@@ -51,7 +57,9 @@ def test_timm_opens_the_folder_for_a_hub_without_a_network(tmp_path, name):
     path = export(given, tmp_path, "hub")
     network = timm.create_model(f"local-dir:{path}", pretrained=True).eval()
     pixels = torch.rand(2, 3, 64, 64)
-    torch.testing.assert_close(network(given.encoder.normalise(pixels)), given.network(pixels), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        network(given.encoder.normalise(pixels)), given.network(pixels), rtol=1e-3, atol=1e-4
+    )
     config = json.loads((path / "config.json").read_text())
     assert config["label_names"] == list(NAMES) and config["num_classes"] == 3
     shown = network.pretrained_cfg
@@ -59,7 +67,9 @@ def test_timm_opens_the_folder_for_a_hub_without_a_network(tmp_path, name):
 
 
 @pytest.mark.parametrize("to", ["timm", "hub"])
-@pytest.mark.parametrize(("name", "word"), [("resnet18", "3x3 stem"), ("conv4", "not a timm network")])
+@pytest.mark.parametrize(
+    ("name", "word"), [("resnet18", "3x3 stem"), ("conv4", "not a timm network")]
+)
 def test_what_would_load_wrongly_there_is_not_written(tmp_path, name, word, to):
     with pytest.raises(LikewiseError, match=word):
         export(exported(name), tmp_path, to)
@@ -67,7 +77,9 @@ def test_what_would_load_wrongly_there_is_not_written(tmp_path, name, word, to):
 
 
 @needs_onnx
-@pytest.mark.parametrize(("name", "with_head"), [("conv4", True), ("conv4", False), ("resnet18", True)])
+@pytest.mark.parametrize(
+    ("name", "with_head"), [("conv4", True), ("conv4", False), ("resnet18", True)]
+)
 def test_onnx_gives_the_same_for_any_batch(tmp_path, name, with_head):
     import onnx
     import onnxruntime
@@ -77,7 +89,9 @@ def test_onnx_gives_the_same_for_any_batch(tmp_path, name, with_head):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for batch in (1, 5):
         pixels = torch.rand(batch, 3, 32, 32)
-        found = torch.from_numpy(session.run(["logits" if with_head else "features"], {"pixels": pixels.numpy()})[0])
+        found = torch.from_numpy(
+            session.run(["logits" if with_head else "features"], {"pixels": pixels.numpy()})[0]
+        )
         torch.testing.assert_close(found, given.network(pixels), rtol=1e-3, atol=1e-4)
     stored = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
     assert stored["image_size"] == "32"
@@ -101,7 +115,9 @@ def test_safetensors_hold_everything_and_its_description(tmp_path):
     with safe_open(export(given, tmp_path, "safetensors"), "pt") as file:
         assert set(file.keys()) == set(given.network.state_dict())
         stored = file.metadata()
-    assert json.loads(stored["encoder"])["name"] == "conv4" and json.loads(stored["class_names"]) == list(NAMES)
+    assert json.loads(stored["encoder"])["name"] == "conv4" and json.loads(
+        stored["class_names"]
+    ) == list(NAMES)
 
 
 @pytest.mark.parametrize("to", ["onnx", "hub"])

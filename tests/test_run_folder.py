@@ -87,7 +87,9 @@ def test_a_run_of_an_older_format_is_refused_in_one_sentence(command, content, t
             "load": lambda: lw.load(old.path),
             "compare": lambda: lw.compare([old.path, old.path], tmp_path / "page.html"),
             "resume": lambda: lw.train(data, method="simclr", out=old.path, resume=True, steps=1),
-            "from_run": lambda: lw.train(data, method="simclr", out=tmp_path / "b", from_run=str(old.path), steps=1),
+            "from_run": lambda: lw.train(
+                data, method="simclr", out=tmp_path / "b", from_run=str(old.path), steps=1
+            ),
         }[command]
         with pytest.raises(LikewiseError) as refused:
             call()
@@ -121,7 +123,12 @@ def test_any_change_of_a_value_is_found_and_who_means_it_removes_the_checksum(tm
 
 @pytest.mark.parametrize(
     ("content", "named"),
-    [({"steps": True}, "steps"), ({"steps": "5"}, "steps"), ({}, "steps"), ({"steps": None}, "steps")],
+    [
+        ({"steps": True}, "steps"),
+        ({"steps": "5"}, "steps"),
+        ({}, "steps"),
+        ({"steps": None}, "steps"),
+    ],
 )
 def test_an_entry_that_is_absent_or_of_another_type_is_named(content, named, tmp_path):
     path = tmp_path / "config.json"
@@ -131,7 +138,8 @@ def test_an_entry_that_is_absent_or_of_another_type_is_named(content, named, tmp
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"format": 3}', '{"format": "3"}', '{"format": 3, "steps": 1}']
+    "content",
+    ["", "{", "[]", "{}", '{"format": 3}', '{"format": "3"}', '{"format": 3, "steps": 1}'],
 )
 def test_a_damaged_config_makes_no_run(content, tmp_path):
     run = RunFolder(tmp_path)
@@ -140,7 +148,9 @@ def test_a_damaged_config_makes_no_run(content, tmp_path):
         run.require()
 
 
-@pytest.mark.parametrize("line", ["5", "null", "[]", '{"loss": 1}', '{"step": "x"}', '{"step": null}', "\udcff"])
+@pytest.mark.parametrize(
+    "line", ["5", "null", "[]", '{"loss": 1}', '{"step": "x"}', '{"step": null}', "\udcff"]
+)
 def test_odd_lines_of_the_log_are_passed_over(line, tmp_path):
     run = RunFolder(tmp_path)
     good = json.dumps({"step": 1, "loss": 2.0})
@@ -152,7 +162,13 @@ def test_overwriting_removes_what_would_replace_the_new_networks(tmp_path):
     run = RunFolder(tmp_path)
     run.create()
     write_json(run.config, {})
-    left = [run.previous_checkpoint, run.best, run.restored, run.unread, run.checkpoint.with_name("last.ckpt.damaged")]
+    left = [
+        run.previous_checkpoint,
+        run.best,
+        run.restored,
+        run.unread,
+        run.checkpoint.with_name("last.ckpt.damaged"),
+    ]
     for path in left:
         path.write_text("old")
     run.create(overwrite=True)

@@ -6,7 +6,11 @@ import torch
 from likewise.errors import DamagedFile
 from likewise.tensor_files import hash_of, load_tensors, save_tensors
 
-TENSORS = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.tensor(3), "c": torch.ones(4, dtype=torch.float16)}
+TENSORS = {
+    "a.weight": torch.arange(6.0).view(2, 3),
+    "b": torch.tensor(3),
+    "c": torch.ones(4, dtype=torch.float16),
+}
 
 
 @pytest.fixture
@@ -29,7 +33,9 @@ def test_no_change_of_a_byte_gives_other_weights(file):
     whole = file.read_bytes()
     for position in range(len(whole)):
         for bit in (0x01, 0x20):
-            file.write_bytes(whole[:position] + bytes([whole[position] ^ bit]) + whole[position + 1 :])
+            file.write_bytes(
+                whole[:position] + bytes([whole[position] ^ bit]) + whole[position + 1 :]
+            )
             try:
                 loaded = load_tensors(file)
             except DamagedFile:

@@ -28,7 +28,10 @@ def draw() -> dict[str, np.ndarray]:
     for split, per_class in (("train", TRAIN_PER_CLASS), ("test", TEST_PER_CLASS)):
         of_split = np.flatnonzero(full.splits == split)
         labels = full.labels.numpy()[of_split]
-        drawn = [chance.choice(np.flatnonzero(labels == c), per_class, replace=False) for c in range(full.classes)]
+        drawn = [
+            chance.choice(np.flatnonzero(labels == c), per_class, replace=False)
+            for c in range(full.classes)
+        ]
         rows = np.sort(np.concatenate(drawn))
         content[f"{split}_images"] = full.pixels.array[of_split[rows]]
         content[f"{split}_labels"] = labels[rows].astype(np.uint8)

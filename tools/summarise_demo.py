@@ -61,26 +61,39 @@ def cell(values: list[float]) -> str:
 
 def value(run: dict, arm: str, budget: int | None) -> float | None:
     """One accuracy of one run."""
-    return next((point["value"] for point in run["points"][arm] if point["labels_per_class"] == budget), None)
+    return next(
+        (point["value"] for point in run["points"][arm] if point["labels_per_class"] == budget),
+        None,
+    )
 
 
 def claims(runs: list[dict]) -> list[str]:
     """Pre-training ahead of the same labels alone: holds where the mean is and at least two of three seeds are."""
-    lines = ["", "Claim: with 2, 4 and 10 labels per class, pre-training is ahead of the same labels alone.", ""]
+    lines = [
+        "",
+        "Claim: with 2, 4 and 10 labels per class, pre-training is ahead of the same labels alone.",
+        "",
+    ]
     for arm in PRETRAINED:
         for budget in CLAIMED:
-            gains = [(value(run, arm, budget) or 0) - (value(run, ONLY, budget) or 0) for run in runs]
+            gains = [
+                (value(run, arm, budget) or 0) - (value(run, ONLY, budget) or 0) for run in runs
+            ]
             held = mean(gains) > 0 and sum(gain > 0 for gain in gains) * 3 >= 2 * len(gains)
             each = ", ".join(f"{100 * gain:+.1f}" for gain in gains)
             verdict = "holds" if held else "does not hold"
-            lines.append(f"- {arm}, {budget} per class: {100 * mean(gains):+.1f} points ({each}); {verdict}.")
+            lines.append(
+                f"- {arm}, {budget} per class: {100 * mean(gains):+.1f} points ({each}); {verdict}."
+            )
     return lines
 
 
 def main() -> None:
     """Read the runs, write the page."""
     runs = [json.loads(path.read_text()) for path in sorted(EVIDENCE.glob("seed-*.json"))]
-    machines = sorted({f"{run['environment']['machine']}, {run['environment']['precision']}" for run in runs})
+    machines = sorted(
+        {f"{run['environment']['machine']}, {run['environment']['precision']}" for run in runs}
+    )
     commits = sorted({run["environment"]["commit"] for run in runs})
     seconds = ", ".join(f"{run['seconds']:.0f}" for run in runs)
     facts = ["", f"Commit {', '.join(commits)}; {'; '.join(machines)}; seconds a run: {seconds}."]

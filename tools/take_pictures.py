@@ -11,11 +11,14 @@ from playwright.sync_api import sync_playwright
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
 
-def photograph(page_file: Path, target: Path, height: int, first: str, folded: bool = False) -> None:
+def photograph(
+    page_file: Path, target: Path, height: int, first: str, folded: bool = False
+) -> None:
     """The top of a page as a PNG, 1,000 pixels wide; ``first`` is what must be drawn before the picture is taken."""
     with sync_playwright() as play:
         browser = play.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--headless", "--no-sandbox", "--disable-gpu"]
+            executable_path=shutil.which("chromium"),
+            args=["--headless", "--no-sandbox", "--disable-gpu"],
         )
         page = browser.new_page(viewport={"width": 1000, "height": height})
         page.goto(page_file.resolve().as_uri(), timeout=120_000)
@@ -30,4 +33,10 @@ def photograph(page_file: Path, target: Path, height: int, first: str, folded: b
 if __name__ == "__main__":
     runs = Path(sys.argv[1])
     photograph(runs / "demo.html", IMAGES / "demo.png", 910, ".js-plotly-plot svg")
-    photograph(runs / "simclr" / "report.html", IMAGES / "run.png", 2250, ".js-plotly-plot svg", folded=True)
+    photograph(
+        runs / "simclr" / "report.html",
+        IMAGES / "run.png",
+        2250,
+        ".js-plotly-plot svg",
+        folded=True,
+    )

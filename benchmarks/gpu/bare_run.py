@@ -95,7 +95,9 @@ class BareRun:
         self.buffers = self.static_views(run.batch, run.views)
         self.support_buffers: dict[str, Tensor] = {}
         if support is not None:
-            self.support_buffers = self.static_views(run.support_size, {"support": cast(ViewPolicy, run.support_views)})
+            self.support_buffers = self.static_views(
+                run.support_size, {"support": cast(ViewPolicy, run.support_views)}
+            )
         self.support_steps = round(run.support_until * steps) if support is not None else 0
         self.batch = self.static_batch()
         self.done, self.seconds, self.views_seen = 0, 0.0, 0
@@ -148,10 +150,14 @@ class BareRun:
         """Write one batch after another into the memory that the graph reads."""
         run, rows = self.run, self.run.batch * steps
         generator = torch.Generator().manual_seed(1000 * run.seed + number)
-        order = torch.randperm(len(self.images), generator=generator)[first * run.batch : first * run.batch + rows]
+        order = torch.randperm(len(self.images), generator=generator)[
+            first * run.batch : first * run.batch + rows
+        ]
         shown = self.images.take(order.to(self.device))
         key = (run.seed, number, first)
-        views = {name: made(policy, shown.images, (*key, name)) for name, policy in run.views.items()}
+        views = {
+            name: made(policy, shown.images, (*key, name)) for name, policy in run.views.items()
+        }
         of_support, support_labels = self.support_rows(steps, key)
         for step in range(steps):
             here = slice(step * run.batch, (step + 1) * run.batch)
@@ -171,8 +177,12 @@ class BareRun:
         each = self.run.support_size // CLASSES
         members = len(self.support) // CLASSES
         generator = torch.Generator().manual_seed(hash(key) % 2**31)
-        drawn = torch.rand(steps, CLASSES, members, generator=generator).argsort(dim=2)  # without replacement
-        drawn = drawn.repeat(1, 1, -(-each // members))[:, :, :each]  # again where a class has fewer images
+        drawn = torch.rand(steps, CLASSES, members, generator=generator).argsort(
+            dim=2
+        )  # without replacement
+        drawn = drawn.repeat(1, 1, -(-each // members))[
+            :, :, :each
+        ]  # again where a class has fewer images
         place = (drawn + torch.arange(CLASSES)[None, :, None] * members).flatten().to(self.device)
         rows = self.support.take(place)
         return made(self.run.support_views, rows.images, (*key, "support")), rows.labels

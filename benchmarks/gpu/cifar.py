@@ -46,7 +46,10 @@ class Cifar(NamedTuple):
 
 def opened(folder: Path, device: torch.device, most: int | None = None) -> Cifar:
     """From ``cifar10-jpeg75-{train,test}.parquet`` in a folder; ``most`` images of each file where it is given."""
-    both = [decoded(folder / f"cifar10-jpeg75-{part}.parquet", device, most) for part in ("train", "test")]
+    both = [
+        decoded(folder / f"cifar10-jpeg75-{part}.parquet", device, most)
+        for part in ("train", "test")
+    ]
     order = torch.randperm(len(both[0]), generator=torch.Generator().manual_seed(0)).to(device)
     held_out = min(VALIDATION, len(order) // 5)
     return Cifar(both[0].take(order[held_out:]), both[0].take(order[:held_out]), both[1])
@@ -83,4 +86,6 @@ def long_tailed(labels: Tensor, ratio: float, seed: int) -> Tensor:
     counts = [int(most * ratio ** (-number / (CLASSES - 1))) for number in range(CLASSES)]
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(labels), generator=generator).to(labels.device)
-    return torch.cat([order[labels[order] == number][:count] for number, count in enumerate(counts)])
+    return torch.cat(
+        [order[labels[order] == number][:count] for number, count in enumerate(counts)]
+    )

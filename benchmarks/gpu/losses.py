@@ -130,17 +130,25 @@ def errors(inputs: list[Tensor]) -> Result:
     }
 
 
-def dense_queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: Tensor | float) -> Tensor:
+def dense_queue_nce(
+    queries: Tensor, positives: Tensor, queue: Tensor, temperature: Tensor | float
+) -> Tensor:
     """MoCo's loss as its authors wrote it: the positive beside all of the queue."""
     of_positive = (queries * positives).sum(dim=1, keepdim=True)
     scores = torch.cat([of_positive, queries @ queue.T], dim=1) / temperature
-    return F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.int64, device=scores.device))
+    return F.cross_entropy(
+        scores, torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
+    )
 
 
-def dense_distillation(student: Tensor, teacher: Tensor, queue: Tensor, temperature: float = 0.02) -> Tensor:
+def dense_distillation(
+    student: Tensor, teacher: Tensor, queue: Tensor, temperature: float = 0.02
+) -> Tensor:
     """ISD's loss by two matrices of similarities."""
     targets = (teacher @ queue.T / temperature).softmax(dim=1)
-    return F.kl_div((student @ queue.T / temperature).log_softmax(dim=1), targets, reduction="batchmean")
+    return F.kl_div(
+        (student @ queue.T / temperature).log_softmax(dim=1), targets, reduction="batchmean"
+    )
 
 
 def dense_clip(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
@@ -160,9 +168,13 @@ class Case(NamedTuple):
     """that take a gradient"""
 
 
-def cases(device: torch.device, images: int = 512, keys: int = 4096, width: int = WIDTH) -> dict[str, Case]:
+def cases(
+    device: torch.device, images: int = 512, keys: int = 4096, width: int = WIDTH
+) -> dict[str, Case]:
     """The other losses at the size of a batch."""
-    drawn = torch.randn(2, images, width, device=device, generator=torch.Generator(device).manual_seed(0))
+    drawn = torch.randn(
+        2, images, width, device=device, generator=torch.Generator(device).manual_seed(0)
+    )
     first, second = drawn[0].bfloat16(), (drawn[0] + drawn[1]).bfloat16()
     labels = torch.arange(images, device=device) % 10
     queue = F.normalize(torch.randn(keys, width, device=device), dim=1)
@@ -178,7 +190,9 @@ def cases(device: torch.device, images: int = 512, keys: int = 4096, width: int 
     return {
         "queue_nce": Case(
             lambda q: losses.queue_nce(unit(q), unit(second), queue, TEMPERATURE),
-            lambda q: dense_queue_nce(wide(q), wide(second).to(wide(q)), queue.to(wide(q)), TEMPERATURE),
+            lambda q: dense_queue_nce(
+                wide(q), wide(second).to(wide(q)), queue.to(wide(q)), TEMPERATURE
+            ),
             [first],
         ),
         "similarity_distillation": Case(
@@ -203,7 +217,10 @@ def checks(device: torch.device, clock: Clock) -> None:
         for name, case in cases(device, images, keys, width).items():
             clock.check()
             clock.found[f"check {name}, {images} x {keys} x {width}"] = checked(case)
-    print(f"losses, checks: {json.dumps({k: v for k, v in clock.found.items() if k.startswith('check')})}", flush=True)
+    print(
+        f"losses, checks: {json.dumps({k: v for k, v in clock.found.items() if k.startswith('check')})}",
+        flush=True,
+    )
 
 
 def checked(case: Case) -> Result:
@@ -219,7 +236,9 @@ def checked(case: Case) -> Result:
         return {"ended": repr(error)[:500]}
     return {
         "loss": float((value.detach().double() - right.detach()).abs() / right.detach().abs()),
-        "gradients": [float((g.double() - w).norm() / w.norm()) for g, w in zip(found, wanted, strict=True)],
+        "gradients": [
+            float((g.double() - w).norm() / w.norm()) for g, w in zip(found, wanted, strict=True)
+        ],
     }
 
 
@@ -247,7 +266,9 @@ def dense_others(device: torch.device, clock: Clock) -> None:
         case = cases(device)[name]
         found = {"dense": measured(called(case.dense, case.inputs))}
         torch.compiler.reset()
-        found["dense, compiled"] = measured(called(torch.compile(case.dense, dynamic=False), case.inputs), 7)
+        found["dense, compiled"] = measured(
+            called(torch.compile(case.dense, dynamic=False), case.inputs), 7
+        )
         clock.found[f"{name}, 512 images, dense"] = found
         print(f"losses, {name}, dense: {json.dumps(found)}", flush=True)
 
@@ -259,7 +280,10 @@ def shares(device: torch.device, clock: Clock) -> None:
         for programs in (1, 2, 4, 8):
             fused_batch.PROGRAMS = fused_queue.PROGRAMS = programs
             clock.check()
-            found = {f"nt_xent {n}": graph_milliseconds(called(our_nt_xent, views(n, device))) for n in (1024, 4096)}
+            found = {
+                f"nt_xent {n}": graph_milliseconds(called(our_nt_xent, views(n, device)))
+                for n in (1024, 4096)
+            }
             case = cases(device)["queue_nce"]
             found["queue_nce"] = graph_milliseconds(called(case.ours, case.inputs))
             clock.found[f"{programs} programs a processor"] = found

@@ -25,7 +25,9 @@ def features(encoder: nn.Module, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def neighbours(bank: Tensor, labels: Tensor, queries: Tensor, k: int = 200, temperature: float = 0.1) -> Tensor:
+def neighbours(
+    bank: Tensor, labels: Tensor, queries: Tensor, k: int = 200, temperature: float = 0.1
+) -> Tensor:
     """Predicted class [N]: weighted votes of the k nearest (Wu et al. 2018, https://arxiv.org/abs/1805.01978)."""
     bank, found = F.normalize(bank, dim=1), []
     for part in F.normalize(queries, dim=1).split(ROWS):
@@ -35,7 +37,9 @@ def neighbours(bank: Tensor, labels: Tensor, queries: Tensor, k: int = 200, temp
     return torch.cat(found)
 
 
-def linear(bank: Tensor, labels: Tensor, queries: Tensor, steps: int = 400, decay: float = 1e-5) -> Tensor:
+def linear(
+    bank: Tensor, labels: Tensor, queries: Tensor, steps: int = 400, decay: float = 1e-5
+) -> Tensor:
     """Predicted class [N] of a logistic regression on standardised features."""
     mean, std = bank.mean(dim=0), bank.std(dim=0).clamp(min=1e-6)
     bank, queries = (bank - mean) / std, (queries - mean) / std
@@ -60,5 +64,8 @@ def share(predicted: Tensor, labels: Tensor) -> float:
 def knn_accuracy(encoder: nn.Module, bank: Split, queries: Split, k: int = 200) -> float:
     """By the nearest of all training images."""
     return share(
-        neighbours(features(encoder, bank.images), bank.labels, features(encoder, queries.images), k), queries.labels
+        neighbours(
+            features(encoder, bank.images), bank.labels, features(encoder, queries.images), k
+        ),
+        queries.labels,
     )

@@ -36,7 +36,11 @@ def parts() -> tuple[Features, Features, list[str]]:
     centres = torch.randn(CLASSES, WIDTH, generator=generator)[labels]
     vectors = (torch.randn(TRAIN + TEST, WIDTH, generator=generator) + 0.15 * centres) * lengths
     train = Features(vectors[:TRAIN], labels[:TRAIN])
-    return train, Features(vectors[TRAIN:], labels[TRAIN:]), [f"train/{row}.png" for row in range(TRAIN)]
+    return (
+        train,
+        Features(vectors[TRAIN:], labels[TRAIN:]),
+        [f"train/{row}.png" for row in range(TRAIN)],
+    )
 
 
 def timed(work: Callable[[], Measurement]) -> tuple[Result, Tensor]:
@@ -63,14 +67,20 @@ def measures(device: torch.device, clock: Clock) -> None:
         found, predictions = timed(lambda measure=measure: measure(*there))
         clock.found[name] = found
         on_host, expected = timed(lambda measure=measure: measure(train, test))
-        clock.found[name] = {"device": found, "host": on_host, "alike": float((predictions == expected).float().mean())}
+        clock.found[name] = {
+            "device": found,
+            "host": on_host,
+            "alike": float((predictions == expected).float().mean()),
+        }
         print(f"scoring, {name}: {json.dumps(clock.found[name])}", flush=True)
 
 
 def everything(device: torch.device, clock: Clock) -> None:
     """Two encoders' features extracted, and every score of both, as after a run."""
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (TRAIN + TEST, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    pixels = torch.randint(
+        0, 256, (TRAIN + TEST, 3, 32, 32), dtype=torch.uint8, generator=generator
+    )
     images = InMemoryImages(Pixels(pixels, torch.ones(len(pixels))))
     settings = EncoderSettings("timm/resnet18", 32, (0.5,) * 3, (0.25,) * 3, small_stem=True)
     encoders = {name: build_encoder(settings).to(device) for name in ("trained", "untrained")}
@@ -84,7 +94,9 @@ def everything(device: torch.device, clock: Clock) -> None:
     clock.found["extraction of two encoders (s)"] = round(time.perf_counter() - start, 2)
     source = {"train": train.vectors, "test": test.vectors}.__getitem__
     start = time.perf_counter()
-    evaluate_features({"trained": source, "untrained": source}, known, asked, EvaluationSettings(), device)
+    evaluate_features(
+        {"trained": source, "untrained": source}, known, asked, EvaluationSettings(), device
+    )
     clock.found["scores of two encoders (s)"] = round(time.perf_counter() - start, 2)
     print(f"scoring: {json.dumps(clock.found)}", flush=True)
 

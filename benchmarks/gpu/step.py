@@ -84,19 +84,30 @@ def loader_for(method: Method, device: torch.device) -> Loader:
     images = torch.randint(0, 256, (IMAGES, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator)
     labels = torch.arange(IMAGES) % CLASSES
     return Loader(
-        InMemoryImages(Pixels(images, torch.ones(IMAGES))), labels, BATCH, seed=0, support=method.support
+        InMemoryImages(Pixels(images, torch.ones(IMAGES))),
+        labels,
+        BATCH,
+        seed=0,
+        support=method.support,
     ).on_device(device)
 
 
 def networks(method: Method) -> Nets:
     """Of a method, with the same first weights each time."""
     torch.manual_seed(0)
-    settings = EncoderSettings("timm/resnet18", SIDE, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26), small_stem=True)
+    settings = EncoderSettings(
+        "timm/resnet18", SIDE, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26), small_stem=True
+    )
     return method.build(build_encoder(settings), CLASSES)
 
 
 def steps_of(
-    method: Method, device: torch.device, cuda_graph: CUDAGraph, steps: int, compile: bool = False, look: bool = False
+    method: Method,
+    device: torch.device,
+    cuda_graph: CUDAGraph,
+    steps: int,
+    compile: bool = False,
+    look: bool = False,
 ) -> Result:
     """Through the training loop."""
     fabric = Fabric(accelerator=device.type, devices=1, precision="bf16-mixed")
@@ -114,11 +125,15 @@ def steps_of(
 def graph_alone(device: torch.device, compile: bool = False) -> Result:
     """The floor of a step: its graph, replayed without views and without the loop."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (4 * BATCH, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator).to(device)
+    images = torch.randint(
+        0, 256, (4 * BATCH, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator
+    ).to(device)
     views = {"first view": simclr_small(), "second view": simclr_small()}
     recipe = Recipe("sgd", learning_rate=0.06, weight_decay=5e-4)
     run = Run(SimCLR(), views, recipe, batch=BATCH, compile=compile)
-    bare = BareRun(run, Split(images, torch.zeros(len(images), dtype=torch.int64, device=device)), None, 100)
+    bare = BareRun(
+        run, Split(images, torch.zeros(len(images), dtype=torch.int64, device=device)), None, 100
+    )
     start = time.perf_counter()
     bare.train(5)
     found: Result = {"seconds of warm-up and capture": round(time.perf_counter() - start, 1)}
@@ -132,7 +147,9 @@ def agreement(device: torch.device) -> Result:
     found: Result = {}
     for name in ("simclr", "suncet", "comatch"):
         losses = [losses_of(METHODS[name](), device, graph) for graph in ("off", "auto")]
-        found[name] = [round(float(abs(one - two) / abs(one)), 6) for one, two in zip(*losses, strict=True)]
+        found[name] = [
+            round(float(abs(one - two) / abs(one)), 6) for one, two in zip(*losses, strict=True)
+        ]
     return found
 
 
@@ -149,7 +166,13 @@ def losses_of(method: Method, device: torch.device, cuda_graph: CUDAGraph) -> li
     recipe = Recipe("sgd", learning_rate=0.06)
     settings = LoopSettings(6, cuda_graph=cuda_graph)
     train(
-        fabric, method, networks(method).to(device), loader_for(method, device), recipe, settings, callbacks=[Losses()]
+        fabric,
+        method,
+        networks(method).to(device),
+        loader_for(method, device),
+        recipe,
+        settings,
+        callbacks=[Losses()],
     )
     return seen
 
@@ -166,7 +189,9 @@ def run(device: torch.device, clock: Clock) -> None:
         **{name: lambda name=name: other(name, device) for name in OTHERS},
         "agreement": lambda: agreement(device),
         "simclr captured, profiled": lambda: steps_of(simclr, device, "auto", 32, look=True),
-        "simclr compiled, profiled": lambda: steps_of(simclr, device, "auto", 32, compile=True, look=True),
+        "simclr compiled, profiled": lambda: steps_of(
+            simclr, device, "auto", 32, compile=True, look=True
+        ),
     }
     clock.found["epoch"] = f"{EPOCH} steps"
     for name, measure in work.items():

@@ -29,15 +29,33 @@ FILES = (
 def run(device: torch.device, clock: Clock) -> None:
     """Which passed and which failed, and the end of pytest's output."""
     files = [file for file in FILES if (ROOT / file).exists()]
-    command = [sys.executable, "-m", "pytest", *files, "-vv", "--tb=short", "--maxfail=20", "-p", "no:cacheprovider"]
-    if importlib.util.find_spec("xdist"):  # most of the time goes into compiling, which many processes share
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        *files,
+        "-vv",
+        "--tb=short",
+        "--maxfail=20",
+        "-p",
+        "no:cacheprovider",
+    ]
+    if importlib.util.find_spec(
+        "xdist"
+    ):  # most of the time goes into compiling, which many processes share
         command += ["-n", "4"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     log = Path(clock.found.setdefault("log", "pytest_on_gpu.log"))
     with log.open("w") as output:
         try:
             finished = subprocess.run(
-                command, cwd=ROOT, env=environment, stdout=output, stderr=output, timeout=clock.left(), check=False
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=output,
+                timeout=clock.left(),
+                check=False,
             )
             clock.found["exit status"] = finished.returncode
         except subprocess.TimeoutExpired:

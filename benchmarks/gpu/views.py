@@ -31,7 +31,9 @@ LAST = torch.channels_last
 def images_of(count: int, side: int, device: torch.device, channels_last: bool = False) -> Tensor:
     """Noise: uint8 [B, 3, S, S]. Its content does not change the speed."""
     random = torch.Generator(device).manual_seed(0)
-    images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, device=device, generator=random)
+    images = torch.randint(
+        0, 256, (count, 3, side, side), dtype=torch.uint8, device=device, generator=random
+    )
     return images.to(memory_format=LAST) if channels_last else images
 
 
@@ -53,7 +55,9 @@ def bytes_moved(packed: Packed, images: Tensor, views: Tensor) -> float:
     return share * images.numel() + views.numel() * views.element_size()
 
 
-def kernels(policy: ViewPolicy, count: int, stored: int, size: int, device: torch.device, **options: Any) -> Result:
+def kernels(
+    policy: ViewPolicy, count: int, stored: int, size: int, device: torch.device, **options: Any
+) -> Result:
     """The device's time for two views, and its share of the copy's speed."""
     images = images_of(count, stored, device, options.pop("stored_last", False))
     both = two_packed(policy, count, device)
@@ -90,7 +94,10 @@ def agreement(policy: ViewPolicy, size: int, device: torch.device) -> Result:
     images = images_of(256, size + 5, device)
     found = fused.make(images, pack(params).to(device), size).cpu()
     off = (found - batched.make(images.cpu(), params, size)).abs()
-    return {"greatest, of 255 levels": 255 * off.max().item(), "finite": bool(found.isfinite().all())}
+    return {
+        "greatest, of 255 levels": 255 * off.max().item(),
+        "finite": bool(found.isfinite().all()),
+    }
 
 
 def whole_call(policy: ViewPolicy, count: int, size: int, device: torch.device) -> Result:
@@ -117,7 +124,10 @@ def host_milliseconds(work: Callable[[], object], calls: int = 10) -> float:
 
 def host_parts(policy: ViewPolicy, count: int, size: int, device: torch.device) -> Result:
     """Milliseconds that the host spends on each part of one view."""
-    pixels, step = Pixels(images_of(count, size, device), torch.ones(count, device=device)), iter(range(10**9))
+    pixels, step = (
+        Pixels(images_of(count, size, device), torch.ones(count, device=device)),
+        iter(range(10**9)),
+    )
     params = policy.sample_params(pixels, BatchRNG((0,), count))
     packed = pack(params).to(device)
     return {
@@ -138,12 +148,16 @@ def cuts(policy: ViewPolicy, device: torch.device, clock: Clock) -> Result:
         for within in (0, 32):
             clock.check()
             with set_to(WARPS={**fused.WARPS, 32: warps}, BLURS_WHOLE=within):
-                found[f"32 px, {warps} warps, blur within to {within}"] = kernels(policy, 50_000, 32, 32, device)["ms"]
+                found[f"32 px, {warps} warps, blur within to {within}"] = kernels(
+                    policy, 50_000, 32, 32, device
+                )["ms"]
     for warps in (4, 8):
         for tile in (16, 32):
             clock.check()
             with set_to(TILE_WARPS=warps, TILE=tile):
-                found[f"224 px, {warps} warps, tiles of {tile}"] = kernels(policy, 512, 256, 224, device)["ms"]
+                found[f"224 px, {warps} warps, tiles of {tile}"] = kernels(
+                    policy, 512, 256, 224, device
+                )["ms"]
     for blur_warps in (2, 8):
         clock.check()
         with set_to(BLUR_WARPS=blur_warps):
@@ -202,11 +216,16 @@ def peers(device: torch.device, clock: Clock) -> Result:
             policy(pixels, BatchRNG((0, key), count)) for key in range(2)
         ], 5)  # fmt: skip
         found[f"likewise, {size} px"] = 2 * count / ours * 1e3
-        for name, maker, share in (("kornia", kornia_views, 1), ("torchvision v2", torchvision_views, 64)):
+        for name, maker, share in (
+            ("kornia", kornia_views, 1),
+            ("torchvision v2", torchvision_views, 64),
+        ):
             try:
                 work = maker(count // share, size, device)
                 if work is not None:
-                    found[f"{name}, {size} px"] = 2 * (count // share) / milliseconds(work, 3, 1) * 1e3
+                    found[f"{name}, {size} px"] = (
+                        2 * (count // share) / milliseconds(work, 3, 1) * 1e3
+                    )
             except Exception as reason:
                 found[f"{name}, {size} px"] = repr(reason)[:200]
     return found
@@ -218,7 +237,9 @@ def run(device: torch.device, clock: Clock) -> None:
     speed = copy_speed(device)
     found["copy, GB/s"] = speed / 1e9
     for size in (32, 64, 96, 224):
-        found[f"agreement, {size} px"] = agreement(replace(simclr(), solarize=0.3, blur=0.7), size, device)
+        found[f"agreement, {size} px"] = agreement(
+            replace(simclr(), solarize=0.3, blur=0.7), size, device
+        )
     found["50,000 of 32 px, no blur"] = kernels(simclr_small(), 50_000, 32, 32, device)
     found["50,000 of 32 px, blur"] = kernels(simclr(), 50_000, 32, 32, device)
     found["512 of 32 px, no blur"] = kernels(simclr_small(), 512, 32, 32, device)
@@ -229,16 +250,22 @@ def run(device: torch.device, clock: Clock) -> None:
         found[f"{name}, share of the copy's speed"] = found[name]["GB/s"] * 1e9 / speed
     found["whole call, 512 of 32 px"] = whole_call(simclr_small(), 512, 32, device)
     found["whole call, 50,000 of 32 px"] = whole_call(simclr_small(), 50_000, 32, device)
-    found["whole call, 512 of 32 px, FixMatch's strong view"] = whole_call(fixmatch_strong(), 512, 32, device)
+    found["whole call, 512 of 32 px, FixMatch's strong view"] = whole_call(
+        fixmatch_strong(), 512, 32, device
+    )
     found["host, 512 of 32 px, ms a view"] = host_parts(simclr_small(), 512, 32, device)
     clock.check()
     found["peers, views a second"] = peers(device, clock)
     clock.check()
     bf16 = {"dtype": torch.bfloat16, "memory_format": LAST, "normalised": True}
-    found["50,000 of 32 px, bf16 channels last normalised"] = kernels(simclr_small(), 50_000, 32, 32, device, **bf16)
+    found["50,000 of 32 px, bf16 channels last normalised"] = kernels(
+        simclr_small(), 50_000, 32, 32, device, **bf16
+    )
     clock.check()
     last = {"memory_format": LAST, "stored_last": True}
-    found["512 of 224 px from 256, channels last"] = kernels(simclr_small(), 512, 256, 224, device, **last)
+    found["512 of 224 px from 256, channels last"] = kernels(
+        simclr_small(), 512, 256, 224, device, **last
+    )
     clock.check()
     found["512 of 96 px"] = kernels(simclr_small(), 512, 96, 96, device)
     clock.check()

@@ -17,7 +17,9 @@ ResultT = TypeVar("ResultT")
 
 # PyTorch 2.14 has renamed these two, and warns where the old names are used.
 _all_gather: Any = getattr(dist, "all_gather_single", getattr(dist, "all_gather_into_tensor", None))
-_reduce_scatter: Any = getattr(dist, "reduce_scatter_single", getattr(dist, "reduce_scatter_tensor", None))
+_reduce_scatter: Any = getattr(
+    dist, "reduce_scatter_single", getattr(dist, "reduce_scatter_tensor", None)
+)
 
 _alone = False
 """Whether this process computes without the others for now."""
@@ -182,7 +184,9 @@ def _joined(values: Tensor, shard: RowShard) -> Tensor:
     return torch.cat([gathered[:longer].flatten(0, 1), gathered[longer:, :-1].flatten(0, 1)])
 
 
-def over_ranks(function: Callable[..., Tensor], rows: Sequence[Tensor | None], *shared: Any) -> Tensor:
+def over_ranks(
+    function: Callable[..., Tensor], rows: Sequence[Tensor | None], *shared: Any
+) -> Tensor:
     """A function whose results depend on one row each: ``function(*rows, *shared)``, every rank computing its shard.
 
     Args:
@@ -301,7 +305,11 @@ class BatchNormOverRanks(nn.modules.batchnorm._BatchNorm):
 
     def __init__(self, replaced: nn.modules.batchnorm._BatchNorm) -> None:
         super().__init__(
-            replaced.num_features, replaced.eps, replaced.momentum, replaced.affine, replaced.track_running_stats
+            replaced.num_features,
+            replaced.eps,
+            replaced.momentum,
+            replaced.affine,
+            replaced.track_running_stats,
         )
         self.drop = getattr(replaced, "drop", nn.Identity())
         self.act = getattr(replaced, "act", nn.Identity())
@@ -327,7 +335,11 @@ class BatchNormOverRanks(nn.modules.batchnorm._BatchNorm):
         moments = torch.stack([values.mean(dims), values.square().mean(dims)])  # [2, C]
         mean, square = gather(moments[None]).mean(0)  # [C] each, over all ranks
         variance = square - mean.square()
-        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+        if (
+            self.running_mean is not None
+            and self.running_var is not None
+            and self.num_batches_tracked is not None
+        ):
             self.num_batches_tracked.add_(1)
             count = world_size() * input.numel() / input.shape[1]
             momentum = 0.1 if self.momentum is None else self.momentum
@@ -343,7 +355,9 @@ class BatchNormOverRanks(nn.modules.batchnorm._BatchNorm):
 def synchronise_batch_norm(module: nn.Module) -> nn.Module:
     """Replace every batch normalisation by one over all ranks, in place, with its weights and running statistics."""
     for name, child in module.named_children():
-        if isinstance(child, nn.modules.batchnorm._BatchNorm) and not isinstance(child, BatchNormOverRanks):
+        if isinstance(child, nn.modules.batchnorm._BatchNorm) and not isinstance(
+            child, BatchNormOverRanks
+        ):
             setattr(module, name, BatchNormOverRanks(child))
         else:
             synchronise_batch_norm(child)

@@ -43,7 +43,12 @@ from likewise.views.policies import CentreView, gray_small
 
 DATA = "fashion-mnist-mini"
 
-LABELS_ONLY, SIMCLR, SUNCET, ALL_LABELS = "labels only", "SimCLR + probe", "SimCLR + SuNCEt", "all labels (SupCon)"
+LABELS_ONLY, SIMCLR, SUNCET, ALL_LABELS = (
+    "labels only",
+    "SimCLR + probe",
+    "SimCLR + SuNCEt",
+    "all labels (SupCon)",
+)
 
 VIEWS = gray_small()
 """crop, flip, brightness and contrast"""
@@ -90,9 +95,19 @@ QUICK = DemoPlan(
 class Arms:
     """The four ways of learning, on the same data; every point is an accuracy on the same test images."""
 
-    def __init__(self, plan: DemoPlan, seed: int, out: Path, overwrite: bool, console: Console) -> None:
-        self.plan, self.seed, self.out, self.overwrite, self.console = plan, seed, out, overwrite, console
-        self.prepared = prepare(DATA, self._settings(plan.simclr_steps), self._simclr(), plan.recipe)
+    def __init__(
+        self, plan: DemoPlan, seed: int, out: Path, overwrite: bool, console: Console
+    ) -> None:
+        self.plan, self.seed, self.out, self.overwrite, self.console = (
+            plan,
+            seed,
+            out,
+            overwrite,
+            console,
+        )
+        self.prepared = prepare(
+            DATA, self._settings(plan.simclr_steps), self._simclr(), plan.recipe
+        )
         self.fabric, self.precision = launch()
         self.view = CentreView(self.prepared.encoder.image_size)
 
@@ -115,7 +130,12 @@ class Arms:
         started = time.perf_counter()
         settings = self._settings(self.plan.simclr_steps, out=str(self.out / "simclr"))
         run = run_training(
-            DATA, settings, self._simclr(), self.plan.recipe, self.console, measures=EvaluationSettings(few_label=None)
+            DATA,
+            settings,
+            self._simclr(),
+            self.plan.recipe,
+            self.console,
+            measures=EvaluationSettings(few_label=None),
         )
         return run.encoder, list(self._probes(run.encoder, started))
 
@@ -125,7 +145,14 @@ class Arms:
             started = time.perf_counter()
             plan, method = self.plan, SuNCEt(temperature=self.plan.temperature, views=VIEWS)
             visible = self._visible_labels(budget)
-            encoder = self._learn(method, visible, plan.suncet_steps, plan.suncet_recipe, plan.suncet_batch_size, start)
+            encoder = self._learn(
+                method,
+                visible,
+                plan.suncet_steps,
+                plan.suncet_recipe,
+                plan.suncet_batch_size,
+                start,
+            )
             yield self._probe(encoder, budget, started)
 
     def all_labels(self) -> LabelPoint:
@@ -133,7 +160,9 @@ class Arms:
         started = time.perf_counter()
         plan = self.plan
         visible = self._visible_labels(None)
-        encoder = self._learn(SupCon(views=VIEWS), visible, plan.supcon_steps, plan.recipe, plan.batch_size)
+        encoder = self._learn(
+            SupCon(views=VIEWS), visible, plan.supcon_steps, plan.recipe, plan.batch_size
+        )
         return self._probe(encoder, None, started)
 
     def _simclr(self) -> SimCLR:
@@ -163,7 +192,9 @@ class Arms:
         """Train a method from an encoder, or from the seed's initial weights."""
         method = with_view_size(method, self.prepared.encoder.image_size)
         settings = replace(self.prepared.settings, batch_size=batch_size)
-        prepared = replace(self.prepared, method=method, visible_labels=visible_labels, settings=settings)
+        prepared = replace(
+            self.prepared, method=method, visible_labels=visible_labels, settings=settings
+        )
         nets = build_nets(prepared)
         if start is not None:
             nets.encoder.load_state_dict(start.state_dict())
@@ -197,7 +228,9 @@ class Arms:
         return LabelPoint(budget, *wilson(share, len(labels)), time.perf_counter() - started)
 
 
-def run_demo(out: Path, quick: bool, seed: int, overwrite: bool, console: Console) -> dict[str, list[LabelPoint]]:
+def run_demo(
+    out: Path, quick: bool, seed: int, overwrite: bool, console: Console
+) -> dict[str, list[LabelPoint]]:
     """Train the four arms, print the table and the sentence, and write the page.
 
     Raises:
@@ -234,16 +267,23 @@ def _train_arms(arms: Arms, console: Console) -> dict[str, list[LabelPoint]]:
         "[bold]2 of 4[/bold]  SimCLR + SuNCEt: a few labels, one short run from SimCLR's encoder for each budget"
     )
     points[SUNCET] = _printed(arms.suncet(encoder), console)
-    console.print("[bold]3 of 4[/bold]  labels only: cross-entropy from an untrained network, for each budget")
+    console.print(
+        "[bold]3 of 4[/bold]  labels only: cross-entropy from an untrained network, for each budget"
+    )
     points[LABELS_ONLY] = _printed(arms.labels_only(), console)
     console.print("[bold]4 of 4[/bold]  SupCon: every label")
     points[ALL_LABELS] = _printed([arms.all_labels()], console)
     return points
 
 
-def _write_page(out: Path, arms: Arms, points: Mapping[str, list[LabelPoint]], sentence: str, most: int) -> Path:
+def _write_page(
+    out: Path, arms: Arms, points: Mapping[str, list[LabelPoint]], sentence: str, most: int
+) -> Path:
     """Write ``demo.html``; ``most`` is how many labels of each class all labels are."""
-    train_images, test_images = len(arms.prepared.train.manifest), len(arms.prepared.splits["test"].manifest)
+    train_images, test_images = (
+        len(arms.prepared.train.manifest),
+        len(arms.prepared.splits["test"].manifest),
+    )
     facts = [
         f"Data: {DATA}, {train_images:,} images to train on and {test_images:,} to test on, ten kinds of clothes, "
         f"28x28 gray.",
@@ -270,7 +310,11 @@ def _printed(points: Iterable[LabelPoint], console: Console) -> list[LabelPoint]
     """The points, each printed as soon as it is there."""
     printed = []
     for point in points:
-        labels = "all labels" if point.labels_per_class is None else f"{point.labels_per_class} labels a class"
+        labels = (
+            "all labels"
+            if point.labels_per_class is None
+            else f"{point.labels_per_class} labels a class"
+        )
         console.print(f"  {labels}: {point.value:.3f} in {point.seconds:.0f} s", highlight=False)
         printed.append(point)
     return printed
@@ -297,8 +341,12 @@ def _by_budget(line: list[LabelPoint]) -> dict[int | None, float]:
     return {point.labels_per_class: point.value for point in line}
 
 
-def _table(points: Mapping[str, list[LabelPoint]], budgets: tuple[int | None, ...], most: int) -> Table:
-    table = Table("labels a class", *[str(budget or f"all ({most:,})") for budget in budgets], "seconds")
+def _table(
+    points: Mapping[str, list[LabelPoint]], budgets: tuple[int | None, ...], most: int
+) -> Table:
+    table = Table(
+        "labels a class", *[str(budget or f"all ({most:,})") for budget in budgets], "seconds"
+    )
     for name, line in points.items():
         values = _by_budget(line)
         cells = [f"{values[budget]:.3f}" if budget in values else "" for budget in budgets]

@@ -27,7 +27,13 @@ ResultT = TypeVar("ResultT")
 LONGEST = 1024
 """characters of a text; a file's name may have 255, and a path on Linux 4,096 bytes"""
 
-NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}
+NAMES = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "True or False",
+    type(None): "None",
+}
 """types as messages call them"""
 
 
@@ -82,14 +88,19 @@ def typed_arguments(**ranges: Range) -> Callable[[Callable[P, ResultT]], Callabl
     def decorate(function: Callable[P, ResultT]) -> Callable[P, ResultT]:
         signature = inspect.signature(function)
         called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
-        hints_of = functools.cache(lambda: typing.get_type_hints(function))  # at the first call, when all are defined
+        hints_of = functools.cache(
+            lambda: typing.get_type_hints(function)
+        )  # at the first call, when all are defined
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> ResultT:
             bound = _bound(called, signature, args, kwargs)
             hints = hints_of()
             for name, value in bound.arguments.items():
-                if name not in hints or signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+                if (
+                    name not in hints
+                    or signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+                ):
                     continue
                 bound.arguments[name] = checked_value(name, value, hints[name], ranges.get(name))
             return function(*bound.args, **bound.kwargs)
@@ -130,7 +141,9 @@ def _hints_of_class(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _bound(name: str, signature: inspect.Signature, args: Any, kwargs: Any) -> inspect.BoundArguments:
+def _bound(
+    name: str, signature: inspect.Signature, args: Any, kwargs: Any
+) -> inspect.BoundArguments:
     """Arguments by name; one that is absent or unknown is named."""
     known = [each for each in signature.parameters if each != "self"]
     try:
@@ -156,7 +169,9 @@ def checked_value(name: str, value: Any, hint: Any, allowed: Range | None = None
     changed = _converted(value, hint)
     if not fits(changed, hint):
         kind = type(value).__name__
-        raise WrongArgument(name, _shortened(value), f"was given ({kind}); {name} takes {in_words(hint)}.")
+        raise WrongArgument(
+            name, _shortened(value), f"was given ({kind}); {name} takes {in_words(hint)}."
+        )
     if isinstance(changed, str) and (len(changed) > LONGEST or "\0" in changed):
         raise WrongArgument(
             name,
@@ -249,7 +264,9 @@ def _is_a(value: Any, kind: Any) -> bool:
     if origin is dict and arguments:
         return isinstance(value, dict) and all(fits(each, arguments[1]) for each in value.values())
     if kind in (int, float):
-        return isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+        return isinstance(value, int if kind is int else int | float) and not isinstance(
+            value, bool
+        )
     return isinstance(value, origin or kind)
 
 
@@ -262,7 +279,9 @@ def _members(protocol: Any) -> list[str]:
 def _items_fit(values: tuple[Any, ...], kinds: tuple[Any, ...]) -> bool:
     if kinds[-1] is Ellipsis:
         return all(fits(value, kinds[0]) for value in values)
-    return len(values) == len(kinds) and all(fits(value, kind) for value, kind in zip(values, kinds, strict=True))
+    return len(values) == len(kinds) and all(
+        fits(value, kind) for value, kind in zip(values, kinds, strict=True)
+    )
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:

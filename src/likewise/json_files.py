@@ -34,13 +34,18 @@ def read_json(path: Path) -> Any:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise damaged(path, "it is empty" if not path.stat().st_size else "it is cut short, or no JSON") from error
+        raise damaged(
+            path, "it is empty" if not path.stat().st_size else "it is cut short, or no JSON"
+        ) from error
     except OSError as error:
         raise EnvironmentIOError(f"{path} cannot be read: {error.strerror or error}.") from error
     if isinstance(content, dict) and CHECKSUM in content:
         expected = content.pop(CHECKSUM)
         if _checksum(content) != expected:
-            raise damaged(path, f'its content does not match its "{CHECKSUM}" (whoever changes it removes that entry)')
+            raise damaged(
+                path,
+                f'its content does not match its "{CHECKSUM}" (whoever changes it removes that entry)',
+            )
     return content
 
 

@@ -13,7 +13,12 @@ from likewise.errors import LikewiseError
 
 VARIABLE = "LIKEWISE_OFFLINE"
 
-CLIENTS = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "WANDB_MODE": "offline"}
+CLIENTS = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "WANDB_MODE": "offline",
+}
 """The variables by which Hugging Face's libraries and Weights & Biases are told the same."""
 
 LOADED = {
@@ -49,4 +54,6 @@ def require_online(what: str, instead: str) -> None:
         LikewiseError: nothing may be fetched.
     """
     if is_offline():
-        raise LikewiseError(f"{what} would have to be fetched, but {VARIABLE} is set. Unset it, or: {instead}")
+        raise LikewiseError(
+            f"{what} would have to be fetched, but {VARIABLE} is set. Unset it, or: {instead}"
+        )

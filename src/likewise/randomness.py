@@ -67,7 +67,9 @@ class BatchRNG:
 
     def stream(self, name: str) -> BatchRNG:
         """An independent stream for the same rows: one for each view, so that views do not depend on call order."""
-        return BatchRNG((*self.key, name), self.rows, self.total, self.first, self.device, self.stride)
+        return BatchRNG(
+            (*self.key, name), self.rows, self.total, self.first, self.device, self.stride
+        )
 
     def row_numbers(self) -> Tensor:
         """int64 [B]: the position of each of our rows in the global batch."""
@@ -84,7 +86,9 @@ class BatchRNG:
 
     def orders(self, items: int) -> Tensor:
         """int64 [B, items]: a random permutation of 0..items-1 for each row."""
-        return self._local(torch.rand((self.total, items), generator=self._generator).argsort(dim=1))
+        return self._local(
+            torch.rand((self.total, items), generator=self._generator).argsort(dim=1)
+        )
 
     def _local(self, drawn: Tensor) -> Tensor:
         return drawn[self.first : self._end : self.stride].to(self.device, non_blocking=True)

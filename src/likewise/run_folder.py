@@ -199,7 +199,11 @@ class RunFolder:
         """Make the folder, or refuse to touch one that already holds something."""
         try:
             # A run that was killed before its first file leaves empty folders, which are nobody's.
-            files = (each for each in self.path.rglob("*") if each.is_file() and each not in (self.lock, self.owner))
+            files = (
+                each
+                for each in self.path.rglob("*")
+                if each.is_file() and each not in (self.lock, self.owner)
+            )
             occupied = any(files)
             if self.path.is_file():
                 raise LikewiseError(f"The output {self.path} is a file; --out takes a folder.")

@@ -23,13 +23,17 @@ def found():
         images,
         labels,
         shown,
-        ensemble_pseudo_labels(encoder_of("conv4"), images, shown, 3, ("last:1", "full", "frozen"), **settings),
+        ensemble_pseudo_labels(
+            encoder_of("conv4"), images, shown, 3, ("last:1", "full", "frozen"), **settings
+        ),
     )
 
 
 def test_each_voter_has_one_vote_and_labels_are_kept(found):
     images, _, shown, ensemble = found
-    votes = torch.stack([predictions(voter, images, 32, "cpu").argmax(dim=1) for voter in ensemble.voters])
+    votes = torch.stack(
+        [predictions(voter, images, 32, "cpu").argmax(dim=1) for voter in ensemble.voters]
+    )
     for row in range(len(images)):
         expected = [float((votes[:, row] == number).float().mean()) for number in range(3)]
         if shown[row] >= 0:
@@ -46,7 +50,9 @@ def test_the_student_learns_the_pseudo_labels(found):
 def test_targets_are_learned_instead_of_labels():
     images, labels = coloured_images(30)
     swapped = torch.eye(3)[(labels + 1) % 3]
-    adapted = adapt(encoder_of("conv4"), images, labels, 3, "full", steps=30, batch_size=30, targets=swapped)
+    adapted = adapt(
+        encoder_of("conv4"), images, labels, 3, "full", steps=30, batch_size=30, targets=swapped
+    )
     predicted = predictions(adapted, images, 32, "cpu").argmax(dim=1)
     assert ((predicted == (labels + 1) % 3).float().mean()) > 0.9
 
@@ -60,7 +66,9 @@ def test_soft_targets_are_those_of_the_images_in_the_batch_also_when_repeated():
     outputs = method.embed(nets, batch, Progress(0, 1, 0))
     assert outputs["targets"].argmax(dim=1).tolist() == [2, 0, 1]
     loss = method.compute_loss(nets, outputs, Progress(0, 1, 0)).loss.detach()
-    assert float(loss) == pytest.approx(float(torch.tensor(3.0).log()))  # the classifier is zero at first
+    assert float(loss) == pytest.approx(
+        float(torch.tensor(3.0).log())
+    )  # the classifier is zero at first
 
 
 def test_classifiers_of_student_and_teacher_start_from_class_means():
@@ -68,5 +76,7 @@ def test_classifiers_of_student_and_teacher_start_from_class_means():
     nets = METHODS["fixmatch"]().build(encoder_of("conv4"), 3)
     assert set_classifiers(nets, start)
     for classifier in (nets.classifier, nets.teacher.classifier):
-        assert torch.equal(classifier.weight, start.weight) and torch.equal(classifier.bias, start.bias)
+        assert torch.equal(classifier.weight, start.weight) and torch.equal(
+            classifier.bias, start.bias
+        )
     assert not set_classifiers(METHODS["simclr"]().build(encoder_of("conv4"), 3), start)

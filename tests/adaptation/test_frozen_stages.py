@@ -31,7 +31,9 @@ def features(encoder, images):
 
 
 def fine_tuned(encoder, split, images, labels, **settings):
-    maps = cache_views(split, images, torch.arange(len(images)), 2, policy=ViewPolicy(crop_area=(0.8, 1.0)))
+    maps = cache_views(
+        split, images, torch.arange(len(images)), 2, policy=ViewPolicy(crop_area=(0.8, 1.0))
+    )
     head = prototype_classifier(features(encoder, images), labels, 3)
     return fine_tune_last(encoder, split, maps, labels, head, batch_size=12, **settings)
 

@@ -9,7 +9,11 @@ from torch import nn
 
 from adaptation.coloured import encoder_of
 from likewise.adaptation.adaptation import Adaptation
-from likewise.adaptation.learning_parameters import apply_adaptation, blocks_of, learning_rate_scales
+from likewise.adaptation.learning_parameters import (
+    apply_adaptation,
+    blocks_of,
+    learning_rate_scales,
+)
 from likewise.adaptation.lora import add_lora, merge_lora
 from likewise.encoders import ModuleEncoder
 from likewise.errors import LikewiseError
@@ -26,7 +30,9 @@ def test_an_adaptation_is_read_from_its_name(text):
     assert Adaptation.parse(Adaptation.parse(text)) == Adaptation.parse(text)
 
 
-@pytest.mark.parametrize("text", ["last", "last:0", "lora:x", "lora:0", "full:2", "ful", "frozen:1"])
+@pytest.mark.parametrize(
+    "text", ["last", "last:0", "lora:x", "lora:0", "full:2", "ful", "frozen:1"]
+)
 def test_other_names_are_refused_with_what_is_allowed(text):
     with pytest.raises(LikewiseError, match="llowed"):
         Adaptation.parse(text)
@@ -61,7 +67,11 @@ def test_every_low_rank_factor_takes_part_in_a_step():
 def test_lora_leaves_depthwise_convolutions_and_needs_a_layer():
     encoder = encoder_of("timm/tf_efficientnet_lite0")
     add_lora(encoder, rank=2, alpha=2)
-    assert all(part.groups == 1 for part in encoder.modules() if hasattr(part, "lora_A") and hasattr(part, "groups"))
+    assert all(
+        part.groups == 1
+        for part in encoder.modules()
+        if hasattr(part, "lora_A") and hasattr(part, "groups")
+    )
     with pytest.raises(LikewiseError, match="full"):
         add_lora(ModuleEncoder(nn.Flatten(), 4, (0.0,), (1.0,)), rank=2, alpha=2)
 
@@ -71,11 +81,17 @@ def test_the_last_blocks_learn_with_what_follows_them():
     apply_adaptation(encoder, Adaptation.parse("last:2"))
     learned = {key.split(".")[1] for key, p in encoder.named_parameters() if p.requires_grad}
     assert learned == {"blocks", "conv_head", "bn2"}
-    numbers = {key.split(".")[2] for key, p in encoder.named_parameters() if p.requires_grad and ".blocks." in key}
+    numbers = {
+        key.split(".")[2]
+        for key, p in encoder.named_parameters()
+        if p.requires_grad and ".blocks." in key
+    }
     assert numbers == {"5", "6"}
 
 
-@pytest.mark.parametrize(("name", "blocks"), [("conv4", 4), ("timm/resnet18", 4), ("timm/vit_tiny_patch16_224", 12)])
+@pytest.mark.parametrize(
+    ("name", "blocks"), [("conv4", 4), ("timm/resnet18", 4), ("timm/vit_tiny_patch16_224", 12)]
+)
 def test_too_many_blocks_are_refused_with_how_many_there_are(name, blocks):
     encoder = encoder_of(name)
     assert len(blocks_of(encoder)) == blocks
@@ -93,10 +109,17 @@ def test_rates_fall_by_the_decay_from_layer_to_layer():
     encoder = encoder_of("timm/vit_tiny_patch16_224")
     scales = learning_rate_scales(encoder, 0.5)
     of_block = [scales[f"network.blocks.{number}.attn.qkv.weight"] for number in range(12)]
-    assert all(later == pytest.approx(2 * earlier) for earlier, later in itertools.pairwise(of_block))
+    assert all(
+        later == pytest.approx(2 * earlier) for earlier, later in itertools.pairwise(of_block)
+    )
     assert scales["network.pos_embed"] < of_block[0] and of_block[-1] < 1
     small = learning_rate_scales(encoder_of("conv4"), 0.5)
-    assert [small[f"blocks.{number}.0.weight"] for number in range(4)] == [1 / 16, 1 / 8, 1 / 4, 1 / 2]
+    assert [small[f"blocks.{number}.0.weight"] for number in range(4)] == [
+        1 / 16,
+        1 / 8,
+        1 / 4,
+        1 / 2,
+    ]
 
 
 def test_the_optimiser_has_a_group_for_each_rate_and_every_parameter_once():

@@ -25,7 +25,9 @@ def naive_logits(features, labels, scale, left_out=False):
     logits = np.zeros((len(rows), 3))
     for i, row in enumerate(rows):
         for number in range(3):
-            members = [j for j in range(len(rows)) if labels[j] == number and not (left_out and i == j)]
+            members = [
+                j for j in range(len(rows)) if labels[j] == number and not (left_out and i == j)
+            ]
             mean = np.mean([rows[j] / np.linalg.norm(rows[j]) for j in members], axis=0)
             logits[i, number] = scale * row @ mean / np.linalg.norm(mean) / norm
     return logits
@@ -38,12 +40,17 @@ def naive_loss(logits, labels):
 
 def test_logits_are_scaled_cosines_and_the_scale_suits_images_that_were_left_out():
     features, labels = features_and_labels(each=5, noise=1.2)
-    losses = {s: naive_loss(naive_logits(features, labels, s, left_out=True), labels) for s in np.geomspace(1, 100, 90)}
+    losses = {
+        s: naive_loss(naive_logits(features, labels, s, left_out=True), labels)
+        for s in np.geomspace(1, 100, 90)
+    }
     best = min(losses, key=losses.get)
     layer = prototype_classifier(features, labels, 3)
     expected = naive_logits(features, labels, best)
     assert 1.1 < best < 90
-    assert np.allclose(layer(features).detach().numpy(), expected, rtol=0.06, atol=0.02 * np.abs(expected).max())
+    assert np.allclose(
+        layer(features).detach().numpy(), expected, rtol=0.06, atol=0.02 * np.abs(expected).max()
+    )
 
 
 def test_clear_classes_get_a_greater_scale_than_mixed_ones():
@@ -62,7 +69,9 @@ def test_one_label_a_class_and_a_class_without_one():
     labels[2] = -1
     layer = prototype_classifier(features, labels, 3)
     norm = (features - features.mean(dim=0)).norm(dim=1).mean()
-    assert math.isclose(float(layer.weight[0].detach().norm() * norm), SCALE_WITHOUT_EVIDENCE, rel_tol=1e-4)
+    assert math.isclose(
+        float(layer.weight[0].detach().norm() * norm), SCALE_WITHOUT_EVIDENCE, rel_tol=1e-4
+    )
     assert torch.equal(layer.weight[2], torch.zeros(6))
     assert bool((layer(features[:2]).argmax(dim=1) == labels[:2]).all())
 

@@ -19,4 +19,6 @@ def clothes():
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
     """Features are cached in a folder of the tests."""
-    monkeypatch.setattr(features, "default_cache", lambda: tmp_path_factory.getbasetemp() / "features")
+    monkeypatch.setattr(
+        features, "default_cache", lambda: tmp_path_factory.getbasetemp() / "features"
+    )

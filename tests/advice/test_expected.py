@@ -34,7 +34,9 @@ def test_the_best_of_many_equal_arms_is_expected_to_be_as_good_as_each():
     found, naive = [], []
     for _ in range(FEW):
         correct = answers(0.6, 60, 10, random)
-        found.append(expected_accuracy(correct, folds=10**6).value)  # folds that leave out next to nothing
+        found.append(
+            expected_accuracy(correct, folds=10**6).value
+        )  # folds that leave out next to nothing
         naive.append(float(correct.correct.double().mean(dim=0).max()))
     assert abs(np.mean(found) - 0.6) < 0.015
     assert np.mean(naive) > 0.65  # what would be promised without the correction
@@ -79,7 +81,8 @@ def test_a_difference_is_paired():
 def test_a_kind_of_many_equal_arms_seldom_seems_better_than_one():
     random = np.random.default_rng(3)
     false_claims = [
-        difference_of_best(answers(0.6, 100, 6, random), answers(0.6, 100, 1, random)).low > 0 for _ in range(FEW)
+        difference_of_best(answers(0.6, 100, 6, random), answers(0.6, 100, 1, random)).low > 0
+        for _ in range(FEW)
     ]
     assert np.mean(false_claims) < 0.04
 
@@ -87,6 +90,8 @@ def test_a_kind_of_many_equal_arms_seldom_seems_better_than_one():
 def test_classes_that_were_never_held_out_lower_what_is_expected_and_widen_its_interval():
     correct = torch.arange(100) < 80
     whole, part = arm_accuracy(correct, 5), arm_accuracy(correct, 5, held_out=0.8)
-    assert part.value == pytest.approx(whole.value * 0.9)  # a fifth of the images, half as often right
+    assert part.value == pytest.approx(
+        whole.value * 0.9
+    )  # a fifth of the images, half as often right
     assert part.high - part.low > whole.high - whole.low
     assert part.low < whole.value * 0.8 + 1e-9 and part.high > whole.value

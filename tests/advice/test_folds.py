@@ -45,4 +45,6 @@ def test_no_more_folds_than_labels_of_most_classes():
 def test_folds_depend_on_the_seed_alone():
     labels = torch.arange(3).repeat(9)
     assert torch.equal(stratified_folds(labels, None, 5, 1), stratified_folds(labels, None, 5, 1))
-    assert not torch.equal(stratified_folds(labels, None, 5, 1), stratified_folds(labels, None, 5, 2))
+    assert not torch.equal(
+        stratified_folds(labels, None, 5, 1), stratified_folds(labels, None, 5, 2)
+    )

@@ -58,16 +58,23 @@ def test_a_head_is_fitted_once_for_the_same_labels_and_anew_for_others(arms):
 def joined(unlabelled=60, few=False):
     """Arms on eight features of which the first five are of the last stage."""
     features, _ = blobs()
-    return frozen_arms(FrozenEncoder("e", "pretrained", nn.Identity(), None, features, 5), 3, unlabelled, few)
+    return frozen_arms(
+        FrozenEncoder("e", "pretrained", nn.Identity(), None, features, 5), 3, unlabelled, few
+    )
 
 
 def test_a_head_on_the_last_stage_gives_the_features_of_the_others_no_weight():
     features, truth = blobs()
     by_name = {arm.card.name: arm.fit(truth, NOBODY, 1e9).head for arm in joined()}
-    last, several = by_name["e, frozen, mean of heads"], by_name["e, frozen, several stages, mean of heads"]
+    last, several = (
+        by_name["e, frozen, mean of heads"],
+        by_name["e, frozen, several stages, mean of heads"],
+    )
     assert not last.weight[:, 5:].any() and last.weight[:, :5].any()
     assert several.weight[:, 5:].any()
-    torch.testing.assert_close(last(features), last(features.clone().index_fill_(1, torch.tensor([5, 6, 7]), 9.0)))
+    torch.testing.assert_close(
+        last(features), last(features.clone().index_fill_(1, torch.tensor([5, 6, 7]), 9.0))
+    )
 
 
 def test_arms_that_need_images_without_a_label_are_listed_only_where_there_are_some():
@@ -84,5 +91,9 @@ def test_logits_of_discriminant_analysis_have_a_size_that_a_temperature_suits():
     _, truth = blobs()
     features = blobs()[0] * 1000
     arms = frozen_arms(FrozenEncoder("e", "pretrained", nn.Identity(), None, features, 5), 3, 0)
-    found = next(arm for arm in arms if "discriminant" in arm.card.name).fit(truth, NOBODY, 1e9).head(features)
+    found = (
+        next(arm for arm in arms if "discriminant" in arm.card.name)
+        .fit(truth, NOBODY, 1e9)
+        .head(features)
+    )
     assert 0.9 < float((found - found.mean(dim=1, keepdim=True)).std()) < 1.1

@@ -10,7 +10,9 @@ ALL = (LABELS, WEIGHTS, TUNING, UNLABELLED_IMAGES, OWN)
 
 
 @pytest.mark.parametrize("of", ALL)
-@pytest.mark.parametrize(("value", "low", "high"), [(0.05, -0.01, 0.11), (0.0, -0.05, 0.05), (-0.04, -0.09, 0.01)])
+@pytest.mark.parametrize(
+    ("value", "low", "high"), [(0.05, -0.01, 0.11), (0.0, -0.05, 0.05), (-0.04, -0.09, 0.01)]
+)
 def test_nothing_helped_where_the_interval_holds_zero(of, value, low, high):
     words = gain_sentence(Gain(of, value, low, high))
     assert "brought" not in words
@@ -52,7 +54,9 @@ def result(name, accuracy, probability, folds=5):
         (result("LoRA", 0.675, 0.9, folds=2), ("67.5%", "LoRA", "2 of 5 folds")),
     ],
 )
-def test_where_another_arm_has_the_highest_accuracy_it_says_why_that_is_not_the_winner(other, words):
+def test_where_another_arm_has_the_highest_accuracy_it_says_why_that_is_not_the_winner(
+    other, words
+):
     winner = result("logistic regression", 0.627, 0.52)
     said = choice_sentence(winner, [winner, other, result("untried", None, None)], 5)
     assert all(word in said for word in words)

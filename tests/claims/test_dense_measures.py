@@ -30,7 +30,11 @@ def test_the_share_of_pairs_on_one_object():
     random = np.random.default_rng(0)
     masks = [random.integers(-1, 3, (20, 30)).astype(np.int16) for _ in range(3)]
     boxes = torch.tensor(
-        [[[0.5, 0, -0.3], [0, 0.6, 0.2]], [[-0.7, 0, 0.1], [0, 0.4, -0.1]], [[1.0, 0, 0], [0, 1.0, 0]]]
+        [
+            [[0.5, 0, -0.3], [0, 0.6, 0.2]],
+            [[-0.7, 0, 0.1], [0, 0.4, -0.1]],
+            [[1.0, 0, 0], [0, 1.0, 0]],
+        ]
     )
     pairs = torch.from_numpy(random.random((3, 16, 16)) < 0.3)
     matched = MatchedViews(View(torch.zeros(3), boxes), View(torch.zeros(3), boxes.flip(0)), pairs)

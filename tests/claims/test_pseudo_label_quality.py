@@ -23,11 +23,21 @@ HIDDEN = torch.where(torch.arange(COUNT) < 8, TRUE, -1)
 def trained(name="comatch", **changes):
     """A rule, its networks and a loader of images of which each class has a tone of its own."""
     rule = find_method(name)()
-    smaller = {"queue": 16, "hidden": 16, "dim": 8, "classes_per_batch": CLASSES, "images_per_class": 2}
+    smaller = {
+        "queue": 16,
+        "hidden": 16,
+        "dim": 8,
+        "classes_per_batch": CLASSES,
+        "images_per_class": 2,
+    }
     known = {field.name for field in dataclasses.fields(rule)}
-    rule = dataclasses.replace(rule, **{key: value for key, value in (smaller | changes).items() if key in known})
+    rule = dataclasses.replace(
+        rule, **{key: value for key, value in (smaller | changes).items() if key in known}
+    )
     rule = with_view_size(rule, SIDE)
-    tones = (TRUE[:, None, None, None] * 60 + 30 + torch.zeros(COUNT, 1, SIDE, SIDE)).to(torch.uint8)
+    tones = (TRUE[:, None, None, None] * 60 + 30 + torch.zeros(COUNT, 1, SIDE, SIDE)).to(
+        torch.uint8
+    )
     images = InMemoryImages(Pixels(tones, torch.ones(COUNT)))
     seed_networks(0)
     nets = rule.build(build_encoder(EncoderSettings("conv4", SIDE, (0.4,), (0.3,))), CLASSES)
@@ -45,8 +55,13 @@ def test_quality_is_that_of_the_steps_own_targets():
         with torch.no_grad():
             kept = rule.step(nets, batch, Progress(step, 100, seed=5)).memory_updates
         targets, true = kept["targets"], TRUE[batch.indices]
-        right += sum(int(guess.argmax()) == label for guess, label in zip(kept["probabilities"], true, strict=False))
-        smooth += sum(int(guess.argmax()) == label for guess, label in zip(targets, true, strict=True))
+        right += sum(
+            int(guess.argmax()) == label
+            for guess, label in zip(kept["probabilities"], true, strict=False)
+        )
+        smooth += sum(
+            int(guess.argmax()) == label for guess, label in zip(targets, true, strict=True)
+        )
         for i in range(16):
             for j in range(16):
                 if i != j and targets[i] @ targets[j] >= 0.25:

@@ -39,7 +39,9 @@ def data(tmp_path_factory):
     few = {}
     for split, each in (("train", IMAGES // 10), ("test", 20)):
         part = manifest.split(split)
-        rows = np.stack([np.flatnonzero(part.labels.numpy() == c)[:each] for c in range(10)], axis=1).ravel()
+        rows = np.stack(
+            [np.flatnonzero(part.labels.numpy() == c)[:each] for c in range(10)], axis=1
+        ).ravel()
         few[f"{split}_images"] = part.pixels.array[rows]
         few[f"{split}_labels"] = part.labels.numpy()[rows]
     file = tmp_path_factory.mktemp("data") / "few.npz"
@@ -50,11 +52,33 @@ def data(tmp_path_factory):
 def tiny(data, **changes):
     """Two arms of four steps."""
     arms = (
-        Arm("SimCLR", SimCLR(dim=16, hidden=16), SETTINGS, (Linear(on_budget=True), Neighbours(1, {"first": (0, 1)}))),
-        Arm("CE", CrossEntropy(), replace(SETTINGS, label_noise=0.2), (ClassifierAccuracy(), Linear(on_budget=True))),
+        Arm(
+            "SimCLR",
+            SimCLR(dim=16, hidden=16),
+            SETTINGS,
+            (Linear(on_budget=True), Neighbours(1, {"first": (0, 1)})),
+        ),
+        Arm(
+            "CE",
+            CrossEntropy(),
+            replace(SETTINGS, label_noise=0.2),
+            (ClassifierAccuracy(), Linear(on_budget=True)),
+        ),
     )
-    statement = Statement("SimCLR - CE", lambda r: r.difference("SimCLR", "CE", "linear_on_budget_top1"), ">=", -1.0)
-    made = Claim("a paper, https://example.org", "a sentence", "a check", arms, (statement,), 1, "images", data, (0,))
+    statement = Statement(
+        "SimCLR - CE", lambda r: r.difference("SimCLR", "CE", "linear_on_budget_top1"), ">=", -1.0
+    )
+    made = Claim(
+        "a paper, https://example.org",
+        "a sentence",
+        "a check",
+        arms,
+        (statement,),
+        1,
+        "images",
+        data,
+        (0,),
+    )
     return replace(made, **changes)
 
 
@@ -81,7 +105,9 @@ def test_everything_that_a_reader_needs_is_stored(done):
     assert (first["images"], second["images"]) == (4 * 2 * 32, 4 * 32)
     assert first["epochs"] == pytest.approx(4 / (int(0.9 * IMAGES) // 32))
     assert first["seconds"] > 0
-    assert {"commit", "machine", "torch", "precision"} <= set(content["environments"][first["environment"]])
+    assert {"commit", "machine", "torch", "precision"} <= set(
+        content["environments"][first["environment"]]
+    )
     assert content["arms"]["CE"]["settings"]["label_noise"] == 0.2
     assert content["arms"]["SimCLR"]["method"]["name"] == "simclr"
     assert content["arms"]["SimCLR"]["method"]["settings"]["dim"] == 16
@@ -93,7 +119,9 @@ def test_a_finished_arm_is_not_trained_again(done, data, monkeypatch):
     assert reproduction(out, tiny(data)).run(None, False).results == before.results
 
 
-def test_an_interrupted_reproduction_goes_on_with_the_arm_that_is_missing(done, data, tmp_path, monkeypatch):
+def test_an_interrupted_reproduction_goes_on_with_the_arm_that_is_missing(
+    done, data, tmp_path, monkeypatch
+):
     _, whole = done
     out, calls = tmp_path / "half", []
     real = Reproduction._train
@@ -110,7 +138,9 @@ def test_an_interrupted_reproduction_goes_on_with_the_arm_that_is_missing(done, 
     assert not (out / "outcome.json").exists()
     again = reproduction(out, tiny(data)).run(None, False)
     assert calls == ["SimCLR", "CE", "CE"]
-    assert [result.scores for result in again.results] == [result.scores for result in whole.results]
+    assert [result.scores for result in again.results] == [
+        result.scores for result in whole.results
+    ]
 
 
 def test_an_arm_stopped_in_its_middle_ends_as_if_it_had_not(done, data, tmp_path, monkeypatch):
@@ -143,7 +173,9 @@ def test_results_of_other_settings_are_never_added(done, data, changed):
         "share": tiny(data),
     }
     with pytest.raises(LikewiseError, match="--overwrite"):
-        reproduction(out, claims[changed], share=0.5 if changed == "share" else 1.0).run(None, False)
+        reproduction(out, claims[changed], share=0.5 if changed == "share" else 1.0).run(
+            None, False
+        )
 
 
 def test_overwrite_begins_anew_and_a_strangers_folder_is_left_alone(data, tmp_path):
@@ -202,7 +234,9 @@ def an_eighth(monkeypatch):
     for maker in ("flow_videos", "sound_videos"):
         monkeypatch.setattr(named_sets, maker, partial(fewer, getattr(named_sets, maker)))
     monkeypatch.setattr(named_sets, "SPOKEN", {"train": 80, "test": 20})
-    monkeypatch.setitem(NAMED_SETS, "synthetic-lip-videos", named_sets.synthetic_lip_videos.__wrapped__)
+    monkeypatch.setitem(
+        NAMED_SETS, "synthetic-lip-videos", named_sets.synthetic_lip_videos.__wrapped__
+    )
     few = fashion_mnist_mini().take(np.arange(0, 12_000, 8))
     monkeypatch.setitem(NAMED_SETS, "fashion-pairs", partial(fashion_pairs, lambda: few))
 
@@ -220,13 +254,28 @@ def test_every_arm_of_a_registered_claim_can_be_built(name, an_eighth):
         prepared = prepare(source, replace(arm.settings, seed=0), method, arm.recipe)
         assert prepared.steps(prepared.loader()) >= 2
         assert arm.measures
-    arms = Reproduction(name, claim, (0,), claim.data, 1.0, Path("unused"), "cpu", Console(quiet=True)).arms
-    assert json.loads(json.dumps(arms)) == arms  # else a reproduction would not recognise its own record
+    arms = Reproduction(
+        name, claim, (0,), claim.data, 1.0, Path("unused"), "cpu", Console(quiet=True)
+    ).arms
+    assert (
+        json.loads(json.dumps(arms)) == arms
+    )  # else a reproduction would not recognise its own record
 
 
 def test_the_command_line_from_end_to_end(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = ("reproduce", "supcon-out-or-in", "--data", data, "--seeds", "0", "--steps-share", "0.007", "--out", "out")
+    words = (
+        "reproduce",
+        "supcon-out-or-in",
+        "--data",
+        data,
+        "--seeds",
+        "0",
+        "--steps-share",
+        "0.007",
+        "--out",
+        "out",
+    )
     cli.main([*words, "--device", "cpu"])
     printed = capsys.readouterr().out
     assert "4 of 4  L_in, 20% wrong labels, seed 0" in printed
@@ -249,12 +298,16 @@ def test_the_page_opens_and_draws_its_curves(done, chromium):
     page.goto((out / "report.html").as_uri())
     page.wait_for_function("() => document.querySelectorAll('.chart .main-svg').length > 0")
     assert complaints == []
-    assert [url for url in requests if not url.startswith("data:")] == [(out / "report.html").as_uri()]
+    assert [url for url in requests if not url.startswith("data:")] == [
+        (out / "report.html").as_uri()
+    ]
     text = page.inner_text("body")
     for part in ("holds here", "SimCLR - CE", "label_noise"):
         assert part in text
     page.check("input[value=epochs]")
-    page.wait_for_function("() => document.querySelector('#accuracy .xtitle').textContent === 'epochs'")
+    page.wait_for_function(
+        "() => document.querySelector('#accuracy .xtitle').textContent === 'epochs'"
+    )
     assert complaints == []
     page.close()
 
@@ -271,8 +324,12 @@ def test_an_arms_teacher_is_trained_first_and_kept(data, tmp_path):
     assert 0 < first.scores["classifier_top1"] < 1
     assert 0 < second.scores["auxiliary_top1"] < 1
     assert first.images == 4 * 32  # a teacher's are not counted
-    stored = torch.load(tmp_path / "out" / "kd-seed-0" / "checkpoints" / "last.ckpt", weights_only=True)["learner"]
-    learned = torch.load(tmp_path / "out" / "kd-seed-0" / "teacher" / "checkpoints" / "last.ckpt", weights_only=True)
+    stored = torch.load(
+        tmp_path / "out" / "kd-seed-0" / "checkpoints" / "last.ckpt", weights_only=True
+    )["learner"]
+    learned = torch.load(
+        tmp_path / "out" / "kd-seed-0" / "teacher" / "checkpoints" / "last.ckpt", weights_only=True
+    )
     weight = "encoder.blocks.0.0.weight"
     assert torch.equal(stored[f"nets.teacher.nets.{weight}"], learned["learner"][f"nets.{weight}"])
     assert learned["step"] == 4

@@ -18,7 +18,8 @@ MACHINE = {"commit": "abc", "machine": "2 x made up", "device": "cpu", "precisio
 
 def result(arm, seed, score, curve=()):
     points = [
-        {"step": at, "epochs": at / 2, "images": 10 * at, "seconds": at / 5, ONLINE: value} for at, value in curve
+        {"step": at, "epochs": at / 2, "images": 10 * at, "seconds": at / 5, ONLINE: value}
+        for at, value in curve
     ]
     return Result(arm, seed, {"linear_top1": score}, points, 10, 5.0, 100, 2.0, 0.5, dict(MACHINE))
 
@@ -32,7 +33,9 @@ def replicates(*differences):
 
 
 def difference(bound=0.0, relation=">=", **more):
-    return Statement("a - b", lambda r: r.difference("a", "b", "linear_top1"), relation, bound, **more)
+    return Statement(
+        "a - b", lambda r: r.difference("a", "b", "linear_top1"), relation, bound, **more
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,9 @@ def test_every_seed_is_printed():
 
 
 def test_a_statement_whose_premise_fails_is_inconclusive():
-    premise = Statement("a is 10 points ahead", lambda r: r.difference("a", "b", "linear_top1"), ">=", 0.1)
+    premise = Statement(
+        "a is 10 points ahead", lambda r: r.difference("a", "b", "linear_top1"), ">=", 0.1
+    )
     inconclusive = judge(difference(premise=premise), replicates(0.02, 0.02, 0.02))
     assert inconclusive.verdict == INCONCLUSIVE
     assert re.search(r"\b10 points.*\+2\.0 points", inconclusive.premise)
@@ -86,19 +91,34 @@ def test_the_share_to_reach_is_read_off_both_curves():
     for cost in ("epochs", "images", "seconds"):
         assert quick.share_to_reach("a", "b", cost) == pytest.approx(15 / 30)
     flat = sooner(0, [(10, 0.4), (20, 0.8), (30, 0.9)], [(10, 0.5), (15, 0.8), (30, 0.8)])
-    assert flat.share_to_reach("a", "b", "images") == pytest.approx(20 / 15)  # not 20 / 30: b was there before its end
-    assert sooner(0, [(10, 0.4), (30, 0.79)], reference).share_to_reach("a", "b", "images") == math.inf
+    assert flat.share_to_reach("a", "b", "images") == pytest.approx(
+        20 / 15
+    )  # not 20 / 30: b was there before its end
+    assert (
+        sooner(0, [(10, 0.4), (30, 0.79)], reference).share_to_reach("a", "b", "images") == math.inf
+    )
 
 
 def test_a_score_that_is_never_reached_is_worst_and_null_in_the_file():
     reference = [(10, 0.4), (30, 0.8)]
     quick, never = [(10, 0.4), (12, 0.8)], [(10, 0.4), (30, 0.7)]
     statement = Statement(
-        "share", lambda r: r.share_to_reach("a", "b", "images"), "<=", 0.6, unit="share", over_seeds="median"
+        "share",
+        lambda r: r.share_to_reach("a", "b", "images"),
+        "<=",
+        0.6,
+        unit="share",
+        over_seeds="median",
     )
-    two = judge(statement, [sooner(0, quick, reference), sooner(1, quick, reference), sooner(2, never, reference)])
+    two = judge(
+        statement,
+        [sooner(0, quick, reference), sooner(1, quick, reference), sooner(2, never, reference)],
+    )
     assert (two.verdict, two.value, two.met) == (HOLDS, pytest.approx(0.4), 2)
-    one = judge(statement, [sooner(0, quick, reference), sooner(1, never, reference), sooner(2, never, reference)])
+    one = judge(
+        statement,
+        [sooner(0, quick, reference), sooner(1, never, reference), sooner(2, never, reference)],
+    )
     assert (one.verdict, one.value) == (FAILS, math.inf)
     assert "median never (0.4, never, never)" in str(one)
     content = outcome(statements=[one]).to_json()
@@ -117,7 +137,10 @@ def outcome(statements=(), seeds=(0, 1, 2), data="fashion-mnist-mini", steps_sha
 
 
 def test_the_claim_as_a_whole():
-    held, failed = judge(difference(), replicates(0.1, 0.1)), judge(difference(0.5), replicates(0.1, 0.1))
+    held, failed = (
+        judge(difference(), replicates(0.1, 0.1)),
+        judge(difference(0.5), replicates(0.1, 0.1)),
+    )
     algebra = judge(difference(algebra=True), replicates(0.1, 0.1))
     wrong_algebra = judge(difference(0.5, algebra=True), replicates(0.1, 0.1))
     assert overall([held, held]) == HOLDS

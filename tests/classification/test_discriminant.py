@@ -13,7 +13,9 @@ def rows(count, width, seed=0):
     random = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 3
     centres = torch.randn(3, width, generator=torch.Generator().manual_seed(9))
-    return torch.randn(count, width, generator=random) * torch.logspace(-1, 1, width) + centres[labels] + 5, labels
+    return torch.randn(count, width, generator=random) * torch.logspace(-1, 1, width) + centres[
+        labels
+    ] + 5, labels
 
 
 def by_the_formula(features, labels, new):
@@ -40,7 +42,9 @@ def test_it_finds_classes_apart_along_a_direction_in_which_features_hardly_vary(
     new, truth = rows(300, 40, seed=1)
     for each, own in ((features, labels), (new, truth)):
         each[:, :-1] *= 50
-        each[:, -1] = 0.2 * torch.randn(len(each), generator=torch.Generator().manual_seed(len(each))) + own
+        each[:, -1] = (
+            0.2 * torch.randn(len(each), generator=torch.Generator().manual_seed(len(each))) + own
+        )
     answers = discriminant_head(features, labels, 3)(new).argmax(dim=1)
     assert float((answers == truth).float().mean()) > 0.9
 

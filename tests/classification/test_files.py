@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from likewise.classification import Classifier, Reference, load_classifier, load_reference, save_classifier
+from likewise.classification import (
+    Classifier,
+    Reference,
+    load_classifier,
+    load_reference,
+    save_classifier,
+)
 from likewise.encoders import build_encoder, choose_encoder, load_encoder, save_encoder
 from likewise.errors import LikewiseError
 from likewise.json_files import write_json
@@ -14,9 +20,13 @@ from likewise.run_folder import RunFolder
 def made(temperature=2.0):
     settings = choose_encoder("conv4", 16, (0.5,) * 3, (0.25,) * 3)
     encoder = build_encoder(settings).eval()
-    classifier = Classifier(encoder, nn.Linear(encoder.width, 3), temperature, ("a", "b", "c")).eval()
+    classifier = Classifier(
+        encoder, nn.Linear(encoder.width, 3), temperature, ("a", "b", "c")
+    ).eval()
     features = torch.randn(40, encoder.width)
-    reference = Reference.of(features, torch.randn(40, 3), torch.arange(40) % 3, temperature, {"labels": 40})
+    reference = Reference.of(
+        features, torch.randn(40, 3), torch.arange(40) % 3, temperature, {"labels": 40}
+    )
     return classifier, settings, reference
 
 
@@ -28,7 +38,9 @@ def test_comes_back_with_names_temperature_and_reference(tmp_path):
     assert torch.equal(loaded(pixels), classifier(pixels))
     assert torch.equal(classifier(pixels) * 2, classifier.head(classifier.encoder(pixels)))
     assert loaded.class_names == ("a", "b", "c") and again.protocol == {"labels": 40}
-    assert torch.equal(again.correct, reference.correct) and torch.equal(again.confidence, reference.confidence)
+    assert torch.equal(again.correct, reference.correct) and torch.equal(
+        again.confidence, reference.confidence
+    )
     assert again.distance_limit == reference.distance_limit
     torch.testing.assert_close(again.vectors, reference.vectors, atol=1e-3, rtol=0)
 

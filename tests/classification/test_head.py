@@ -25,7 +25,9 @@ def theirs(features, labels, strength, rows):
     own = features.double().var(dim=0, correction=0)
     scale = ((len(labels) * own + 100 * own.mean()) / (len(labels) + 100)).sqrt()
     scaled = ((features.double() - features.double().mean(dim=0)) / scale).numpy()
-    fitted = LogisticRegression(C=1 / strength, tol=1e-8, max_iter=20000).fit(scaled[rows], labels[rows].numpy())
+    fitted = LogisticRegression(C=1 / strength, tol=1e-8, max_iter=20000).fit(
+        scaled[rows], labels[rows].numpy()
+    )
     return torch.from_numpy(fitted.decision_function(scaled)).float()
 
 
@@ -53,7 +55,9 @@ def test_out_of_fold_logits_are_the_mean_over_heads_that_never_saw_the_fold(coun
         fold_of = stratified_folds(labels, 4 * 4 + repeat, 10)
         for fold in range(10):
             held_out = fold_of == fold
-            expected = theirs(features, labels, found.protocol["strength"], (~held_out).nonzero().flatten())
+            expected = theirs(
+                features, labels, found.protocol["strength"], (~held_out).nonzero().flatten()
+            )
             judged[repeat, held_out] = centred(expected)[held_out]
     ours = found.out_of_fold_logits.softmax(dim=1)
     torch.testing.assert_close(ours, judged.mean(dim=0).softmax(dim=1), atol=2e-2, rtol=0)
@@ -63,11 +67,21 @@ def test_few_labels_do_not_blow_up_features_that_hardly_vary_among_them():
     random = torch.Generator().manual_seed(0)
     labels = torch.arange(2000) % 4
     centres = torch.randn(4, 200, generator=random)
-    sparse = (torch.rand(2000, 200, generator=random) < 0.02) * torch.randn(2000, 200, generator=random) * 3
-    features = torch.cat([centres[labels] * 0.35 + torch.randn(2000, 200, generator=random), sparse], dim=1)
+    sparse = (
+        (torch.rand(2000, 200, generator=random) < 0.02)
+        * torch.randn(2000, 200, generator=random)
+        * 3
+    )
+    features = torch.cat(
+        [centres[labels] * 0.35 + torch.randn(2000, 200, generator=random), sparse], dim=1
+    )
     found = fit_head(features[:16], labels[:16], 4)
     rows = StandardScaler().fit(features[:16].numpy()).transform(features.numpy())
-    usual = LogisticRegression(C=1 / found.protocol["strength"]).fit(rows[:16], labels[:16].numpy()).predict(rows)
+    usual = (
+        LogisticRegression(C=1 / found.protocol["strength"])
+        .fit(rows[:16], labels[:16].numpy())
+        .predict(rows)
+    )
     ours = (found.head(features).argmax(dim=1) == labels)[16:].float().mean()
     assert ours > (torch.from_numpy(usual) == labels)[16:].float().mean() + 0.05
 
@@ -75,8 +89,12 @@ def test_few_labels_do_not_blow_up_features_that_hardly_vary_among_them():
 def test_a_group_is_never_in_two_folds():
     groups = torch.arange(200) // 10
     of_group = torch.randn(20, 30, generator=torch.Generator().manual_seed(3))
-    features = of_group[groups] + 0.1 * torch.randn(200, 30, generator=torch.Generator().manual_seed(4))
-    labels = groups % 2  # only the group tells the label, so it cannot be told of a group that was not seen
+    features = of_group[groups] + 0.1 * torch.randn(
+        200, 30, generator=torch.Generator().manual_seed(4)
+    )
+    labels = (
+        groups % 2
+    )  # only the group tells the label, so it cannot be told of a group that was not seen
     for given, low, high in ((None, 0.95, 1.0), (groups, 0.0, 0.75)):
         found = fit_head(features, labels, 2, groups=given)
         right = found.out_of_fold_logits.argmax(dim=1) == labels
@@ -89,7 +107,10 @@ def test_few_labels_a_class(per_class):
     found = fit_head(features, labels, 3)
     assert (found.head(features).argmax(dim=1) == labels).all()
     assert bool(found.out_of_fold_logits.isnan().any()) == (per_class == 1)
-    assert found.protocol["folds"] == (0 if per_class == 1 else per_class) and found.protocol["repeats"] == 4
+    assert (
+        found.protocol["folds"] == (0 if per_class == 1 else per_class)
+        and found.protocol["repeats"] == 4
+    )
 
 
 def test_classes_without_a_label_and_rows_without_one():
@@ -97,7 +118,10 @@ def test_classes_without_a_label_and_rows_without_one():
     labels = labels * 2  # classes 0, 2, 4 of 6
     labels[60:] = -1
     found = fit_head(features, labels, 6)
-    assert found.out_of_fold_logits[60:].isnan().all() and not found.out_of_fold_logits[:60].isnan().any()
+    assert (
+        found.out_of_fold_logits[60:].isnan().all()
+        and not found.out_of_fold_logits[:60].isnan().any()
+    )
     assert (found.head(features)[:, [1, 3, 5]] == ABSENT).all()
     assert set(found.head(features).argmax(dim=1).tolist()) == {0, 2, 4}
 

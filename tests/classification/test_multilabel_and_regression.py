@@ -12,7 +12,11 @@ from sklearn.preprocessing import StandardScaler
 
 import likewise
 from likewise.classification import load_classifier, load_predictor, predict
-from likewise.classification.target_head import fit_targets, interval_half_width, sigmoid_temperature
+from likewise.classification.target_head import (
+    fit_targets,
+    interval_half_width,
+    sigmoid_temperature,
+)
 from likewise.classification.target_predictor import LabelledTargets, fit_predictor, save_predictor
 from likewise.data.batch import Pixels
 from likewise.data.columns.targets import TargetColumn
@@ -34,7 +38,9 @@ def test_logistic_heads_are_those_of_scikit_learn_with_standardisation_folded_in
     fitted = fit_targets(torch.from_numpy(features), column("multilabel", targets))
     scaler = StandardScaler().fit(features)
     for number in range(2):
-        own = LogisticRegression(C=fitted.protocol["C"]).fit(scaler.transform(features), targets[:, number])
+        own = LogisticRegression(C=fitted.protocol["C"]).fit(
+            scaler.transform(features), targets[:, number]
+        )
         expected = own.decision_function(scaler.transform(features))
         found = fitted.head(torch.from_numpy(features).float())[:, number]
         np.testing.assert_allclose(found, expected, atol=1e-2)
@@ -42,18 +48,25 @@ def test_logistic_heads_are_those_of_scikit_learn_with_standardisation_folded_in
 
 def test_a_class_that_no_image_has_is_unlikely_and_nothing_fails():
     targets = np.stack([np.arange(40) % 2, np.zeros(40)], axis=1)
-    fitted = fit_targets(torch.from_numpy(targets + RANDOM.normal(0, 0.1, (40, 2))), column("multilabel", targets))
+    fitted = fit_targets(
+        torch.from_numpy(targets + RANDOM.normal(0, 0.1, (40, 2))), column("multilabel", targets)
+    )
     assert float(fitted.head(torch.zeros(1, 2)).sigmoid()[0, 1]) < 0.05
     assert bool(fitted.out_of_fold.isfinite().all())
 
 
 def test_images_of_one_group_are_never_learned_from_and_predicted_at_once():
     groups = torch.arange(20).repeat_interleave(3)
-    features = torch.nn.functional.one_hot(groups, 20).double()  # a group can be known by heart, and says nothing else
+    features = torch.nn.functional.one_hot(
+        groups, 20
+    ).double()  # a group can be known by heart, and says nothing else
     numbers = torch.randn(20, 1, generator=torch.Generator().manual_seed(0))[groups].numpy()
     apart = fit_targets(features, column("regression", numbers, ("size",)), groups=groups)
     mixed = fit_targets(features, column("regression", numbers, ("size",)))
-    errors = [float((each.out_of_fold - torch.from_numpy(numbers)).abs().mean()) for each in (apart, mixed)]
+    errors = [
+        float((each.out_of_fold - torch.from_numpy(numbers)).abs().mean())
+        for each in (apart, mixed)
+    ]
     assert errors[0] > 2 * errors[1]
 
 
@@ -69,7 +82,9 @@ def test_the_interval_of_a_number_covers_nine_of_ten():
 
 def test_probabilities_that_are_too_sure_are_cooled():
     logits = torch.from_numpy(RANDOM.normal(0, 2, (4000, 2)))
-    targets = (torch.rand(4000, 2, generator=torch.Generator().manual_seed(0)) < logits.sigmoid()).float()
+    targets = (
+        torch.rand(4000, 2, generator=torch.Generator().manual_seed(0)) < logits.sigmoid()
+    ).float()
     assert sigmoid_temperature(3 * logits, targets) == pytest.approx(3, rel=0.1)
     assert sigmoid_temperature(logits[:0], targets[:0]) == 1
 
@@ -87,7 +102,9 @@ def saved(pictures, task, values, folder, saw=False, names=("red", "blue")):
     pixels, _ = pictures
     torch.manual_seed(0)
     settings = choose_encoder("conv4", 16, (0.5,) * 3, (0.25,) * 3)
-    stored = InMemoryImages(Pixels(torch.from_numpy(pixels[:80]).permute(0, 3, 1, 2), torch.ones(80)))
+    stored = InMemoryImages(
+        Pixels(torch.from_numpy(pixels[:80]).permute(0, 3, 1, 2), torch.ones(80))
+    )
     known = LabelledTargets(stored, column(task, values[:80], names))
     encoder = build_encoder(settings).eval()
     fitted = fit_predictor(encoder, known, None, CentreView(16), 0, torch.device("cpu"), saw)
@@ -101,9 +118,19 @@ def test_predict_gives_classes_and_the_probability_of_each(pictures, tmp_path):
     predict(folder, pixels[80:], tmp_path / "p.csv", batch_size=16)
     with (tmp_path / "p.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["path", "classes", "probability of red", "probability of blue", "unlike", "error"]
+    assert list(rows[0]) == [
+        "path",
+        "classes",
+        "probability of red",
+        "probability of blue",
+        "unlike",
+        "error",
+    ]
     expected = ["|".join(np.array(["red", "blue"])[row == 1]) for row in on[80:]]
-    assert np.mean([row["classes"] == wanted for row, wanted in zip(rows, expected, strict=True)]) > 0.9
+    assert (
+        np.mean([row["classes"] == wanted for row, wanted in zip(rows, expected, strict=True)])
+        > 0.9
+    )
     assert load_predictor(folder)(torch.zeros(1, 3, 16, 16)).shape == (1, 2)
     with pytest.raises(LikewiseError, match="load_predictor"):
         load_classifier(folder)

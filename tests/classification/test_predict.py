@@ -13,7 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-from likewise.classification import Classifier, Reference, fit_head, fit_temperature, judging, predict, save_classifier
+from likewise.classification import (
+    Classifier,
+    Reference,
+    fit_head,
+    fit_temperature,
+    judging,
+    predict,
+    save_classifier,
+)
 from likewise.classification.predict import Predictions
 from likewise.encoders import build_encoder, choose_encoder
 from likewise.errors import LikewiseError
@@ -83,8 +91,14 @@ def test_a_row_an_image_in_the_columns_that_are_promised(folder, photos, tmp_pat
 
 def test_nothing_stands_under_the_name_of_a_file_that_was_not_read(folder, photos, tmp_path):
     made = predict(folder, photos, tmp_path / "p.csv", batch_size=8)
-    unread = {row["path"].rsplit("/")[-1]: row for row in rows_of(tmp_path / "p.csv") if row["error"]}
-    assert sorted(unread) == ["07.png", "08.png"] == sorted(name.rsplit("/")[-1] for name in made.unread)
+    unread = {
+        row["path"].rsplit("/")[-1]: row for row in rows_of(tmp_path / "p.csv") if row["error"]
+    }
+    assert (
+        sorted(unread)
+        == ["07.png", "08.png"]
+        == sorted(name.rsplit("/")[-1] for name in made.unread)
+    )
     for row in unread.values():
         assert row["class"] == row["probability"] == row["runner_up"] == row["unlike"] == ""
         assert row["unsure"] == "True"
@@ -163,7 +177,11 @@ def test_names_with_commas_quotes_and_line_ends(tmp_path):
 
 def test_files_that_are_there_and_other_endings_are_refused(folder, photos, tmp_path):
     (tmp_path / "p.csv").write_text("mine")
-    for out, word in (("p.csv", "--overwrite"), ("p.txt", ".parquet"), ("missing/p.csv", "missing")):
+    for out, word in (
+        ("p.csv", "--overwrite"),
+        ("p.txt", ".parquet"),
+        ("missing/p.csv", "missing"),
+    ):
         with pytest.raises(LikewiseError, match=word):
             predict(folder, photos, tmp_path / out)
     assert (tmp_path / "p.csv").read_text() == "mine"
@@ -171,16 +189,31 @@ def test_files_that_are_there_and_other_endings_are_refused(folder, photos, tmp_
 
 
 def test_a_lower_precision_leaves_fewer_unsure(folder, photos):
-    unsure = [sum(predict(folder, photos, precise=precise).table["unsure"].to_pylist()) for precise in (0.8, 0.999)]
+    unsure = [
+        sum(predict(folder, photos, precise=precise).table["unsure"].to_pylist())
+        for precise in (0.8, 0.999)
+    ]
     assert unsure[0] < unsure[1] == 50
     assert isinstance(predict(folder, photos, precise=0.999), Predictions)
 
 
 @pytest.mark.slow
 def test_a_killed_command_goes_on(folder, photos, tmp_path, likewise):
-    words = [sys.executable, "-m", "likewise.cli", "predict", str(folder), str(photos), "--batch-size", "1"]
+    words = [
+        sys.executable,
+        "-m",
+        "likewise.cli",
+        "predict",
+        str(folder),
+        str(photos),
+        "--batch-size",
+        "1",
+    ]
     with subprocess.Popen(words, cwd=tmp_path) as process:
-        while not (state := tmp_path / "predictions.csv.partial.json").exists() or '"rows": 0' in state.read_text():
+        while (
+            not (state := tmp_path / "predictions.csv.partial.json").exists()
+            or '"rows": 0' in state.read_text()
+        ):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     done = likewise("predict", folder, photos, "--batch-size", "1", "--strict")

@@ -30,16 +30,25 @@ def test_the_precision_is_missed_in_no_more_draws_than_promised():
 
 def test_all_correct_needs_the_stated_number():
     for count in (fewest(0.95) - 1, fewest(0.95)):
-        found = choose_threshold(torch.full((count,), 0.9), torch.ones(count, dtype=torch.bool), 0.95)
+        found = choose_threshold(
+            torch.full((count,), 0.9), torch.ones(count, dtype=torch.bool), 0.95
+        )
         assert found.reachable == (count == fewest(0.95) == 45)
-    assert math.isinf(choose_threshold(torch.zeros(0), torch.zeros(0, dtype=torch.bool), 0.95).value)
+    assert math.isinf(
+        choose_threshold(torch.zeros(0), torch.zeros(0, dtype=torch.bool), 0.95).value
+    )
 
 
 def test_equal_confidences_are_on_one_side():
     confidence = torch.tensor([0.9] * 100 + [0.5] * 100)
     correct = torch.tensor([True] * 100 + [False] * 100)
     found = choose_threshold(confidence, correct, 0.9)
-    assert (found.value, found.retained, found.correct, found.held_out) == (pytest.approx(0.9), 100, 100, 200)
+    assert (found.value, found.retained, found.correct, found.held_out) == (
+        pytest.approx(0.9),
+        100,
+        100,
+        200,
+    )
 
 
 def test_more_precision_never_lowers_the_threshold():

@@ -27,7 +27,9 @@ def test_is_the_least_penalised_cross_entropy_on_a_grid():
     grid = torch.linspace(math.log(0.1), math.log(10), 4000, dtype=torch.float64)
     log_probability = (logits.double()[None] / grid.exp()[:, None, None]).log_softmax(dim=2)
     surprise = -log_probability[:, torch.arange(40), labels].sum(dim=1) + grid**2 / (2 * 0.5**2)
-    assert fit_temperature(logits, labels) == pytest.approx(float(grid[surprise.argmin()].exp()), rel=5e-3)
+    assert fit_temperature(logits, labels) == pytest.approx(
+        float(grid[surprise.argmin()].exp()), rel=5e-3
+    )
 
 
 def test_few_labels_that_are_all_correct_do_not_make_it_certain():
@@ -40,5 +42,7 @@ def test_rows_that_were_never_held_out_and_classes_never_seen_do_not_count():
     nothing = torch.full((3, 4), torch.nan)
     unseen = torch.tensor([[1.0, 0.0, 0.0, ABSENT]])
     more = torch.cat([logits, nothing, unseen])
-    assert fit_temperature(more, torch.cat([labels, torch.tensor([0, 1, 2, 3])])) == fit_temperature(logits, labels)
+    assert fit_temperature(
+        more, torch.cat([labels, torch.tensor([0, 1, 2, 3])])
+    ) == fit_temperature(logits, labels)
     assert fit_temperature(nothing, torch.tensor([0, 1, 2])) == 1.0

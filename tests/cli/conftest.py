@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-SHORT = ("--image-size", "16", "--batch-size", "8", "--steps", "2", "--num-evals", "1", "--device", "cpu")
+SHORT = (
+    "--image-size",
+    "16",
+    "--batch-size",
+    "8",
+    "--steps",
+    "2",
+    "--num-evals",
+    "1",
+    "--device",
+    "cpu",
+)
 
 
 def write_photographs(root, classes=("cat", "dog", "owl"), each=14, size=20):

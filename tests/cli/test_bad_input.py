@@ -35,7 +35,10 @@ def folder_with(tmp_path, **files):
         (["train"], "DATA"),
         (["train", "{photos}", "--method", "simcrl"], "'simclr'"),
         (["train", "{photos}", "--method"], "--method"),
-        (["train", "{photos}", "--method", "simclr", "--method.temprature", "0.3"], "--method.temperature"),
+        (
+            ["train", "{photos}", "--method", "simclr", "--method.temprature", "0.3"],
+            "--method.temperature",
+        ),
         (["train", "{photos}", "--recipe.learning-rate", "0.1"], "--method"),
         (["train", "{photos}", "--preset", "imagenet"], "--method simclr --preset imagenet"),
         (["train", "{photos}", "--bach-size", "8"], "--batch-size"),
@@ -71,7 +74,9 @@ def test_misuse_is_named(words, named, typed, photographs):
     given = [word.replace("{photos}", str(photographs)) for word in words]
     if words[0] == "train" and "--out" not in words:
         given += ["--out", "out"]
-    code, message = typed(*given, *(w for w in SHORT if words[0] == "train" and not set(SHORT) & set(words)))
+    code, message = typed(
+        *given, *(w for w in SHORT if words[0] == "train" and not set(SHORT) & set(words))
+    )
     assert code == 2, message
     assert named in message
     assert "Traceback" not in message
@@ -95,7 +100,9 @@ def test_an_empty_folder_and_one_without_images(typed, tmp_path):
 
 
 def test_only_broken_files(typed, tmp_path):
-    code, message = typed("train", folder_with(tmp_path, a__jpg=b"", b__png=b"not a picture"), "--out", "out")
+    code, message = typed(
+        "train", folder_with(tmp_path, a__jpg=b"", b__png=b"not a picture"), "--out", "out"
+    )
     assert code == 2, message
     assert "a.jpg" in message
 

@@ -37,12 +37,22 @@ def videos(tmp_path_factory):
 def run(videos, tmp_path_factory):
     out = tmp_path_factory.mktemp("clips") / "run"
     return lw.train(
-        videos, "all", "supcon", out, encoder="r2plus1d-small", image_size=24, frames=6, steps=4, batch_size=8
+        videos,
+        "all",
+        "supcon",
+        out,
+        encoder="r2plus1d-small",
+        image_size=24,
+        frames=6,
+        steps=4,
+        batch_size=8,
     )
 
 
 def test_what_was_kept_and_seen_is_on_record(run):
-    encoder, data = (json.loads((run.folder.path / f"{name}.json").read_text()) for name in ("encoder", "data"))
+    encoder, data = (
+        json.loads((run.folder.path / f"{name}.json").read_text()) for name in ("encoder", "data")
+    )
     assert (encoder["name"], encoder["frames"], encoder["frame_rate"]) == ("r2plus1d-small", 6, 8.0)
     assert data["clips"] == {"stored": 11, "seen": 6, "frame_rate": 8.0}
     assert {"knn20_top1", "linear_top1"} <= run.scores.keys()
@@ -58,12 +68,18 @@ def test_the_page_shows_film_strips(run):
 def test_film_strips_do_not_overlap(run, chromium):
     page = chromium.new_page(viewport={"width": 1100, "height": 900})
     page.goto(f"file://{run.folder.report.resolve()}")
-    boxes = [each.bounding_box() for each in page.query_selector_all(".strips > li:first-child img")]
+    boxes = [
+        each.bounding_box() for each in page.query_selector_all(".strips > li:first-child img")
+    ]
     page.close()
     assert len(boxes) > 2
     for one, other in itertools.combinations(boxes, 2):
         beside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
-        assert beside or one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
+        assert (
+            beside
+            or one["y"] + one["height"] <= other["y"]
+            or other["y"] + other["height"] <= one["y"]
+        )
 
 
 def test_a_run_on_clips_embeds_searches_and_scores_again(run, videos):
@@ -76,7 +92,13 @@ def test_a_run_on_clips_embeds_searches_and_scores_again(run, videos):
 
 def test_a_run_goes_on_where_another_left_off(run, videos, tmp_path):
     later = lw.train(
-        videos, "all", "cross-entropy", tmp_path / "later", from_run=str(run.folder.path), steps=1, batch_size=8
+        videos,
+        "all",
+        "cross-entropy",
+        tmp_path / "later",
+        from_run=str(run.folder.path),
+        steps=1,
+        batch_size=8,
     )
     kept = json.loads((later.folder.path / "encoder.json").read_text())
     assert (kept["frames"], kept["image_size"]) == (6, 24)
@@ -96,9 +118,23 @@ def test_the_graph_of_an_encoder_of_clips_is_checked_too(run, tmp_path):
         (["--encoder", "r2plus1d-small", "--region", "0", "0", "0", "1"], "--region"),
     ],
 )
-def test_what_does_not_fit_is_said_before_anything_is_written(words, named, videos, tmp_path, capsys):
+def test_what_does_not_fit_is_said_before_anything_is_written(
+    words, named, videos, tmp_path, capsys
+):
     with pytest.raises(SystemExit) as refused:
-        cli.main(["train", str(videos), *words, "--steps", "2", "--batch-size", "8", "--out", str(tmp_path / "run")])
+        cli.main(
+            [
+                "train",
+                str(videos),
+                *words,
+                "--steps",
+                "2",
+                "--batch-size",
+                "8",
+                "--out",
+                str(tmp_path / "run"),
+            ]
+        )
     assert refused.value.code == 2
     assert named in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

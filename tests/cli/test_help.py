@@ -7,7 +7,9 @@ import pytest
 from likewise.cli import COMMANDS, main
 
 
-@pytest.mark.parametrize("words", [[name] for name in COMMANDS] + [["train", "--method", "comatch"]])
+@pytest.mark.parametrize(
+    "words", [[name] for name in COMMANDS] + [["train", "--method", "comatch"]]
+)
 def test_help_names_what_to_type_and_never_none(words, capsys):
     with pytest.raises(SystemExit) as left:
         main([*words, "--help"])
@@ -17,7 +19,9 @@ def test_help_names_what_to_type_and_never_none(words, capsys):
     assert not re.search(r"(\[-h\]|\[OPTIONS\]|[A-Z]) \[?STR", shown), "a positional has a name"
 
 
-def test_a_text_is_wrapped_at_the_terminal_and_not_where_the_source_breaks_its_line(capsys, monkeypatch):
+def test_a_text_is_wrapped_at_the_terminal_and_not_where_the_source_breaks_its_line(
+    capsys, monkeypatch
+):
     monkeypatch.setenv("COLUMNS", "1000")
     with pytest.raises(SystemExit):
         main(["train", "--method", "suncet", "--help"])
@@ -25,6 +29,10 @@ def test_a_text_is_wrapped_at_the_terminal_and_not_where_the_source_breaks_its_l
     options = shown[shown.index("--labels STR") :]
     lines = [line.strip("│ ") for line in options.splitlines()]
     assert [line for line in lines if len(line) > 200], "long texts are on one line"
-    continued = [line for line in lines if re.match(r"[a-z(]", line) and not re.search(r"\(default: .*\)$", line)]
+    continued = [
+        line
+        for line in lines
+        if re.match(r"[a-z(]", line) and not re.search(r"\(default: .*\)$", line)
+    ]
     assert not [line for line in continued if line.endswith(("a", "the", ","))]
     assert "{fixed}" not in shown, "what cannot be set is not offered"

@@ -45,13 +45,26 @@ try:
 finally:
     print("ASKED " + json.dumps(asked))
 """
-TRAIN = ("--method", "supcon", "--encoder", "conv4-half", "--steps", "2", "--batch-size", "8", "--device", "cpu")
+TRAIN = (
+    "--method",
+    "supcon",
+    "--encoder",
+    "conv4-half",
+    "--steps",
+    "2",
+    "--batch-size",
+    "8",
+    "--device",
+    "cpu",
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("local")
-    photo_folder(folder / "photos", *(f"{name}/{i}.png" for name in ("cat", "dog") for i in range(20)))
+    photo_folder(
+        folder / "photos", *(f"{name}/{i}.png" for name in ("cat", "dog") for i in range(20))
+    )
     return folder
 
 
@@ -76,7 +89,10 @@ def test_no_command_asks_the_network_for_anything(folder):
         ("embed", "run", "photos"),
         ("search", "run", "photos/cat/0.png"),
         ("predict", "run", "photos"),
-        *(("export", "run", "--to", kind) for kind in ("safetensors", "timm", "onnx", "torchscript")),
+        *(
+            ("export", "run", "--to", kind)
+            for kind in ("safetensors", "timm", "onnx", "torchscript")
+        ),
         ("report", "run"),
         ("compare", "run", "run"),
         ("advise", "photos", "--time", "20s"),
@@ -90,7 +106,17 @@ def test_no_command_asks_the_network_for_anything(folder):
 @pytest.mark.slow  # the hub's client waits and tries again
 def test_the_network_is_asked_where_weights_are_not_here(folder):
     """So that the test above means something."""
-    words = ("train", "photos", *TRAIN[:2], "--encoder", "timm/resnet18.a1_in1k", "--pretrained", "timm", "--out", "x")
+    words = (
+        "train",
+        "photos",
+        *TRAIN[:2],
+        "--encoder",
+        "timm/resnet18.a1_in1k",
+        "--pretrained",
+        "timm",
+        "--out",
+        "x",
+    )
     done = likewise(folder, *words, HF_HOME=str(folder / "nothing"), HF_HUB_DISABLE_TELEMETRY="1")
     assert done.returncode == 1 and asked_for(done)
     done = likewise(folder, *words, HF_HOME=str(folder / "nothing"), LIKEWISE_OFFLINE="1")
@@ -106,7 +132,8 @@ def offline(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data", ["hf:owner/name-of-nothing", "s3://bucket/train-{0..3}.tar", "https://host.invalid/a.parquet"]
+    "data",
+    ["hf:owner/name-of-nothing", "s3://bucket/train-{0..3}.tar", "https://host.invalid/a.parquet"],
 )
 def test_data_elsewhere_are_refused_by_the_variables_name(offline, data):
     with pytest.raises(lw.LikewiseError, match="LIKEWISE_OFFLINE") as refusal:
@@ -116,7 +143,9 @@ def test_data_elsewhere_are_refused_by_the_variables_name(offline, data):
 
 def test_weights_elsewhere_are_refused_by_the_variables_name(offline):
     with pytest.raises(lw.LikewiseError, match=r"vit_tiny_patch16_224.*LIKEWISE_OFFLINE"):
-        timm_encoder("vit_tiny_patch16_224.augreg_in21k", 224, False, (0.5,) * 3, (0.5,) * 3, pretrained=True)
+        timm_encoder(
+            "vit_tiny_patch16_224.augreg_in21k", 224, False, (0.5,) * 3, (0.5,) * 3, pretrained=True
+        )
     with pytest.raises(lw.LikewiseError, match=r"owner/encoder-of-nothing.*LIKEWISE_OFFLINE"):
         text_folder("owner/encoder-of-nothing")
 

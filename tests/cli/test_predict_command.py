@@ -18,7 +18,9 @@ def run(tmp_path_factory, photographs):
     )  # fmt: skip
 
 
-def test_counts_are_on_the_screen_and_strict_ends_with_an_error(run, photographs, tmp_path, capsys, monkeypatch):
+def test_counts_are_on_the_screen_and_strict_ends_with_an_error(
+    run, photographs, tmp_path, capsys, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "new").mkdir()
     for number, path in enumerate(sorted((photographs / "cat").iterdir())[:3]):
@@ -35,8 +37,12 @@ def test_counts_are_on_the_screen_and_strict_ends_with_an_error(run, photographs
     assert stopped.value.code == 1 and (tmp_path / "again.csv").exists()
 
 
-@pytest.mark.parametrize(("words", "named"), [(["--precise", "95"], "--precise"), (["--out", "p.xls"], ".parquet")])
-def test_what_cannot_be_used_is_named(run, photographs, tmp_path, capsys, monkeypatch, words, named):
+@pytest.mark.parametrize(
+    ("words", "named"), [(["--precise", "95"], "--precise"), (["--out", "p.xls"], ".parquet")]
+)
+def test_what_cannot_be_used_is_named(
+    run, photographs, tmp_path, capsys, monkeypatch, words, named
+):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
         main(["predict", str(run.folder.path), str(photographs), *words])
@@ -45,7 +51,12 @@ def test_what_cannot_be_used_is_named(run, photographs, tmp_path, capsys, monkey
 
 
 def test_a_folder_of_a_classifier_alone_is_enough(run, photographs, tmp_path):
-    for name in ("encoder.safetensors", "encoder.json", "classifier.safetensors", "classifier.json"):
+    for name in (
+        "encoder.safetensors",
+        "encoder.json",
+        "classifier.safetensors",
+        "classifier.json",
+    ):
         (tmp_path / name).write_bytes((run.folder.path / name).read_bytes())
     alone = lw.load(tmp_path)
     assert alone.predict(str(photographs)).table.equals(run.predict(str(photographs)).table)
@@ -54,6 +65,16 @@ def test_a_folder_of_a_classifier_alone_is_enough(run, photographs, tmp_path):
 
 
 def test_the_head_leaves_with_the_encoder(run, tmp_path, capsys):
-    main(["export", str(run.folder.path), "--to", "torchscript", "--with-head", "--out", str(tmp_path / "c.pt")])
+    main(
+        [
+            "export",
+            str(run.folder.path),
+            "--to",
+            "torchscript",
+            "--with-head",
+            "--out",
+            str(tmp_path / "c.pt"),
+        ]
+    )
     graph, pixels = torch.jit.load(str(tmp_path / "c.pt")), torch.rand(2, 3, 16, 16)
     torch.testing.assert_close(graph(pixels), run.classifier(pixels))

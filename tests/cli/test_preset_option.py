@@ -16,7 +16,15 @@ def config(folder):
 
 
 def test_typed_wins_over_the_preset_and_the_preset_over_the_default(photographs, tmp_path, capsys):
-    words = ["--method", "simclr", "--preset=imagenet", "--method.hidden", "32", "--recipe.weight-decay", "0.5"]
+    words = [
+        "--method",
+        "simclr",
+        "--preset=imagenet",
+        "--method.hidden",
+        "32",
+        "--recipe.weight-decay",
+        "0.5",
+    ]
     cli.main(["train", str(photographs), *words, *SHORT, "--out", str(tmp_path / "a")])
     found = config(tmp_path / "a")
     assert found["settings"]["preset"] == "imagenet"
@@ -44,7 +52,9 @@ def test_from_python_likewise(photographs, tmp_path):
     found = config(plain.folder.path)
     assert found["settings"]["preset"] is None
     assert found["method"]["settings"]["temperature"] == SimCLR().temperature
-    with pytest.raises(lw.LikewiseError, match="512"):  # the preset's batch of 512 does not fit 42 images
+    with pytest.raises(
+        lw.LikewiseError, match="512"
+    ):  # the preset's batch of 512 does not fit 42 images
         lw.train(str(photographs), method="simclr", preset="small", out=tmp_path / "c", **given)
 
 
@@ -76,7 +86,10 @@ def test_one_method_is_shown_whole(capsys, monkeypatch):
 
 def test_help_says_when_to_use_which(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
-    for words in (["train", "--help"], ["train", "--method", "cacr", "--preset", "imagenet", "--help"]):
+    for words in (
+        ["train", "--help"],
+        ["train", "--method", "cacr", "--preset", "imagenet", "--help"],
+    ):
         with pytest.raises(SystemExit):
             cli.main(words)
     whole = capsys.readouterr().out

@@ -28,7 +28,14 @@ from likewise.runs.evaluate_run import RunEvaluation
 @pytest.fixture(scope="module")
 def trained(photographs, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "a"
-    settings = {"image_size": 16, "batch_size": 8, "steps": 4, "num_evals": 2, "device": "cpu", "out": out}
+    settings = {
+        "image_size": 16,
+        "batch_size": 8,
+        "steps": 4,
+        "num_evals": 2,
+        "device": "cpu",
+        "out": out,
+    }
     return lw.train(str(photographs), labels="4", **settings)
 
 
@@ -38,7 +45,9 @@ def test_a_run_leaves_everything_that_it_promises(trained):
         "config.json", "environment.json", "data.json", "metrics.jsonl", "scores.json", "gallery.npz", "report.html",
         "encoder.safetensors", "encoder.json", "checkpoints", "logs", "train.log",
     }  # fmt: skip
-    assert {"knn20_top1", "linear_top1", "linear_on_budget_top1", "few2_top1"} <= set(trained.scores)
+    assert {"knn20_top1", "linear_top1", "linear_on_budget_top1", "few2_top1"} <= set(
+        trained.scores
+    )
     assert not [name for name in names if name.endswith(".partial")]
     logs = [path.name for path in (trained.folder.path / "logs").rglob("*") if path.is_file()]
     assert any(name.endswith(".csv") for name in logs)
@@ -72,7 +81,9 @@ def test_the_encoder_that_is_loaded_is_the_one_that_was_scored(trained, photogra
     again = lw.load(trained.folder.path).embed(str(photographs))
     assert torch.equal(vectors.vectors, again.vectors)
     with np.load(trained.folder.gallery) as gallery:
-        stored = dict(zip(gallery["ids"].tolist(), gallery["vectors"].astype(np.float32), strict=True))
+        stored = dict(
+            zip(gallery["ids"].tolist(), gallery["vectors"].astype(np.float32), strict=True)
+        )
     embedded = dict(zip(vectors.ids, vectors.vectors.numpy(), strict=True))
     name = next(iter(stored))
     np.testing.assert_allclose(stored[name], embedded[name], atol=0.02)
@@ -99,7 +110,9 @@ def test_evaluating_again_gives_the_same_scores(trained):
 def test_fine_tuning_beside_its_baselines_on_the_labels_shown(trained, monkeypatch):
     from likewise.evaluation import run_scores
 
-    monkeypatch.setattr(run_scores, "FineTune", lambda seed: FineTune(steps=3, epochs=1, batch_size=8, seed=seed))
+    monkeypatch.setattr(
+        run_scores, "FineTune", lambda seed: FineTune(steps=3, epochs=1, batch_size=8, seed=seed)
+    )
     before = [p.clone() for p in trained.encoder.parameters()]
     assert "fine_tune_top1" in trained.evaluate(fine_tune=True)
     scores = json.loads(trained.folder.scores.read_text())
@@ -107,31 +120,55 @@ def test_fine_tuning_beside_its_baselines_on_the_labels_shown(trained, monkeypat
         (score,) = [each for each in scores[who] if each["name"] == "fine_tune_top1"]
         assert score["protocol"]["labels"] == 12
         assert score["protocol"]["steps"] == 3
-    assert all(torch.equal(p, old) for p, old in zip(trained.encoder.parameters(), before, strict=True))
-    assert "fine_tune" in trained.folder.report.read_text() or "fine-tun" in trained.folder.report.read_text()
+    assert all(
+        torch.equal(p, old) for p, old in zip(trained.encoder.parameters(), before, strict=True)
+    )
+    assert (
+        "fine_tune" in trained.folder.report.read_text()
+        or "fine-tun" in trained.folder.report.read_text()
+    )
 
 
 def test_corrupted_images_and_the_bank_before_the_imbalance(photographs, tmp_path):
     settings = {"image_size": 16, "batch_size": 8, "steps": 4, "num_evals": 0, "device": "cpu"}
     unequal = {"imbalance": "step", "imbalance_ratio": 5.0}
-    run = lw.train(str(photographs), method="cross_entropy", out=tmp_path / "a", **settings, **unequal)
+    run = lw.train(
+        str(photographs), method="cross_entropy", out=tmp_path / "a", **settings, **unequal
+    )
     before = json.loads(run.folder.scores.read_text())
     assert {"knn20_rare_top1", "linear_frequent_top1", "classifier_top1"} <= set(run.scores)
     assert set(before["calibration"]["trained"]) == {"linear_top1", "classifier_top1"}
 
     scores = run.evaluate(corruptions=True, full_bank=True, neighbours=1)
     after = json.loads(run.folder.scores.read_text())
-    assert {"knn1_top1", "knn1_rare_top1", "corrupted_linear_top1", "corrupted_classifier_top1"} <= set(scores)
-    assert scores["classifier_top1"] == next(s["value"] for s in before["trained"] if s["name"] == "classifier_top1")
-    assert after["calibration"]["trained"]["classifier_top1"] == before["calibration"]["trained"]["classifier_top1"]
+    assert {
+        "knn1_top1",
+        "knn1_rare_top1",
+        "corrupted_linear_top1",
+        "corrupted_classifier_top1",
+    } <= set(scores)
+    assert scores["classifier_top1"] == next(
+        s["value"] for s in before["trained"] if s["name"] == "classifier_top1"
+    )
+    assert (
+        after["calibration"]["trained"]["classifier_top1"]
+        == before["calibration"]["trained"]["classifier_top1"]
+    )
     banks = [
-        next(score["protocol"]["bank"] for score in content["trained"] if score["name"].startswith("knn"))
+        next(
+            score["protocol"]["bank"]
+            for score in content["trained"]
+            if score["name"].startswith("knn")
+        )
         for content in (before, after)
     ]
     evaluation = RunEvaluation(run.folder, *run._loaded, None)
     before_imbalance = evaluation.open(None, evaluation.trained_with, full_bank=True)
     assert banks[0] < banks[1] == len(before_imbalance.seen)
-    assert {gain["name"] for gain in after["differences"]} >= {"knn1_rare_top1", "corrupted_linear_top1"}
+    assert {gain["name"] for gain in after["differences"]} >= {
+        "knn1_rare_top1",
+        "corrupted_linear_top1",
+    }
     found = after["corruptions"]
     assert len(found["kinds"]) == 15 and set(found["linear"]) == {"trained", "untrained"}
     assert found["classifier"]["trained"]["clean"] == pytest.approx(scores["classifier_top1"])
@@ -165,18 +202,33 @@ def test_other_data_are_scored_elsewhere(trained, photographs):
 
 def test_a_finished_run_is_a_start_for_another(trained, photographs, tmp_path):
     settings = {"image_size": 16, "batch_size": 8, "steps": 1, "num_evals": 0, "device": "cpu"}
-    run = lw.train(str(photographs), method="supcon", from_run=str(trained.folder.path), out=tmp_path / "b", **settings)
+    run = lw.train(
+        str(photographs),
+        method="supcon",
+        from_run=str(trained.folder.path),
+        out=tmp_path / "b",
+        **settings,
+    )
     scores = json.loads(run.folder.scores.read_text())
     assert set(scores) >= {"trained", "start", "untrained"}
     start, before = scores["start"], json.loads(trained.folder.scores.read_text())["trained"]
     value = {s["name"]: s["value"] for s in before}
-    assert all(s["value"] == pytest.approx(value[s["name"]]) for s in start if s["name"] == "knn20_top1")
+    assert all(
+        s["value"] == pytest.approx(value[s["name"]]) for s in start if s["name"] == "knn20_top1"
+    )
 
 
 def test_classes_come_out_of_arrays_too(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (40, 12, 12), dtype=np.uint8)
     labels = np.arange(40) % 2
-    run = lw.train((images, labels), method="cross-entropy", steps=2, batch_size=8, out=tmp_path / "a", device="cpu")
+    run = lw.train(
+        (images, labels),
+        method="cross-entropy",
+        steps=2,
+        batch_size=8,
+        out=tmp_path / "a",
+        device="cpu",
+    )
     assert "classifier_top1" in run.scores
 
 
@@ -185,7 +237,9 @@ def test_images_without_any_label(photographs, tmp_path):
     flat.mkdir()
     for path in photographs.rglob("*.png"):
         Image.open(path).save(flat / f"{path.parent.name}-{path.name}")
-    run = lw.train(str(flat), steps=2, batch_size=8, image_size=16, out=tmp_path / "a", device="cpu")
+    run = lw.train(
+        str(flat), steps=2, batch_size=8, image_size=16, out=tmp_path / "a", device="cpu"
+    )
     assert run.scores == {}
     scores = json.loads(run.folder.scores.read_text())
     assert scores["label_free"]["trained"]["effective_rank"] > 1
@@ -194,8 +248,30 @@ def test_images_without_any_label(photographs, tmp_path):
 
 
 def simclr_words(photographs, out, *more):
-    words = ["train", photographs, "--method", "simclr", "--out", out, "--image-size", "16", "--batch-size", "8"]
-    words += ["--encoder", "conv4-half", "--steps", "60", "--save-every", "1", "--num-evals", "0", "--device", "cpu"]
+    words = [
+        "train",
+        photographs,
+        "--method",
+        "simclr",
+        "--out",
+        out,
+        "--image-size",
+        "16",
+        "--batch-size",
+        "8",
+    ]
+    words += [
+        "--encoder",
+        "conv4-half",
+        "--steps",
+        "60",
+        "--save-every",
+        "1",
+        "--num-evals",
+        "0",
+        "--device",
+        "cpu",
+    ]
     return [str(word) for word in (*words, *more)]
 
 
@@ -213,7 +289,9 @@ def wait_for_steps(out, count, process):
     while time.monotonic() < deadline and process.poll() is None:
         log = out / "metrics.jsonl"
         if log.exists() and any(
-            json.loads(line)["step"] >= count for line in log.read_text().splitlines() if line.endswith("}")
+            json.loads(line)["step"] >= count
+            for line in log.read_text().splitlines()
+            if line.endswith("}")
         ):
             return
         time.sleep(0.02)
@@ -243,7 +321,9 @@ def test_stopped_killed_and_continued_gives_the_same_weights(photographs, tmp_pa
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
     stretches = list((broken / "logs" / "csv").glob("*/metrics.csv"))
     assert len(stretches) >= 2  # no stretch's log was deleted by the next
-    steps = [json.loads(line)["step"] for line in (broken / "metrics.jsonl").read_text().splitlines()]
+    steps = [
+        json.loads(line)["step"] for line in (broken / "metrics.jsonl").read_text().splitlines()
+    ]
     assert steps == sorted(steps)
 
 
@@ -319,9 +399,18 @@ def test_python_says_what_it_does_not_know(photographs):
 @pytest.mark.slow
 def test_a_compiled_encoder_learns_the_same(tmp_path, photographs):
     """Fused operations round differently, and nothing else changes."""
-    settings = {"method": "simclr", "steps": 2, "batch_size": 8, "image_size": 32, "device": "cpu", "num_evals": 1}
+    settings = {
+        "method": "simclr",
+        "steps": 2,
+        "batch_size": 8,
+        "image_size": 32,
+        "device": "cpu",
+        "num_evals": 1,
+    }
     eager, compiled = (
-        lw.train(str(photographs), out=tmp_path / compiled, compile=compiled, **settings).embed(str(photographs))
+        lw.train(str(photographs), out=tmp_path / compiled, compile=compiled, **settings).embed(
+            str(photographs)
+        )
         for compiled in ("off", "on")
     )
     torch.testing.assert_close(compiled.vectors, eager.vectors, rtol=1e-2, atol=1e-3)

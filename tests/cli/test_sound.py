@@ -29,7 +29,9 @@ def clips():
     sound = random.integers(-9000, 9000, (COUNT, KEPT * PER_FRAME), dtype=np.int16)
     splits = np.repeat(["train", "test"], [16, 8])
     made = clip_manifest("made", frames, 25, np.arange(COUNT) % 2, ("a", "b"), splits, sound)
-    made.columns[SOUND_BOX] = Boxes(np.tile(np.array([[0.0, 0.0, 0.5, 1.0]], np.float32), (COUNT, 1)))
+    made.columns[SOUND_BOX] = Boxes(
+        np.tile(np.array([[0.0, 0.0, 0.5, 1.0]], np.float32), (COUNT, 1))
+    )
     return made
 
 
@@ -62,7 +64,10 @@ def test_its_scores_stand_beside_untrained_ones(folder):
     for who in ("trained", "untrained"):
         names = {score["name"] for score in scores[who]}
         assert {"sound_to_clip_r1", "clip_to_sound_r5", "sync_auc", "attention_in_box"} <= names
-    of = {who: {score["name"]: score["value"] for score in scores[who]} for who in ("trained", "untrained")}
+    of = {
+        who: {score["name"]: score["value"] for score in scores[who]}
+        for who in ("trained", "untrained")
+    }
     [gain] = [gain for gain in scores["differences"] if gain["name"] == "clip_to_sound_r1"]
     difference = of["trained"]["clip_to_sound_r1"] - of["untrained"]["clip_to_sound_r1"]
     assert gain["over"] == "untrained" and gain["value"] == pytest.approx(difference)
@@ -77,7 +82,9 @@ def test_the_page_shows_what_sounds_find(folder, chromium):
         own = kept["rank"]
         assert kept["spectrograms"].shape == (8, 24, 3 * SIDE) and kept["spectrograms"].std() > 20
         assert kept["thumbnails"].shape == (8, 7, SIDE, 3 * SIDE, 1)
-        for row in range(8):  # a clip that was found first is framed there, and is the picture beside its sound
+        for row in range(
+            8
+        ):  # a clip that was found first is framed there, and is the picture beside its sound
             assert kept["right"][row].tolist() == [place == own[row] for place in range(6)]
             if own[row] < 6:
                 assert (kept["thumbnails"][row, 0] == kept["thumbnails"][row, 1 + own[row]]).all()
@@ -86,7 +93,9 @@ def test_the_page_shows_what_sounds_find(folder, chromium):
     drawn = [each.bounding_box() for each in page.query_selector_all("#sounds .spectrogram")]
     strips = [each.bounding_box() for each in page.query_selector_all("#neighbours .sound img")]
     assert {(box["width"], box["height"]) for box in drawn} == {(168, 28)}
-    assert {round(box["height"]) for box in strips} == {84} and {round(box["width"]) for box in strips} == {168}
+    assert {round(box["height"]) for box in strips} == {84} and {
+        round(box["width"]) for box in strips
+    } == {168}
     page.close()
 
 
@@ -100,7 +109,18 @@ def test_a_sound_finds_clips(folder, query, capsys):
     found = run.search_sound(query, gallery, 3)
     assert [match.id for match in found] == [gallery.ids[i] for i in best[:3]]
     capsys.readouterr()
-    main(["search", str(folder), "--sound", str(query), "--in", str(folder / "vectors.parquet"), "--count", "2"])
+    main(
+        [
+            "search",
+            str(folder),
+            "--sound",
+            str(query),
+            "--in",
+            str(folder / "vectors.parquet"),
+            "--count",
+            "2",
+        ]
+    )
     assert found[0].id in capsys.readouterr().out.replace("\n", "")
 
 
@@ -123,7 +143,11 @@ def test_what_is_broken_in_a_folder_of_videos_is_left_out_or_told(tmp_path, caps
     folder.mkdir()
 
     def video(name, frames=12, width=24, sound=True):
-        pixels = random.integers(0, 256, (frames, 4, width // 6, 3), dtype=np.uint8).repeat(6, 1).repeat(6, 2)
+        pixels = (
+            random.integers(0, 256, (frames, 4, width // 6, 3), dtype=np.uint8)
+            .repeat(6, 1)
+            .repeat(6, 2)
+        )
         heard = random.uniform(-0.5, 0.5, frames * 1000).astype(np.float32)
         return write_video(folder / name, pixels, sound=heard if sound else None)
 
@@ -132,7 +156,11 @@ def test_what_is_broken_in_a_folder_of_videos_is_left_out_or_told(tmp_path, caps
     video("wide.mp4", width=48)
     video("one frame.mp4", frames=1)
     video("mute.mp4", sound=False)
-    write_video(folder / "silent.mp4", np.full((12, 24, 24, 3), 99, np.uint8), sound=np.zeros(12_000, np.float32))
+    write_video(
+        folder / "silent.mp4",
+        np.full((12, 24, 24, 3), 99, np.uint8),
+        sound=np.zeros(12_000, np.float32),
+    )
     whole = video("broken tail.avi").read_bytes()
     (folder / "broken tail.avi").write_bytes(whole[: len(whole) * 6 // 10])
     (folder / "nothing.mp4").write_bytes(b"")

@@ -48,7 +48,9 @@ def trained(source, out, method, **settings):
 
 @pytest.fixture(scope="module")
 def supervised(tmp_path_factory, source):
-    return trained(source, tmp_path_factory.mktemp("runs") / "supervised", "cross-entropy", encoder="conv4")
+    return trained(
+        source, tmp_path_factory.mktemp("runs") / "supervised", "cross-entropy", encoder="conv4"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +60,18 @@ def contrastive(tmp_path_factory, source):
 
 @pytest.fixture(scope="module")
 def auxiliary(tmp_path_factory, source):
-    return trained(source, tmp_path_factory.mktemp("runs") / "auxiliary", "hsakd-teacher", encoder="conv4")
+    return trained(
+        source, tmp_path_factory.mktemp("runs") / "auxiliary", "hsakd-teacher", encoder="conv4"
+    )
 
 
 @pytest.fixture(scope="module")
 def distilled(tmp_path_factory, source, auxiliary):
-    return trained(source, tmp_path_factory.mktemp("runs") / "distilled", HSAKD(teacher=str(auxiliary.folder.path)))
+    return trained(
+        source,
+        tmp_path_factory.mktemp("runs") / "distilled",
+        HSAKD(teacher=str(auxiliary.folder.path)),
+    )
 
 
 def read(path):
@@ -76,21 +84,36 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize(("method", "trains_teacher"), [("kd", "cross-entropy"), ("hsakd", "hsakd-teacher")])
+@pytest.mark.parametrize(
+    ("method", "trains_teacher"), [("kd", "cross-entropy"), ("hsakd", "hsakd-teacher")]
+)
 def test_without_a_teacher_the_error_names_both_commands(method, trains_teacher, tmp_path, source):
     with pytest.raises(lw.LikewiseError) as refused:
         trained(source, tmp_path / "a", method)
-    lines = [line.strip() for line in str(refused.value).splitlines() if line.startswith("  likewise train DATA")]
-    assert [f"--method {trains_teacher} " in lines[0], f"--method {method} --method.teacher" in lines[1]] == [True] * 2
+    lines = [
+        line.strip()
+        for line in str(refused.value).splitlines()
+        if line.startswith("  likewise train DATA")
+    ]
+    assert [
+        f"--method {trains_teacher} " in lines[0],
+        f"--method {method} --method.teacher" in lines[1],
+    ] == [True] * 2
     assert not (tmp_path / "a").exists()
 
 
 def test_the_student_learns_from_the_networks_of_the_run_that_was_given(distilled, auxiliary):
     stored = torch.load(distilled.folder.checkpoint, weights_only=True)["learner"]
     learned = load_trained(auxiliary.folder.path).nets.state_dict()
-    teacher = {name.removeprefix("nets.teacher.nets."): v for name, v in stored.items() if ".teacher." in name}
+    teacher = {
+        name.removeprefix("nets.teacher.nets."): v
+        for name, v in stored.items()
+        if ".teacher." in name
+    }
     assert teacher.keys() == learned.keys()
-    assert [name for name, tensor in learned.items() if not torch.equal(tensor, teacher[name])] == []
+    assert [
+        name for name, tensor in learned.items() if not torch.equal(tensor, teacher[name])
+    ] == []
     assert str(auxiliary.folder.path) in distilled.folder.log.read_text().replace("\n", "")
     exported = load_file(distilled.folder.weights)
     assert all(name in exported for name, _ in distilled.encoder.named_parameters())
@@ -124,7 +147,9 @@ def test_all_networks_of_a_run_can_be_loaded(distilled, supervised):
 
 
 def test_a_run_with_a_classifier_is_frozen_and_given_auxiliaries(supervised, tmp_path, source):
-    teacher = trained(source, tmp_path / "a", HSAKDTeacher(teacher=str(supervised.folder.path)), encoder="auto")
+    teacher = trained(
+        source, tmp_path / "a", HSAKDTeacher(teacher=str(supervised.folder.path)), encoder="auto"
+    )
     assert same(load_encoder(teacher.folder.path)[0], supervised.encoder)
     before, after = (load_trained(run.folder.path).nets for run in (supervised, teacher))
     assert same(before.classifier, after.classifier)
@@ -132,8 +157,12 @@ def test_a_run_with_a_classifier_is_frozen_and_given_auxiliaries(supervised, tmp
     assert student.scores["teacher_top1"] == supervised.scores["classifier_top1"]
 
 
-def test_hsakd_names_the_command_that_adds_auxiliaries_to_a_classifier(supervised, tmp_path, source):
-    with pytest.raises(lw.LikewiseError, match=f"hsakd-teacher --method.teacher {supervised.folder.path}"):
+def test_hsakd_names_the_command_that_adds_auxiliaries_to_a_classifier(
+    supervised, tmp_path, source
+):
+    with pytest.raises(
+        lw.LikewiseError, match=f"hsakd-teacher --method.teacher {supervised.folder.path}"
+    ):
         trained(source, tmp_path / "a", HSAKD(teacher=str(supervised.folder.path)))
     assert not (tmp_path / "a").exists()
 
@@ -158,7 +187,9 @@ def stop_once(run, step):
     threading.Thread(target=watch, daemon=True).start()
 
 
-def test_a_student_that_was_stopped_and_resumed_equals_one_that_never_was(supervised, tmp_path, source):
+def test_a_student_that_was_stopped_and_resumed_equals_one_that_never_was(
+    supervised, tmp_path, source
+):
     student = KD(teacher=str(supervised.folder.path))
     whole = trained(source, tmp_path / "whole", student, steps=40)
     run = RunFolder(tmp_path / "a")
@@ -210,15 +241,38 @@ def test_a_folder_that_cannot_teach_is_refused_before_anything_is_written(
 def test_a_teacher_that_learned_from_the_test_images_is_warned_of(supervised, tmp_path, source):
     same_split = trained(source, tmp_path / "a", KD(teacher=str(supervised.folder.path)))
     other_split = trained(source, tmp_path / "b", KD(teacher=str(supervised.folder.path)), seed=1)
-    warned = ["--test-fraction" in run.folder.log.read_text().replace("\n", "") for run in (same_split, other_split)]
+    warned = [
+        "--test-fraction" in run.folder.log.read_text().replace("\n", "")
+        for run in (same_split, other_split)
+    ]
     assert warned == [False, True]
 
 
 @pytest.mark.slow
 def test_two_devices_learn_what_one_learns(likewise, supervised, tmp_path, source):
     """Through the launcher."""
-    words = ["train", source, "--method", "kd", "--method.teacher", supervised.folder.path, "--precision", "32"]
-    words += ["--encoder", "conv4-half", "--batch-size", "8", "--steps", "3", "--num-evals", "0", "--device", "cpu"]
+    words = [
+        "train",
+        source,
+        "--method",
+        "kd",
+        "--method.teacher",
+        supervised.folder.path,
+        "--precision",
+        "32",
+    ]
+    words += [
+        "--encoder",
+        "conv4-half",
+        "--batch-size",
+        "8",
+        "--steps",
+        "3",
+        "--num-evals",
+        "0",
+        "--device",
+        "cpu",
+    ]
     cli.main([*map(str, words), "--devices", "1", "--out", str(tmp_path / "1")])
     done = likewise(*words, "--devices", 2, "--out", "2", timeout=480)
     assert done.returncode == 0, done.stderr

@@ -26,7 +26,9 @@ WORDS = ("red", "green", "blue", "grey")
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Forty images; the captions of three are not there, one is enormous, one in another script. Two classes."""
-    captions = [[f"a {WORDS[i % 4]} Thing number {i}", f"number {i} of {WORDS[i % 4]}"] for i in range(40)]
+    captions = [
+        [f"a {WORDS[i % 4]} Thing number {i}", f"number {i} of {WORDS[i % 4]}"] for i in range(40)
+    ]
     captions[3], captions[7], captions[11] = [], None, ["", "  "]
     captions[5], captions[6] = ["word " * 50_000], ["赤い犬", "🐶 рыжая собака"]
     return captioned_parquet(
@@ -57,13 +59,21 @@ def test_a_run_keeps_all_that_embedding_a_text_needs(folder):
 def test_images_without_captions_are_left_out_of_training_and_told(folder):
     told = json.loads((folder / "data.json").read_text())
     assert told["columns"] == {"captions": 37}
-    assert any("training images have no captions and were left out" in note for note in told["notes"])
+    assert any(
+        "training images have no captions and were left out" in note for note in told["notes"]
+    )
 
 
 def test_scores_stand_beside_an_untrained_run(folder):
     scores = json.loads((folder / "scores.json").read_text())
     names = {score["name"] for score in scores["trained"]}
-    assert {"text_to_image_r1", "text_to_image_r5", "image_to_text_r1", "zero_shot_hit1", "linear_top1"} <= names
+    assert {
+        "text_to_image_r1",
+        "text_to_image_r5",
+        "image_to_text_r1",
+        "zero_shot_hit1",
+        "linear_top1",
+    } <= names
     untrained = {score["name"]: score for score in scores["untrained"]}
     assert untrained["text_to_image_r5"]["protocol"]["chance"] == pytest.approx(5 / 8, abs=0.15)
     assert names == set(untrained)
@@ -73,7 +83,9 @@ def test_the_page_shows_captions_beside_what_they_found(folder):
     page = (folder / "report.html").read_text()
     assert '<section id="captions"' in page and "text to image, recall at 1" in page
     with np.load(folder / "retrieved.npz") as kept:
-        assert all(f'aria-label="Results for {caption}"' in page for caption in map(str, kept["captions"]))
+        assert all(
+            f'aria-label="Results for {caption}"' in page for caption in map(str, kept["captions"])
+        )
         assert kept["thumbnails"].shape[1] == kept["cosine"].shape[1] + 1
         found_first = kept["rank"] == 0
         assert (kept["right"][:, 0] == found_first).all()
@@ -109,7 +121,9 @@ def test_evaluating_again_gives_the_same_retrieval(folder, data):
     before = json.loads((folder / "scores.json").read_text())
     again = likewise.load(folder).evaluate()
     old = {score["name"]: score["value"] for score in before["trained"]}
-    assert {name: again[name] for name in again if "_r" in name} == {name: old[name] for name in old if "_r" in name}
+    assert {name: again[name] for name in again if "_r" in name} == {
+        name: old[name] for name in old if "_r" in name
+    }
     elsewhere = likewise.load(folder).evaluate(data)
     assert "text_to_image_r1" in elsewhere
 
@@ -134,11 +148,15 @@ def test_captions_that_are_not_there_are_refused_in_one_line(tmp_path, capsys):
 
 def test_words_are_refused_by_a_run_without_texts(tmp_path, capsys):
     images = np.random.default_rng(0).integers(0, 256, (24, 12, 12), dtype=np.uint8)
-    run = likewise.train(images, method="simclr", steps=1, batch_size=4, out=tmp_path / "plain", num_evals=0)
+    run = likewise.train(
+        images, method="simclr", steps=1, batch_size=4, out=tmp_path / "plain", num_evals=0
+    )
     vectors = run.embed(images)
     assert vectors.shared is None
     vectors.save(tmp_path / "v.parquet")
-    said = refused(["search", tmp_path / "plain", "--text", "dog", "--in", tmp_path / "v.parquet"], capsys)
+    said = refused(
+        ["search", tmp_path / "plain", "--text", "dog", "--in", tmp_path / "v.parquet"], capsys
+    )
     assert "--method clip" in said
 
 
@@ -173,7 +191,10 @@ def test_fashion_pairs_say_what_they_show():
     assert manifest.summary()["splits"] == {
         "train": {"images": 5000, "labelled": 0}, "test": {"images": 1000, "labelled": 0},
     }  # fmt: skip
-    by_pixels = {piece.tobytes(): int(label) for piece, label in zip(pieces.pixels.array, pieces.labels, strict=True)}
+    by_pixels = {
+        piece.tobytes(): int(label)
+        for piece, label in zip(pieces.pixels.array, pieces.labels, strict=True)
+    }
     from likewise.data.synthetic.fashion_pairs import NAMES
 
     for row in range(0, 6000, 211):
@@ -181,13 +202,19 @@ def test_fashion_pairs_say_what_they_show():
         cells = [picture[y : y + 28, x : x + 28] for y in (0, 28) for x in (0, 28)]
         filled = [place for place, cell in enumerate(cells) if cell.any()]
         assert len(filled) == 2
-        first, second = (NAMES[by_pixels[np.ascontiguousarray(cells[place]).tobytes()]] for place in filled)
+        first, second = (
+            NAMES[by_pixels[np.ascontiguousarray(cells[place]).tobytes()]] for place in filled
+        )
         where = "above" if filled[0] % 2 == filled[1] % 2 else "to the left of"
         assert first_text == f"a {first} {where} a {second}"
 
 
 def test_tar_archives_train_as_they_are(tmp_path):
-    files = [(f"{i:03}.{end}", content) for i in range(24) for end, content in (("png", png(i)), ("txt", f"no. {i}"))]
+    files = [
+        (f"{i:03}.{end}", content)
+        for i in range(24)
+        for end, content in (("png", png(i)), ("txt", f"no. {i}"))
+    ]
     write_tar(tmp_path / "shards" / "train-0.tar", files[:24])
     write_tar(tmp_path / "shards" / "train-1.tar", files[24:40])
     write_tar(tmp_path / "shards" / "test-0.tar", files[40:])

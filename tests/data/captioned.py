@@ -11,10 +11,14 @@ import pyarrow.parquet as pq
 from data.pictures import picture
 
 
-def captioned_parquet(path: Path, captions: list[object], column: str = "captions", labels: list[int] | None = None):
+def captioned_parquet(
+    path: Path, captions: list[object], column: str = "captions", labels: list[int] | None = None
+):
     """A Parquet file with one image, and what is given as its captions, a row."""
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
-    columns = {"image": pa.array([{"bytes": png(i), "path": None} for i in range(len(captions))], kind)}
+    columns = {
+        "image": pa.array([{"bytes": png(i), "path": None} for i in range(len(captions))], kind)
+    }
     if column:
         columns[column] = pa.array(captions)
     if labels is not None:

@@ -15,7 +15,9 @@ def gcs_server():
     """The file system of a server with the bucket ``bucket``; its address is in the environment."""
     # Read when gcsfs is imported: the stand-in has no gRPC, at which gcsfs tries for minutes.
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="needs gcp-storage-emulator")
+    emulator = pytest.importorskip(
+        "gcp_storage_emulator.server", reason="needs gcp-storage-emulator"
+    )
     gcsfs = pytest.importorskip("gcsfs", reason='needs pip install "likewise[gcs]"')
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

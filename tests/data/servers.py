@@ -24,7 +24,12 @@ class FileServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.delay, self.ranges = folder, 0.0, True
-        self.busy, self.cut, self.flipped, self.requested = Counter(), Counter(), Counter(), Counter()
+        self.busy, self.cut, self.flipped, self.requested = (
+            Counter(),
+            Counter(),
+            Counter(),
+            Counter(),
+        )
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -64,7 +69,9 @@ class FileServer:
             whole, content = len(content), content[int(start) : int(end) + 1]
         request.send_response(206 if part else 200)
         if part:
-            request.send_header("Content-Range", f"bytes {start}-{int(start) + len(content) - 1}/{whole}")
+            request.send_header(
+                "Content-Range", f"bytes {start}-{int(start) + len(content) - 1}/{whole}"
+            )
         request.send_header("Content-Length", str(len(content)))
         request.end_headers()
         if with_body:
@@ -85,7 +92,9 @@ class FileServer:
 def serve(folder: Path):
     """A server of a folder."""
     server = FileServer(folder)
-    thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=server.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     try:
         yield server

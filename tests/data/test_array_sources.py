@@ -28,18 +28,31 @@ def test_every_layout_gives_the_same_pixels(given, expected):
 
 def test_sixteen_bits_are_scaled_not_cut():
     values = np.array([[[0, 128, 129, 30000, 65535]]], np.uint16)
-    assert everything(open_manifest(values.repeat(5, axis=1))).reshape(5, 5)[0].tolist() == [0, 0, 1, 117, 255]
+    assert everything(open_manifest(values.repeat(5, axis=1))).reshape(5, 5)[0].tolist() == [
+        0,
+        0,
+        1,
+        117,
+        255,
+    ]
 
 
 def test_labels_beside_images():
     manifest = open_manifest((GRAY, [2, 0, -1, 1, None, 2]))
     assert manifest.labels.tolist() == [2, 0, -1, 1, -1, 2]
     assert manifest.class_names == ("0", "1", "2")
-    assert open_manifest(GRAY, labels=np.array([2, 0, -1, 1, -1, 2])).labels.tolist() == manifest.labels.tolist()
+    assert (
+        open_manifest(GRAY, labels=np.array([2, 0, -1, 1, -1, 2])).labels.tolist()
+        == manifest.labels.tolist()
+    )
 
 
 def test_labels_with_gaps_and_names_are_numbered_in_order():
-    assert open_manifest((GRAY, torch.tensor([30, 7, 7, -1, 30, 9]))).class_names == ("7", "9", "30")
+    assert open_manifest((GRAY, torch.tensor([30, 7, 7, -1, 30, 9]))).class_names == (
+        "7",
+        "9",
+        "30",
+    )
     named = open_manifest((GRAY, ["b", "a", "", "b", "a", "c"]))
     assert named.labels.tolist() == [1, 0, -1, 1, 0, 2]
 
@@ -92,7 +105,9 @@ def test_array_files(tmp_path):
         open_manifest(tmp_path / "e.npz")
 
 
-@pytest.mark.parametrize("image", [torch.zeros(3, 8, 9), np.zeros((8, 9, 3), np.uint8), torch.zeros(4, 8, 9)])
+@pytest.mark.parametrize(
+    "image", [torch.zeros(3, 8, 9), np.zeros((8, 9, 3), np.uint8), torch.zeros(4, 8, 9)]
+)
 def test_one_image_in_colour_is_not_taken_for_grey_ones(image):
     with pytest.raises(LikewiseError, match=r"images\[None\]"):
         open_manifest(image)

@@ -8,7 +8,9 @@ from PIL import Image
 from likewise.data.batch import UNLABELLED, Batch, RowSlice
 from likewise.errors import LikewiseError
 
-IMAGES = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randint(
+    0, 256, (6, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
 
 
 def test_images_alone_are_a_batch_without_labels():
@@ -30,7 +32,11 @@ def test_labels_indices_and_support():
     assert batch.modalities["captions"].shape == (6, 3)
     assert batch.labels.dtype == torch.int64 and batch.labels.tolist() == [0, 1, -1, 0, 1, 0]
     assert batch.indices.tolist() == [100, 101, 102, 103, 104, 105]
-    assert batch.support is not None and batch.support.labels.tolist() == [0, 1] and batch.support.size == 2
+    assert (
+        batch.support is not None
+        and batch.support.labels.tolist() == [0, 1]
+        and batch.support.size == 2
+    )
 
 
 def test_floating_point_becomes_the_nearest_level():
@@ -44,8 +50,13 @@ def test_images_that_are_not_square_are_squeezed_and_keep_their_aspect(height, w
     pixels = Batch.of(images).pixels
     assert pixels.images.shape == (2, 3, 20, 20)
     assert pixels.aspect.tolist() == [width / height] * 2
-    expected = Image.fromarray(images[1].permute(1, 2, 0).numpy()).resize((20, 20), Image.Resampling.BILINEAR)
-    assert np.abs(pixels.images[1].permute(1, 2, 0).numpy().astype(int) - np.asarray(expected)).max() <= 1
+    expected = Image.fromarray(images[1].permute(1, 2, 0).numpy()).resize(
+        (20, 20), Image.Resampling.BILINEAR
+    )
+    assert (
+        np.abs(pixels.images[1].permute(1, 2, 0).numpy().astype(int) - np.asarray(expected)).max()
+        <= 1
+    )
 
 
 @pytest.mark.parametrize(("images", "options", "value"), [

@@ -24,7 +24,9 @@ def texts(manifest):
 
 @pytest.mark.parametrize("column", ["captions", "caption", "text"])
 def test_a_column_of_strings_or_of_lists_of_strings(tmp_path, column):
-    several = captioned_parquet(tmp_path / "a.parquet", [["a dog", "two  dogs\n"], [], None], column)
+    several = captioned_parquet(
+        tmp_path / "a.parquet", [["a dog", "two  dogs\n"], [], None], column
+    )
     assert texts(open_manifest(several)) == [("a dog", "two dogs"), (), ()]
     one = captioned_parquet(tmp_path / "b.parquet", ["犬", "  ", None, "🐶 собака"], column)
     assert texts(open_manifest(one)) == [("犬",), (), (), ("🐶 собака",)]
@@ -47,7 +49,9 @@ def test_rows_follow_their_images(tmp_path):
     other = open_manifest(photo_folder(tmp_path / "photos", "p.png", "q.png"))
     concat = open_manifest(manifest, test_data=other)
     assert texts(concat) == [(str(i),) for i in range(6)] + [(), ()]
-    assert texts(open_manifest(other, test_data=manifest)) == [(), ()] + [(str(i),) for i in range(6)]
+    assert texts(open_manifest(other, test_data=manifest)) == [(), ()] + [
+        (str(i),) for i in range(6)
+    ]
     assert concat.summary()["columns"] == {CAPTIONS: 6}
 
 
@@ -104,7 +108,9 @@ def test_what_a_csv_of_captions_can_get_wrong(tmp_path, heading, line, said):
 
 
 def test_captions_without_labels_are_split_by_id(tmp_path):
-    manifest = open_manifest(captioned_parquet(tmp_path / "a.parquet", [f"caption {i}" for i in range(40)]))
+    manifest = open_manifest(
+        captioned_parquet(tmp_path / "a.parquet", [f"caption {i}" for i in range(40)])
+    )
     split = DataSplitter(DataSettings()).list_examples(manifest)
     assert {name: int((split.splits == name).sum()) for name in ("train", "val", "test")} == {
         "train": 29, "val": 3, "test": 8,
@@ -116,10 +122,18 @@ def test_captions_without_labels_are_split_by_id(tmp_path):
 
 
 def test_noise_passes_captions_on_and_touches_no_other_split(tmp_path):
-    manifest = open_manifest(captioned_parquet(tmp_path / "a.parquet", [f"{i}" if i % 4 else None for i in range(80)]))
+    manifest = open_manifest(
+        captioned_parquet(tmp_path / "a.parquet", [f"{i}" if i % 4 else None for i in range(80)])
+    )
     clean = DataSplitter(DataSettings()).list_examples(manifest)
-    noisy, noisier = (DataSplitter(DataSettings(caption_noise=share)).list_examples(manifest) for share in (0.3, 0.6))
-    moved = [np.array([a != b for a, b in zip(texts(clean), texts(each), strict=True)]) for each in (noisy, noisier)]
+    noisy, noisier = (
+        DataSplitter(DataSettings(caption_noise=share)).list_examples(manifest)
+        for share in (0.3, 0.6)
+    )
+    moved = [
+        np.array([a != b for a, b in zip(texts(clean), texts(each), strict=True)])
+        for each in (noisy, noisier)
+    ]
     train = (clean.splits == "train") & clean.columns[CAPTIONS].present()
     assert [int(m.sum()) for m in moved] == [round(0.3 * train.sum()), round(0.6 * train.sum())]
     assert not (moved[1] & ~train).any() and not (moved[0] & ~moved[1]).any()
@@ -146,7 +160,10 @@ class Numbers:
 
 
 def is_its_rows(batch):
-    assert torch.equal(batch.modalities["captions"], torch.stack([10 * batch.indices, 10 * batch.indices + 1], dim=1))
+    assert torch.equal(
+        batch.modalities["captions"],
+        torch.stack([10 * batch.indices, 10 * batch.indices + 1], dim=1),
+    )
     return True
 
 
@@ -159,11 +176,19 @@ def test_a_batch_brings_them_along(tmp_path, workers):
     cut_short(tmp_path / "a/04.png")
     options = {"labels": manifest.labels, "batch_size": 4, "seed": 0, "support": Support(2, 2)}
     images = open_images(manifest, memory_limit=0)
-    for batch in Loader(images, **options, workers=workers, modalities={"captions": Numbers(12)}).batches(0, 6):
+    for batch in Loader(
+        images, **options, workers=workers, modalities={"captions": Numbers(12)}
+    ).batches(0, 6):
         parts = batch.microbatches(2)
-        assert all(map(is_its_rows, [batch, batch.support, *parts, *(p.support for p in parts), batch.to("cpu")]))
+        assert all(
+            map(
+                is_its_rows,
+                [batch, batch.support, *parts, *(p.support for p in parts), batch.to("cpu")],
+            )
+        )
         assert torch.equal(
-            torch.cat([p.modalities["captions"] for p in parts]), batch.modalities["captions"][[0, 2, 1, 3]]
+            torch.cat([p.modalities["captions"] for p in parts]),
+            batch.modalities["captions"][[0, 2, 1, 3]],
         )
     assert images.unreadable
 

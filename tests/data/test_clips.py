@@ -69,8 +69,12 @@ def test_an_encoder_is_shown_the_middle_of_what_was_shown(clips):
 
 
 def test_parts_of_a_set_keep_their_clips(clips):
-    assert numbers(open_whole_clips(clips.take([2]), 3).read(torch.tensor([0])).images[0, :1]) == [4]
-    assert numbers(open_frames(clips, 24, 3, 2).take(torch.tensor([2])).read(torch.tensor([0])).images[0]) == [5, 6]
+    assert numbers(open_whole_clips(clips.take([2]), 3).read(torch.tensor([0])).images[0, :1]) == [
+        4
+    ]
+    assert numbers(
+        open_frames(clips, 24, 3, 2).take(torch.tensor([2])).read(torch.tensor([0])).images[0]
+    ) == [5, 6]
 
 
 def test_more_frames_than_are_kept_are_refused(clips):
@@ -110,12 +114,18 @@ def test_flow_is_found_once_and_kept(folder, tmp_path, monkeypatch):
         frames[time] = np.roll(grain, 2 * time, axis=1)[:48, :48]
     write_video(folder / "one/a.mp4", frames, rate=8)
     manifest, shape = open_manifest(folder).take([0]), ClipShape(size=48, frames=6, frame_rate=8)
-    flow = unpacked(as_clips(manifest, shape, cache=tmp_path / "cache").columns[FLOW].read(torch.tensor([0])))
+    flow = unpacked(
+        as_clips(manifest, shape, cache=tmp_path / "cache").columns[FLOW].read(torch.tensor([0]))
+    )
     assert flow.shape == (1, 5, 2, 48, 48)
     inside = flow[0, :, :, 16:32, 16:32]
-    assert inside[:, 0].median() == pytest.approx(2, abs=0.3) and inside[:, 1].median() == pytest.approx(0, abs=0.3)
+    assert inside[:, 0].median() == pytest.approx(2, abs=0.3) and inside[
+        :, 1
+    ].median() == pytest.approx(0, abs=0.3)
     monkeypatch.setattr("likewise.data.video.clip_cache.optical_flow", None)
-    again = as_clips(manifest, shape, cache=tmp_path / "cache").columns[FLOW].read(torch.tensor([0]))
+    again = (
+        as_clips(manifest, shape, cache=tmp_path / "cache").columns[FLOW].read(torch.tensor([0]))
+    )
     assert torch.equal(unpacked(again), flow)
 
 
@@ -175,7 +185,9 @@ def test_a_set_larger_than_the_cache_is_refused(folder, tmp_path, monkeypatch):
 
 def test_flow_that_does_not_fit_beside_its_frames_is_refused(folder, tmp_path, monkeypatch):
     clips = as_clips(open_manifest(folder), SHAPE, cache=tmp_path / "cache")
-    monkeypatch.setenv("LIKEWISE_CACHE_BYTES", str(3 * (6 * 3 * 24 * 24 + 2 * SHAPE.samples) + 1000))
+    monkeypatch.setenv(
+        "LIKEWISE_CACHE_BYTES", str(3 * (6 * 3 * 24 * 24 + 2 * SHAPE.samples) + 1000)
+    )
     with pytest.raises(LikewiseError, match=r"videos.* 3 clips"):
         clips.columns[FLOW].read(torch.tensor([0]))
     assert list((tmp_path / "cache").glob("*/found.json"))  # what was decoded is still there
@@ -186,9 +198,9 @@ def test_a_region_is_cut_out_of_every_frame(folder, tmp_path):
     halves[:, :, 24:] = 200
     write_video(folder / "one/a.mp4", halves, rate=8)
     shape = ClipShape(24, 6, 8, region=(0.5, 0.25, 1.0, 0.75))
-    pixels = open_whole_clips(as_clips(open_manifest(folder), shape, cache=tmp_path / "cache"), 3).read(
-        torch.tensor([0])
-    )
+    pixels = open_whole_clips(
+        as_clips(open_manifest(folder), shape, cache=tmp_path / "cache"), 3
+    ).read(torch.tensor([0]))
     assert pixels.images.float().mean() == pytest.approx(200, abs=4)
     assert pixels.aspect.tolist() == [1.0]
     with pytest.raises(LikewiseError, match=r"region.*--region"):
@@ -196,7 +208,9 @@ def test_a_region_is_cut_out_of_every_frame(folder, tmp_path):
 
 
 def parquet_of(path, folder, **columns):
-    videos = [{"bytes": (folder / "one/a.mp4").read_bytes(), "path": "a.mp4"}] * len(next(iter(columns.values())))
+    videos = [{"bytes": (folder / "one/a.mp4").read_bytes(), "path": "a.mp4"}] * len(
+        next(iter(columns.values()))
+    )
     pq.write_table(pa.table({"video": videos, **columns}), path)
     return path
 
@@ -213,7 +227,12 @@ def test_examples_begin_where_their_row_says(folder, tmp_path):
 
 
 def test_the_column_of_labels_can_be_named(folder, tmp_path):
-    path = parquet_of(tmp_path / "words.parquet", folder, digit=["one", "two", "one"], colour=["red", "red", "blue"])
+    path = parquet_of(
+        tmp_path / "words.parquet",
+        folder,
+        digit=["one", "two", "one"],
+        colour=["red", "red", "blue"],
+    )
     assert open_manifest(path).labels.tolist() == [-1, -1, -1]
     named = open_manifest(path, columns=ColumnNames("digit"))
     assert named.class_names == ("one", "two") and named.labels.tolist() == [0, 1, 0]
@@ -227,10 +246,13 @@ def test_arrays_are_clips_too():
     frames = np.random.default_rng(0).integers(0, 255, (4, 3, 1, 16, 16), dtype=np.uint8)
     sound = np.zeros((4, 480), np.int16)
     sound[1] = 100
-    clips = clip_manifest("made", frames, 8.0, labels=np.array([0, 1, 0, 1]), class_names=("a", "b"), sound=sound)
+    clips = clip_manifest(
+        "made", frames, 8.0, labels=np.array([0, 1, 0, 1]), class_names=("a", "b"), sound=sound
+    )
     assert clips.columns[SOUND].present().tolist() == [False, True, False, False]
     assert torch.equal(
-        open_whole_clips(clips.take([3]), 1).read(torch.tensor([0])).images[0], torch.from_numpy(frames[3])
+        open_whole_clips(clips.take([3]), 1).read(torch.tensor([0])).images[0],
+        torch.from_numpy(frames[3]),
     )
     assert clips.columns[FLOW].read(torch.tensor([0, 2])).shape == (2, 2, 2, 16, 16)
     assert as_clips(clips, SHAPE) is clips

@@ -60,7 +60,9 @@ def test_one_bit_becomes_black_and_white(tmp_path):
 
 
 def test_ink_becomes_light(tmp_path):
-    read = upright_pixels(reopened(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), tmp_path / "a.jpg", quality=100))
+    read = upright_pixels(
+        reopened(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), tmp_path / "a.jpg", quality=100)
+    )
     red, green, blue = read.getpixel((4, 4))
     assert red > 230 and green < 40 and blue < 40
 
@@ -142,7 +144,9 @@ def test_a_plain_jpeg_is_decoded_without_pillow_to_pillows_pixels(kind):
     np.testing.assert_array_equal(decode(PLAIN[kind], kind).pixels, found)
 
 
-@pytest.mark.parametrize("content", [jpeg("CMYK"), jpeg(exif=exif_turn(6)), jpeg(format="PNG"), jpeg()[:-40]])
+@pytest.mark.parametrize(
+    "content", [jpeg("CMYK"), jpeg(exif=exif_turn(6)), jpeg(format="PNG"), jpeg()[:-40]]
+)
 def test_anything_else_is_left_to_pillow(content):
     assert quickly(content) is None
 

@@ -19,11 +19,19 @@ VALUES = np.arange(24 * 16, dtype=np.int16).reshape(24, 16) * 10
 
 def write(path, values, photometric="MONOCHROME2", slope=1, intercept=0, bits=16, **more):
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
+        SecondaryCaptureImageStorage,
+        generate_uid(),
+    )
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    data.Rows, data.Columns = values.shape[:2] if values.ndim == 2 or values.shape[-1] == 3 else values.shape[1:]
+    data.SOPClassUID, data.SOPInstanceUID = (
+        meta.MediaStorageSOPClassUID,
+        meta.MediaStorageSOPInstanceUID,
+    )
+    data.Rows, data.Columns = (
+        values.shape[:2] if values.ndim == 2 or values.shape[-1] == 3 else values.shape[1:]
+    )
     data.SamplesPerPixel = 3 if values.ndim == 3 and values.shape[-1] == 3 else 1
     data.PhotometricInterpretation = photometric
     data.BitsAllocated, data.BitsStored, data.HighBit = values.dtype.itemsize * 8, bits, bits - 1
@@ -54,9 +62,14 @@ def test_low_values_that_are_white_are_turned_round_alike_in_every_file(tmp_path
 
 def test_a_folder_of_slices_has_one_scale(tmp_path):
     for number in range(4):
-        write(tmp_path / "ab"[number % 2] / f"{number}.dcm", VALUES // (number + 1), intercept=-1000)
+        write(
+            tmp_path / "ab"[number % 2] / f"{number}.dcm", VALUES // (number + 1), intercept=-1000
+        )
     manifest = open_manifest(tmp_path)
-    assert manifest.class_names == ("a", "b") and manifest.pixel_range == (-1000, VALUES.max() - 1000)
+    assert manifest.class_names == ("a", "b") and manifest.pixel_range == (
+        -1000,
+        VALUES.max() - 1000,
+    )
     assert manifest.pixels.headers.sizes.tolist() == [[16, 24]] * 4
     images = open_images(manifest, size=24)
     assert images.channels == 1

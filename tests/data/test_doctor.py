@@ -43,7 +43,10 @@ def test_copies_leaks_and_labels_at_odds(tmp_path):
         "leak": (("test/dog/leaked.jpg", "train/dog/1.png"),),
         "copies at odds": (("train/cat/2.png", "train/dog/other.png"),),
         "exact copy": (("train/cat/0.png", "train/cat/again.png"),),
-        "near copy": (("test/dog/leaked.jpg", "train/dog/1.png"), ("train/cat/2.png", "train/dog/other.png")),
+        "near copy": (
+            ("test/dog/leaked.jpg", "train/dog/1.png"),
+            ("train/cat/2.png", "train/dog/other.png"),
+        ),
     }
 
 
@@ -83,7 +86,9 @@ def test_the_whole_list_names_every_file_and_every_copy(tmp_path, capsys):
     assert sum(path.name in capsys.readouterr().out for path in broken) <= 1
     main(["doctor", str(tmp_path), "--all"])
     lines = capsys.readouterr().out.splitlines()
-    assert all(any(f"train/cat/{path.name} (zero bytes)" in line for line in lines) for path in broken)
+    assert all(
+        any(f"train/cat/{path.name} (zero bytes)" in line for line in lines) for path in broken
+    )
     assert any(all(path.name in line for path in copies) for line in lines)
 
 
@@ -98,8 +103,14 @@ def test_copies_are_told_by_kind_and_splits_with_leaks_first(tmp_path):
     photograph(1).rotate(90).save(tmp_path / "train/dog/turned.png")
     photograph(2).crop((0, 0, 90, 90)).save(tmp_path / "train/cat/cropped.png")
     findings = {finding.name: finding for finding in examine(open_manifest(tmp_path)).found}
-    leaked, mirrored = ("test/dog/mirrored.png", "train/dog/3.png"), ("train/cat/0.png", "train/cat/mirrored.png")
-    assert (findings["leak"].groups, findings["leak"].details) == ((leaked,), ("mirrored; test, train",))
+    leaked, mirrored = (
+        ("test/dog/mirrored.png", "train/dog/3.png"),
+        ("train/cat/0.png", "train/cat/mirrored.png"),
+    )
+    assert (findings["leak"].groups, findings["leak"].details) == (
+        (leaked,),
+        ("mirrored; test, train",),
+    )
     assert findings["mirrored copy"].groups == (leaked, mirrored)
     assert findings["mirrored copy"].details == ("mirrored; test, train", "mirrored; train")
     assert findings["turned copy"].groups == (("train/dog/1.png", "train/dog/turned.png"),)

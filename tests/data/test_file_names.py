@@ -45,12 +45,17 @@ def test_every_file_that_names_it_escapes_its_bytes(folder, tmp_path):
         assert WRITTEN in table["path"].tolist()
     assert WRITTEN in run.predict(str(folder)).to_pandas()["path"].tolist()
     assert (
-        "unusable file" in json.dumps(dataclasses.asdict(lw.doctor(str(folder))), ensure_ascii=False).encode().decode()
+        "unusable file"
+        in json.dumps(dataclasses.asdict(lw.doctor(str(folder))), ensure_ascii=False)
+        .encode()
+        .decode()
     )
 
 
 def test_a_written_name_means_the_file_again(folder, tmp_path):
-    (folder / "labels.csv").write_text(f"image_path,label\n{WRITTEN},x\nb/1é.png,y\n", encoding="utf-8")
+    (folder / "labels.csv").write_text(
+        f"image_path,label\n{WRITTEN},x\nb/1é.png,y\n", encoding="utf-8"
+    )
     beside = open_manifest(folder, labels=folder / "labels.csv")
     assert beside.class_names[int(beside.labels[list(beside.ids).index(WRITTEN)])] == "x"
     alone = open_manifest(folder / "labels.csv")

@@ -13,13 +13,19 @@ from likewise.errors import LikewiseError
 
 def labels_by_id(manifest) -> dict[str, str | None]:
     names = (*manifest.class_names, None)
-    return {i: names[label] for i, label in zip(manifest.ids, manifest.labels.tolist(), strict=True)}
+    return {
+        i: names[label] for i, label in zip(manifest.ids, manifest.labels.tolist(), strict=True)
+    }
 
 
 def test_class_folders_give_labels_in_sorted_order(tmp_path):
     manifest = open_manifest(photo_folder(tmp_path, "zebra/1.png", "ant/2.PNG", "ant/1.JPG"))
     assert manifest.class_names == ("ant", "zebra")
-    assert labels_by_id(manifest) == {"ant/1.JPG": "ant", "ant/2.PNG": "ant", "zebra/1.png": "zebra"}
+    assert labels_by_id(manifest) == {
+        "ant/1.JPG": "ant",
+        "ant/2.PNG": "ant",
+        "zebra/1.png": "zebra",
+    }
     assert set(manifest.splits) == {"train"}
 
 
@@ -30,7 +36,9 @@ def test_a_flat_folder_is_unlabelled(tmp_path):
     assert manifest.notes == ()
 
 
-@pytest.mark.parametrize("names", [("a/b/1.png", "a/c/2.png"), ("a/1.png", "2.png"), ("a/1.png", "b/c/2.png")])
+@pytest.mark.parametrize(
+    "names", [("a/b/1.png", "a/c/2.png"), ("a/1.png", "2.png"), ("a/1.png", "b/c/2.png")]
+)
 def test_any_other_nesting_is_unlabelled_and_says_so(tmp_path, names):
     manifest = open_manifest(photo_folder(tmp_path, *names))
     assert manifest.labels.tolist() == [-1, -1]
@@ -40,7 +48,10 @@ def test_any_other_nesting_is_unlabelled_and_says_so(tmp_path, names):
 def test_a_few_images_at_another_depth_are_named_and_take_no_label_from_the_rest(tmp_path):
     names = [f"{kind}/{number}.png" for kind in "ab" for number in range(2)]
     manifest = open_manifest(photo_folder(tmp_path, *names, "a/deep/x.png", "loose.png"))
-    assert labels_by_id(manifest) == {name: name[0] for name in names} | {"a/deep/x.png": None, "loose.png": None}
+    assert labels_by_id(manifest) == {name: name[0] for name in names} | {
+        "a/deep/x.png": None,
+        "loose.png": None,
+    }
     (note,) = manifest.notes
     assert "a/deep/x.png" in note and "loose.png" in note
     assert note in examine(manifest).notes
@@ -54,9 +65,19 @@ def test_images_under_endings_that_are_not_read_are_named(tmp_path):
     for name in ("a/1.txt", "a/2.txt", "a/Thumbs.db"):
         (tmp_path / name).write_text("x")
     manifest = open_manifest(tmp_path)
-    assert {entry.id for entry in manifest.skipped} == {"a/holiday.NEF", "a/3.jpg_large", "a/noending"}
-    assert "a/1.txt" in manifest.notes[0] and "2 .txt" in manifest.notes[0] and ".db" not in " ".join(manifest.notes)
-    assert [finding.count for finding in examine(manifest).found if finding.name == "unusable file"] == [3]
+    assert {entry.id for entry in manifest.skipped} == {
+        "a/holiday.NEF",
+        "a/3.jpg_large",
+        "a/noending",
+    }
+    assert (
+        "a/1.txt" in manifest.notes[0]
+        and "2 .txt" in manifest.notes[0]
+        and ".db" not in " ".join(manifest.notes)
+    )
+    assert [
+        finding.count for finding in examine(manifest).found if finding.name == "unusable file"
+    ] == [3]
     with pytest.raises(LikewiseError, match="holiday"):
         (tmp_path / "only").mkdir()
         (tmp_path / "a" / "holiday.NEF").rename(tmp_path / "only" / "holiday.NEF")
@@ -64,17 +85,25 @@ def test_images_under_endings_that_are_not_read_are_named(tmp_path):
 
 
 def test_class_names_that_differ_by_case_and_names_of_missing_values_are_told(tmp_path):
-    manifest = open_manifest(photo_folder(tmp_path, "tench/1.png", "TENCH/2.png", "NaN/3.png", "cat/4.png"))
+    manifest = open_manifest(
+        photo_folder(tmp_path, "tench/1.png", "TENCH/2.png", "NaN/3.png", "cat/4.png")
+    )
     said = " ".join(manifest.warnings())
     assert "TENCH, tench" in said and "NaN" in said
     found = {finding.name: finding.groups for finding in examine(manifest).found}
-    assert found["class names nearly the same"] == (("TENCH", "tench"),) and found["class called missing"] == (
-        ("NaN",),
-    )
+    assert found["class names nearly the same"] == (("TENCH", "tench"),) and found[
+        "class called missing"
+    ] == (("NaN",),)
 
 
 def test_split_folders_share_their_classes(tmp_path):
-    names = ("train/cat/1.png", "train/dog/2.png", "valid/dog/3.png", "Test/cat/4.png", "unlabeled/x/5.png")
+    names = (
+        "train/cat/1.png",
+        "train/dog/2.png",
+        "valid/dog/3.png",
+        "Test/cat/4.png",
+        "unlabeled/x/5.png",
+    )
     manifest = open_manifest(photo_folder(tmp_path, *names))
     assert labels_by_id(manifest) == {
         "train/cat/1.png": "cat",
@@ -109,7 +138,9 @@ def test_an_image_beside_split_folders_is_told(tmp_path):
 
 
 def test_hidden_folders_are_no_class(tmp_path):
-    manifest = open_manifest(photo_folder(tmp_path, "a/1.png", ".ipynb_checkpoints/1.png", "a/.2.png"))
+    manifest = open_manifest(
+        photo_folder(tmp_path, "a/1.png", ".ipynb_checkpoints/1.png", "a/.2.png")
+    )
     assert list(manifest.ids) == ["a/1.png"]
 
 
@@ -156,7 +187,11 @@ def test_pipes_and_broken_links_are_no_images(tmp_path):
     os.mkfifo(tmp_path / "a" / "pipe")
     os.symlink("/nowhere.png", tmp_path / "a" / "gone.png")
     os.symlink("/dev/zero", tmp_path / "a" / "endless.jpg")
-    assert {entry.id for entry in open_manifest(tmp_path).skipped} == {"a/pipe.png", "a/gone.png", "a/endless.jpg"}
+    assert {entry.id for entry in open_manifest(tmp_path).skipped} == {
+        "a/pipe.png",
+        "a/gone.png",
+        "a/endless.jpg",
+    }
 
 
 @pytest.mark.parametrize("names", [
@@ -182,7 +217,13 @@ def test_a_table_beside_images_is_named(tmp_path):
 
 
 def test_names_of_any_letters(tmp_path):
-    names = ['a b/it\'s "1".png', "a b/line\nbreak.png", "a b/🐈.png", "a b/[red]x[/].png", "a b/{0}%s.png"]
+    names = [
+        'a b/it\'s "1".png',
+        "a b/line\nbreak.png",
+        "a b/🐈.png",
+        "a b/[red]x[/].png",
+        "a b/{0}%s.png",
+    ]
     assert sorted(open_manifest(photo_folder(tmp_path, *names)).ids) == sorted(names)
 
 

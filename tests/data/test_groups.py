@@ -41,11 +41,16 @@ def test_no_group_is_torn_and_every_class_gives_about_its_share(seed):
     rng = np.random.default_rng(seed)
     groups = np.repeat(np.arange(60), rng.integers(1, 12, 60))
     labels = rng.integers(0, 3, 60)[groups]  # a film shows one class
-    parts = manifest_of(labels.tolist(), groups.tolist()).hold_out(0.2, seed).hold_out(0.1, seed, "val")
+    parts = (
+        manifest_of(labels.tolist(), groups.tolist()).hold_out(0.2, seed).hold_out(0.1, seed, "val")
+    )
     assert sum(len(groups_of(parts, split)) for split in ("train", "val", "test")) == 60
     held = len(groups_of(parts, "test"))
     assert parts.notes[0].startswith("test ") and f" {held} of 60" in parts.notes[0]
-    assert parts.notes[1].startswith("val ") and f" {len(groups_of(parts, 'val'))} of {60 - held}" in parts.notes[1]
+    assert (
+        parts.notes[1].startswith("val ")
+        and f" {len(groups_of(parts, 'val'))} of {60 - held}" in parts.notes[1]
+    )
     share = np.bincount(labels[parts.splits == "test"], minlength=3) / np.bincount(labels)
     assert np.abs(share - 0.2).max() < 0.06
 
@@ -60,12 +65,18 @@ def test_the_choice_depends_on_names_and_not_on_order():
     manifest = manifest_of([0, 1] * 50, [row // 5 for row in range(100)])
     mixed = manifest.take(np.random.default_rng(0).permutation(100))
     assert groups_of(manifest.hold_out(0.3, 1), "test") == groups_of(mixed.hold_out(0.3, 1), "test")
-    assert groups_of(manifest.hold_out(0.3, 1), "test") != groups_of(manifest.hold_out(0.3, 2), "test")
+    assert groups_of(manifest.hold_out(0.3, 1), "test") != groups_of(
+        manifest.hold_out(0.3, 2), "test"
+    )
 
 
 def test_unlabelled_examples_go_with_their_group():
-    held = manifest_of([0, -1, 0, -1, 0, -1, 0, -1], ["a", "a", "b", "b", "c", "c", "d", "d"]).hold_out(0.25, 0)
-    assert (held.splits == "test").sum() == 2 and not groups_of(held, "test") & groups_of(held, "train")
+    held = manifest_of(
+        [0, -1, 0, -1, 0, -1, 0, -1], ["a", "a", "b", "b", "c", "c", "d", "d"]
+    ).hold_out(0.25, 0)
+    assert (held.splits == "test").sum() == 2 and not groups_of(held, "test") & groups_of(
+        held, "train"
+    )
 
 
 def test_examples_without_a_group_stay_together():
@@ -75,7 +86,10 @@ def test_examples_without_a_group_stay_together():
 
 @pytest.mark.parametrize(("groups", "tested"), [(["one"] * 6, 0), (["one"] * 5 + ["two"], 1)])
 def test_something_is_always_left_to_train_on(groups, tested):
-    assert (manifest_of([0] * 6, groups).hold_out(0.9, 0).splits == "test").sum() in {tested, 6 - 1 if tested else 0}
+    assert (manifest_of([0] * 6, groups).hold_out(0.9, 0).splits == "test").sum() in {
+        tested,
+        6 - 1 if tested else 0,
+    }
 
 
 def test_groups_in_train_and_test_are_a_warning():
@@ -93,7 +107,9 @@ def test_sources_with_and_without_groups_are_joined():
 
 
 def parquet_of(path, folder, **columns):
-    images = [{"bytes": (folder / f"x/{name}.png").read_bytes(), "path": f"{name}.png"} for name in "abcd"]
+    images = [
+        {"bytes": (folder / f"x/{name}.png").read_bytes(), "path": f"{name}.png"} for name in "abcd"
+    ]
     pq.write_table(pa.table({"image": images, **columns}), path)
     return path
 
@@ -104,11 +120,16 @@ def photos(tmp_path):
 
 
 def test_a_column_of_parquet_files_says_what_belongs_together(tmp_path, photos):
-    path = parquet_of(tmp_path / "films.parquet", photos, film=[7, 7, 8, None], group=["u", "u", "v", "v"])
+    path = parquet_of(
+        tmp_path / "films.parquet", photos, film=[7, 7, 8, None], group=["u", "u", "v", "v"]
+    )
     usual, named = open_manifest(path), open_manifest(path, columns=ColumnNames(group="film"))
     assert usual.groups is not None and usual.groups.names.tolist() == ["u", "u", "v", "v"]
     assert named.groups is not None and named.groups.names.tolist() == ["7", "7", "8", ""]
-    assert open_manifest(parquet_of(tmp_path / "none.parquet", photos, film=[1, 2, 3, 4])).groups is None
+    assert (
+        open_manifest(parquet_of(tmp_path / "none.parquet", photos, film=[1, 2, 3, 4])).groups
+        is None
+    )
     with pytest.raises(LikewiseError, match=r"--group-column fil: .*'film'"):
         open_manifest(path, columns=ColumnNames(group="fil"))
 

@@ -78,7 +78,9 @@ def test_it_is_read_and_packed(tmp_path, heic, kind):
     source = SOURCES[kind](tmp_path, heic)
     manifest = open_manifest(source)
     pixels = manifest.pixels.read(1).pixels
-    assert np.abs(pixels.astype(int) - np.asarray(picture().resize((64, 48))).astype(int)).mean() < 10
+    assert (
+        np.abs(pixels.astype(int) - np.asarray(picture().resize((64, 48))).astype(int)).mean() < 10
+    )
     assert read_example(manifest, 1).ending in {"heic", "heif"}
     for to in ("wds", "parquet"):
         made = lw.pack(source, tmp_path / to, to=to)
@@ -87,10 +89,14 @@ def test_it_is_read_and_packed(tmp_path, heic, kind):
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_without_the_library_it_is_named_with_what_to_install(tmp_path, heic, kind, without_library):
+def test_without_the_library_it_is_named_with_what_to_install(
+    tmp_path, heic, kind, without_library
+):
     source = SOURCES[kind](tmp_path, heic)
     assert ["likewise[heif]" in entry.reason for entry in open_manifest(source).skipped] == [True]
-    assert "likewise[heif]" in " ".join(lw.pack(source, tmp_path / "out", max_bad=1).left_out.values())
+    assert "likewise[heif]" in " ".join(
+        lw.pack(source, tmp_path / "out", max_bad=1).left_out.values()
+    )
 
 
 def test_it_is_no_mask(tmp_path, heic):

@@ -53,7 +53,11 @@ def test_members_lead_nowhere(hostile, tmp_path):
 
 def test_members_of_packed_archives_stay_below_their_folder(hostile, tmp_path):
     lw.pack(str(hostile), str(tmp_path / "packed"), max_bad=1.0)
-    names = [name for file in (tmp_path / "packed").glob("*.tar") for name in tarfile.open(file).getnames()]
+    names = [
+        name
+        for file in (tmp_path / "packed").glob("*.tar")
+        for name in tarfile.open(file).getnames()
+    ]
     assert len([name for name in names if name.endswith(".png")]) == 3
     assert not [name for name in names if name.startswith("/") or ".." in name.split("/")]
 
@@ -63,6 +67,8 @@ def test_a_png_that_becomes_gigabytes_is_named(tmp_path):
     row = zlib.compress(bytes(60_001 * 64))
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", head), (b"IDAT", row), (b"IEND", b"")]
-    content = b"".join(struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in chunks)
+    content = b"".join(
+        struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in chunks
+    )
     (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
     assert [entry.id for entry in open_manifest(tmp_path).skipped] == ["bomb.png"]

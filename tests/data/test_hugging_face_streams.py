@@ -23,7 +23,9 @@ from likewise.training.loop import Interrupted
 datasets = pytest.importorskip("datasets")
 pytest.importorskip("datasets.distributed")
 
-FEATURES = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+FEATURES = datasets.Features(
+    {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
+)
 
 
 def png(number):
@@ -40,7 +42,9 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "set").mkdir()
     for number, name in enumerate(["train-0", "train-1", "train-2", "test-0"]):
         cells = [{"bytes": png(8 * number + i), "path": None} for i in range(8)]
-        dataset = datasets.Dataset.from_dict({"image": cells, "label": [i % 2 for i in range(8)]}, features=FEATURES)
+        dataset = datasets.Dataset.from_dict(
+            {"image": cells, "label": [i % 2 for i in range(8)]}, features=FEATURES
+        )
         dataset.to_parquet(tmp_path / "set" / f"{name}.parquet")
     return tmp_path / "set"
 
@@ -72,7 +76,9 @@ def test_a_stream_over_http_is_copied_shard_by_shard(folder, tmp_path):
 
 
 def test_a_run_on_a_stream_resumes_in_the_middle_of_an_epoch(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "MEMORY_LIMIT", 0)  # so that images are read from the shards at each step
+    monkeypatch.setattr(
+        images, "MEMORY_LIMIT", 0
+    )  # so that images are read from the shards at each step
     stream = streamed(f"{folder}/train-*.parquet", split="train").shuffle(seed=1)
     seen, batches = [], loader.Loader.batches
 
@@ -84,16 +90,30 @@ def test_a_run_on_a_stream_resumes_in_the_middle_of_an_epoch(folder, tmp_path, m
     monkeypatch.setattr(loader.Loader, "batches", noted)
 
     def train(out, **options):
-        given = {"method": "simclr", "encoder": "conv4-half", "labels": "none", "batch_size": 4, "num_evals": 0}
+        given = {
+            "method": "simclr",
+            "encoder": "conv4-half",
+            "labels": "none",
+            "batch_size": 4,
+            "num_evals": 0,
+        }
         given |= {"loggers": (), "shuffle_buffer": 4, "num_workers": 0, "save_every": 2}
-        lw.train(stream, out=str(tmp_path / out), test_data=f"{folder}/test-0.parquet", **given, **options)
+        lw.train(
+            stream,
+            out=str(tmp_path / out),
+            test_data=f"{folder}/test-0.parquet",
+            **given,
+            **options,
+        )
         return (tmp_path / out / "encoder.safetensors").read_bytes()
 
     weights = train("whole", steps=6)
     whole = list(seen)
     seen.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(loader.Loader, "batches", lambda self, first, last: _stopped(noted(self, first, last)))
+        patch.setattr(
+            loader.Loader, "batches", lambda self, first, last: _stopped(noted(self, first, last))
+        )
         with pytest.raises(Interrupted):
             train("stopped", steps=6)
     seen.clear()
@@ -114,13 +134,17 @@ def test_class_names_of_the_stream_are_used_where_the_files_have_numbers(folder)
     pq.write_table(numbers, folder / "numbers.parquet")
     for name, labels in (("numbers", [2, 0] * 4), ("train-0", [0, 1] * 4)):
         kind = datasets.ClassLabel(names=["owl", "emu", "ant"])
-        manifest = open_manifest(streamed(f"{folder}/{name}.parquet", split="train").cast_column("label", kind))
+        manifest = open_manifest(
+            streamed(f"{folder}/{name}.parquet", split="train").cast_column("label", kind)
+        )
         assert manifest.class_names == ("owl", "emu", "ant") and manifest.labels.tolist() == labels
 
 
 def test_archives_may_be_streamed_too(tmp_path, folder):
     write_tar(tmp_path / "a.tar", examples(4))
-    stream = datasets.load_dataset("webdataset", data_files=str(tmp_path / "a.tar"), split="train", streaming=True)
+    stream = datasets.load_dataset(
+        "webdataset", data_files=str(tmp_path / "a.tar"), split="train", streaming=True
+    )
     assert_same(open_manifest(stream), open_manifest(tmp_path / "a.tar"))
 
 
@@ -130,8 +154,12 @@ CHANGED = {
     "take()": lambda stream: stream.take(5),
     "skip()": lambda stream: stream.skip(5),
     "select_columns()": lambda stream: stream.select_columns(["image"]),
-    "process": lambda stream: datasets.distributed.split_dataset_by_node(stream, rank=0, world_size=2),
-    "files": lambda stream: datasets.IterableDataset.from_generator(lambda: iter([{"image": picture(0)}])),
+    "process": lambda stream: datasets.distributed.split_dataset_by_node(
+        stream, rank=0, world_size=2
+    ),
+    "files": lambda stream: datasets.IterableDataset.from_generator(
+        lambda: iter([{"image": picture(0)}])
+    ),
 }
 
 
@@ -159,6 +187,8 @@ def test_a_changed_stream_that_was_written_is_read(folder, tmp_path):
 def test_a_stream_of_other_files_is_refused(folder, tmp_path):
     rows = [{"image": str(i), "label": i} for i in range(3)]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    stream = datasets.load_dataset("json", data_files=str(tmp_path / "a.jsonl"), streaming=True, split="train")
+    stream = datasets.load_dataset(
+        "json", data_files=str(tmp_path / "a.jsonl"), streaming=True, split="train"
+    )
     with pytest.raises(LikewiseError, match="to_parquet"):
         open_manifest(stream)

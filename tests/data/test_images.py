@@ -41,7 +41,11 @@ def test_an_image_that_is_not_square_is_squeezed_and_remembers_its_shape(tmp_pat
 def test_squares_are_resized_as_pillow_resizes_them(tmp_path, mode, width, height, size):
     image = picture(3, width, height, mode)
     image.save(tmp_path / "a.png")
-    read = open_images(open_manifest(tmp_path), size=size, channels=3).read(torch.tensor([0])).images[0]
+    read = (
+        open_images(open_manifest(tmp_path), size=size, channels=3)
+        .read(torch.tensor([0]))
+        .images[0]
+    )
     expected = image.resize((size, size), Image.Resampling.BILINEAR).convert("RGB")
     assert off_by(read.permute(1, 2, 0), expected) <= 1
 
@@ -55,7 +59,9 @@ def test_gray_sets_have_one_channel_and_mixed_ones_three(tmp_path):
     picture(0, mode="L").save(tmp_path / "a.png")
     picture(1, mode="1").save(tmp_path / "b.png")
     assert open_images(open_manifest(tmp_path)).channels == 1
-    assert open_images(open_manifest(tmp_path), channels=3).read(torch.tensor([0])).images.shape == (1, 3, 8, 8)
+    assert open_images(open_manifest(tmp_path), channels=3).read(
+        torch.tensor([0])
+    ).images.shape == (1, 3, 8, 8)
     picture(2).save(tmp_path / "c.png")
     assert open_images(open_manifest(tmp_path)).channels == 3
 
@@ -65,7 +71,10 @@ def test_memory_and_files_give_the_same_pixels(tmp_path):
         save(tmp_path / f"{i}.jpg", i, width=60 + i, height=50)
     manifest = open_manifest(tmp_path)
     index = torch.tensor([3, 1, 1, 0])
-    in_memory, in_files = open_images(manifest, size=24), open_images(manifest, size=24, memory_limit=100)
+    in_memory, in_files = (
+        open_images(manifest, size=24),
+        open_images(manifest, size=24, memory_limit=100),
+    )
     assert isinstance(in_files, FileImages)
     copy = pickle.loads(pickle.dumps(in_files))
     for images in (in_files, copy):
@@ -89,7 +98,9 @@ def test_an_unreadable_image_is_replaced_by_the_next_and_listed(tmp_path, memory
     for _ in range(2):
         rows = images.replaced(torch.tensor([2, 0, 3]))
         assert rows.positions.tolist() == [4, 0, 4]
-        np.testing.assert_array_equal(rows.pixels.images[0].permute(1, 2, 0), np.asarray(picture(4, 30, 30)))
+        np.testing.assert_array_equal(
+            rows.pixels.images[0].permute(1, 2, 0), np.asarray(picture(4, 30, 30))
+        )
     assert set(images.unreadable) == {"2.png", "3.png"}
     assert "2.png" in images.unreadable["2.png"]
 
@@ -106,13 +117,20 @@ def test_a_replacement_has_the_same_label_if_any_image_has(tmp_path, memory_limi
 def test_what_is_not_for_training_has_no_pixels_of_another_image(tmp_path, memory_limit):
     images = open_images(broken_set(tmp_path), memory_limit=memory_limit)
     found = images.readable(torch.tensor([5, 3, 0, 2]))
-    assert found.positions.tolist() == [5, 0] and len(found.pixels.images) == len(found.pixels.aspect) == 2
-    np.testing.assert_array_equal(found.pixels.images[0].permute(1, 2, 0), np.asarray(picture(5, 30, 30)))
+    assert (
+        found.positions.tolist() == [5, 0]
+        and len(found.pixels.images) == len(found.pixels.aspect) == 2
+    )
+    np.testing.assert_array_equal(
+        found.pixels.images[0].permute(1, 2, 0), np.asarray(picture(5, 30, 30))
+    )
     assert set(images.unreadable) == {"2.png", "3.png"}
     with pytest.raises(LikewiseError, match=r"3\.png"):
         images.read(torch.tensor([0, 3]))
     some = images.take(torch.tensor([3, 1, 3]))
-    assert some.readable(torch.arange(3)).positions.tolist() == [1] and set(some.unreadable) == {"3.png"}
+    assert some.readable(torch.arange(3)).positions.tolist() == [1] and set(some.unreadable) == {
+        "3.png"
+    }
 
 
 def test_a_set_of_which_nothing_can_be_decoded_is_one_message(tmp_path):
@@ -177,7 +195,8 @@ def test_a_set_of_images_with_different_channels_is_refused():
 def test_the_fourth_of_four_channels_is_not_alpha_but_a_marked_one_is(tmp_path):
     values = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 4), dtype=np.uint8)
     np.testing.assert_array_equal(
-        open_images(open_manifest(values)).read(torch.tensor([1])).images[0].permute(1, 2, 0), values[1]
+        open_images(open_manifest(values)).read(torch.tensor([1])).images[0].permute(1, 2, 0),
+        values[1],
     )
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "transparent.png")
     images = open_images(open_manifest(tmp_path))

@@ -60,7 +60,9 @@ def test_the_draw_depends_on_seed_and_ids_and_not_on_order():
 
 def test_the_draw_of_a_class_does_not_depend_on_the_others():
     alone = LabelBudget(5).apply(torch.where(LABELS == 0, 0, -1), IDS)
-    assert set(torch.nonzero(alone != -1).flatten().tolist()) == {i for i in shown(LabelBudget(5)) if LABELS[i] == 0}
+    assert set(torch.nonzero(alone != -1).flatten().tolist()) == {
+        i for i in shown(LabelBudget(5)) if LABELS[i] == 0
+    }
 
 
 def test_more_than_there_are_names_the_class_and_what_to_type():
@@ -72,7 +74,9 @@ def test_more_than_there_are_names_the_class_and_what_to_type():
     assert LabelBudget(0).apply(torch.full((4,), -1), list("abcd")).tolist() == [-1] * 4
 
 
-@pytest.mark.parametrize("typed", ["ten", "-3", "1 %%", "200%", "0%", "none.txt", "l.csv", "", "total:", "total:0"])
+@pytest.mark.parametrize(
+    "typed", ["ten", "-3", "1 %%", "200%", "0%", "none.txt", "l.csv", "", "total:", "total:0"]
+)
 def test_what_cannot_be_a_budget_is_refused(typed):
     with pytest.raises(LikewiseError):
         LabelBudget.parse(typed)
@@ -82,7 +86,9 @@ def test_what_cannot_be_a_budget_is_refused(typed):
         LabelBudget(per_class=3, fraction=0.1)
 
 
-@pytest.mark.parametrize("content", ["4\n5\n10\n", "4,5, 10", "# a split\nphoto/4\nphoto/5\nphoto/10\n"])
+@pytest.mark.parametrize(
+    "content", ["4\n5\n10\n", "4,5, 10", "# a split\nphoto/4\nphoto/5\nphoto/10\n"]
+)
 def test_split_files_of_others(tmp_path, content):
     (tmp_path / "split.txt").write_text(content)
     assert shown(LabelBudget.parse(str(tmp_path / "split.txt"))) == {4, 5, 10}
@@ -91,7 +97,9 @@ def test_split_files_of_others(tmp_path, content):
 def test_split_files_by_file_name_or_array(tmp_path):
     (tmp_path / "split.txt").write_text("n1_7.JPEG\nn2_9.JPEG\n")
     budget = LabelBudget(file=str(tmp_path / "split.txt"))
-    assert budget.apply(torch.tensor([0, 1, 1]), ["a/n1_7.JPEG", "b/n2_8.JPEG", "b/n2_9.JPEG"]).tolist() == [0, -1, 1]
+    assert budget.apply(
+        torch.tensor([0, 1, 1]), ["a/n1_7.JPEG", "b/n2_8.JPEG", "b/n2_9.JPEG"]
+    ).tolist() == [0, -1, 1]
     np.save(tmp_path / "split.npy", np.array([4, 10]))
     assert shown(LabelBudget(file=str(tmp_path / "split.npy"))) == {4, 10}
 

@@ -60,7 +60,9 @@ def test_a_text_file_of_ids_alone_is_a_split_file(tmp_path, text, is_labels):
     assert is_label_file(write(tmp_path, text, "split.txt")) == is_labels
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin-1"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin-1"]
+)
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_encodings_and_line_ends(tmp_path, photos, encoding, line_end):
     text = TABLE.format("filename", ";", "class").replace("\n", line_end)
@@ -70,7 +72,10 @@ def test_encodings_and_line_ends(tmp_path, photos, encoding, line_end):
 
 def test_big_endian_utf_16_with_its_mark(tmp_path, photos):
     text = TABLE.format("filename", ",", "class").encode("utf-16-be")
-    assert labels_of(open_manifest(photos, labels=write(tmp_path, codecs.BOM_UTF16_BE + text))) == EXPECTED
+    assert (
+        labels_of(open_manifest(photos, labels=write(tmp_path, codecs.BOM_UTF16_BE + text)))
+        == EXPECTED
+    )
 
 
 def test_the_first_screen_says_what_was_taken(tmp_path, photos):
@@ -99,7 +104,11 @@ def test_what_each_column_holds_is_found(tmp_path, photos, text, expected):
 def test_windows_absolute_and_moved_paths(tmp_path, photos):
     rows = "C:\\data\\photos\\x\\a.png,dog", "/elsewhere/photos/x/b.png,cat", "C.PNG,dog"
     file = write(tmp_path, "path,label\n" + "\n".join(rows) + "\n")
-    assert labels_of(open_manifest(photos, labels=file)) == {"x/a.png": "dog", "x/b.png": "cat", "y/c.png": "dog"}
+    assert labels_of(open_manifest(photos, labels=file)) == {
+        "x/a.png": "dog",
+        "x/b.png": "cat",
+        "y/c.png": "dog",
+    }
 
 
 def test_a_file_name_of_two_images_is_refused(tmp_path):
@@ -111,7 +120,9 @@ def test_a_file_name_of_two_images_is_refused(tmp_path):
 def test_two_paths_that_end_as_one_image_are_refused(tmp_path):
     photos = photo_folder(tmp_path / "photos", "a.png", "b.png")
     with pytest.raises(LikewiseError, match=r"train/a\.png and /test/a\.png"):
-        open_manifest(photos, labels=write(tmp_path, "path,label\n/train/a.png,dog\n/test/a.png,cat\n"))
+        open_manifest(
+            photos, labels=write(tmp_path, "path,label\n/train/a.png,dog\n/test/a.png,cat\n")
+        )
 
 
 def test_a_file_outside_the_data_is_none_of_them(tmp_path):
@@ -132,7 +143,9 @@ def test_what_is_not_clear_is_asked_about(tmp_path, photos, text, option):
     with pytest.raises(LikewiseError, match=option) as asked:
         open_manifest(photos, labels=write(tmp_path, text))
     assert option.strip("-").replace("-", "_") + "=" in str(asked.value)
-    assert text.splitlines()[-1].split(",")[-1] in str(asked.value) or "first row" in str(asked.value)
+    assert text.splitlines()[-1].split(",")[-1] in str(asked.value) or "first row" in str(
+        asked.value
+    )
 
 
 @pytest.mark.parametrize(("text", "columns", "expected"), [
@@ -142,7 +155,9 @@ def test_what_is_not_clear_is_asked_about(tmp_path, photos, text, option):
     ("k,label\nx/a.png,dog\n", ColumnNames("label", path="k"), {"x/a.png": "dog"}),
 ])  # fmt: skip
 def test_columns_may_be_named_or_numbered(tmp_path, photos, text, columns, expected):
-    assert labels_of(open_manifest(photos, labels=write(tmp_path, text), columns=columns)) == expected
+    assert (
+        labels_of(open_manifest(photos, labels=write(tmp_path, text), columns=columns)) == expected
+    )
 
 
 @pytest.mark.parametrize(("columns", "option"), [
@@ -202,7 +217,9 @@ def test_captions_and_labels_in_one_file(tmp_path, photos):
 
 
 def test_files_that_are_not_there_are_skipped_and_named(tmp_path, photos):
-    manifest = open_manifest(write(tmp_path, "file,label\nphotos/x/a.png,dog\nphotos/x/no.png,cat\n"))
+    manifest = open_manifest(
+        write(tmp_path, "file,label\nphotos/x/a.png,dog\nphotos/x/no.png,cat\n")
+    )
     assert labels_of(manifest) == {"photos/x/a.png": "dog"}
     assert [entry.id for entry in manifest.skipped] == ["photos/x/no.png"]
     with pytest.raises(LikewiseError, match=r"none of them is there: no\.png"):

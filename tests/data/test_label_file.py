@@ -19,7 +19,9 @@ def write(tmp_path, *lines: str, heading: str = "image_path,label"):
 
 
 def test_any_mix_of_labelled_and_not(tmp_path, photos):
-    manifest = open_manifest(photos, labels=write(tmp_path, "x/a.png,dog", "x/b.png,", "x/c.png,cat"))
+    manifest = open_manifest(
+        photos, labels=write(tmp_path, "x/a.png,dog", "x/b.png,", "x/c.png,cat")
+    )
     assert manifest.class_names == ("cat", "dog")
     assert manifest.labels.tolist() == [1, -1, 0, -1]
 
@@ -32,7 +34,13 @@ def test_paths_may_begin_at_the_file_or_be_absolute(tmp_path, photos):
 
 
 def test_a_split_column_moves_examples(tmp_path, photos):
-    file = write(tmp_path, "x/a.png,0,train", "x/b.png,0,Valid", "x/c.png,0,test", heading="image_path,label,split")
+    file = write(
+        tmp_path,
+        "x/a.png,0,train",
+        "x/b.png,0,Valid",
+        "x/c.png,0,test",
+        heading="image_path,label,split",
+    )
     assert open_manifest(photos, labels=file).splits.tolist() == ["train", "val", "test", "train"]
 
 
@@ -52,7 +60,9 @@ def test_rows_of_no_image_are_named_and_the_others_count(tmp_path, photos):
 
 
 def test_a_file_without_any_row_of_an_image_is_refused(tmp_path, photos):
-    with pytest.raises(LikewiseError, match=r"labels\.csv.*no0\.png, no1\.png, no2\.png, \.\.\..*x/a\.png"):
+    with pytest.raises(
+        LikewiseError, match=r"labels\.csv.*no0\.png, no1\.png, no2\.png, \.\.\..*x/a\.png"
+    ):
         open_manifest(photos, labels=write(tmp_path, *(f"no{i}.png,0" for i in range(5))))
 
 
@@ -68,9 +78,14 @@ def test_a_label_of_a_skipped_file_is_no_error(tmp_path, photos):
 
 
 def test_lines_that_disagree_are_refused_and_repeats_are_not(tmp_path, photos):
-    assert open_manifest(photos, labels=write(tmp_path, "x/a.png,0", "photos/x/a.png,0")).labelled() == 1
+    assert (
+        open_manifest(photos, labels=write(tmp_path, "x/a.png,0", "photos/x/a.png,0")).labelled()
+        == 1
+    )
     with pytest.raises(LikewiseError, match=r"line 2 \(label '0'\) and in line 5 \(label '1'\)"):
-        open_manifest(photos, labels=write(tmp_path, "x/a.png,0", "", '"x/b.png","2"', "photos/x/a.png,1"))
+        open_manifest(
+            photos, labels=write(tmp_path, "x/a.png,0", "", '"x/b.png","2"', "photos/x/a.png,1")
+        )
 
 
 @pytest.mark.parametrize(("content", "said"), [
@@ -105,7 +120,11 @@ def test_labels_that_look_like_several_classes_are_told(tmp_path, photos):
 
 def test_numbers_that_are_written_in_two_ways_are_told(tmp_path, photos):
     file = write(tmp_path, "x/a.png,01", "x/b.png,1", "x/c.png,2.0", "x/d.png,3")
-    assert [warning for warning in open_manifest(photos, labels=file).warnings() if warning.startswith("01, 1:")]
+    assert [
+        warning
+        for warning in open_manifest(photos, labels=file).warnings()
+        if warning.startswith("01, 1:")
+    ]
 
 
 def test_a_zero_byte_does_not_make_a_file_utf_16(tmp_path, photos):

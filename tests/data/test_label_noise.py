@@ -17,7 +17,9 @@ IDS = [f"photo/{i}" for i in range(6000)]
 
 
 def wrong(share, seed=0, labels=LABELS):
-    return set(torch.nonzero(with_label_noise(labels, IDS, share, 6, seed) != labels).flatten().tolist())
+    return set(
+        torch.nonzero(with_label_noise(labels, IDS, share, 6, seed) != labels).flatten().tolist()
+    )
 
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
@@ -51,7 +53,8 @@ def test_noise_is_nested_in_its_share(few, many, seed):
     assert wrong(few, seed) <= wrong(many, seed)
     both = sorted(wrong(few, seed))
     assert torch.equal(
-        with_label_noise(LABELS, IDS, few, 6, seed)[both], with_label_noise(LABELS, IDS, many, 6, seed)[both]
+        with_label_noise(LABELS, IDS, few, 6, seed)[both],
+        with_label_noise(LABELS, IDS, many, 6, seed)[both],
     )
 
 
@@ -67,7 +70,10 @@ def test_the_same_labels_are_wrong_in_any_order_and_under_any_budget():
     assert torch.equal(shuffled, with_label_noise(LABELS, IDS, 0.2, 6, 0)[order])
     few = LabelBudget(20).apply(LABELS, IDS)
     known = few != -1
-    assert torch.equal(with_label_noise(few, IDS, 0.2, 6, 0)[known], with_label_noise(LABELS, IDS, 0.2, 6, 0)[known])
+    assert torch.equal(
+        with_label_noise(few, IDS, 0.2, 6, 0)[known],
+        with_label_noise(LABELS, IDS, 0.2, 6, 0)[known],
+    )
 
 
 @pytest.mark.parametrize(

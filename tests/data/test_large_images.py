@@ -27,21 +27,28 @@ def small_strips(monkeypatch):
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "1", "CMYK", "I", "I;16"])
 def test_strips_are_the_whole_picture(small_strips, mode):
     image = picture(0, 37, 23).convert(mode if mode != "I;16" else "I").convert(mode)
-    np.testing.assert_array_equal(pixels_in_strips(image, 1), np.asarray(upright_pixels(image.copy())))
+    np.testing.assert_array_equal(
+        pixels_in_strips(image, 1), np.asarray(upright_pixels(image.copy()))
+    )
 
 
 def test_a_palette_with_a_transparent_colour(small_strips, tmp_path):
     image = picture(0, 37, 23).convert("P")
     image.save(tmp_path / "a.png", transparency=image.getpixel((0, 0)))
     with Image.open(tmp_path / "a.png") as opened, Image.open(tmp_path / "a.png") as again:
-        np.testing.assert_array_equal(pixels_in_strips(opened, 1), np.asarray(upright_pixels(again)))
+        np.testing.assert_array_equal(
+            pixels_in_strips(opened, 1), np.asarray(upright_pixels(again))
+        )
 
 
 def test_squares_become_their_mean(small_strips):
     image = picture(0, 37, 23)
     np.testing.assert_array_equal(pixels_in_strips(image, 4), np.asarray(image.reduce(4)))
     values = np.random.default_rng(0).integers(0, 60000, (11, 14, 2)).astype(np.uint16)
-    expected = [[values[3 * y : 3 * y + 3, 3 * x : 3 * x + 3].mean(axis=(0, 1)) for x in range(4)] for y in range(3)]
+    expected = [
+        [values[3 * y : 3 * y + 3, 3 * x : 3 * x + 3].mean(axis=(0, 1)) for x in range(4)]
+        for y in range(3)
+    ]
     np.testing.assert_array_equal(block_means(values, 3), np.rint(expected).astype(np.uint16))
 
 
@@ -84,7 +91,10 @@ def test_values_are_scaled_in_parts_as_in_one(monkeypatch):
 def test_what_is_too_large_is_refused_with_a_reason(tmp_path, monkeypatch):
     tifffile = pytest.importorskip("tifffile")
     tifffile.imwrite(
-        tmp_path / "a.tif", np.zeros((40, 30, 13), np.uint16), photometric="minisblack", planarconfig="contig"
+        tmp_path / "a.tif",
+        np.zeros((40, 30, 13), np.uint16),
+        photometric="minisblack",
+        planarconfig="contig",
     )
     monkeypatch.setattr(large_images, "MOST_BYTES", 1000)
     with pytest.raises(UnreadableImage, match="30 x 40 pixels of 26 bytes"):
@@ -112,6 +122,9 @@ def test_169_megapixels_cost_less_than_a_gigabyte(tmp_path, mode, most):
     """Pillow's own pixels are 4 bytes each of colours (676 MB) and 2 bytes of 16-bit grey (338 MB)."""
     Image.new(mode, (13000, 13000)).save(tmp_path / "a.png", compress_level=1)
     measured = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(tmp_path / "a.png")], capture_output=True, text=True, check=True
+        [sys.executable, "-c", MEASURE, str(tmp_path / "a.png")],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert int(measured.stdout) < most

@@ -15,7 +15,10 @@ from likewise.errors import LikewiseError
 COUNT = 23
 LABELS = torch.tensor([0, 1, 2, -1] * 5 + [0, 1, -1])
 IMAGES = InMemoryImages(
-    Pixels(torch.arange(COUNT, dtype=torch.uint8)[:, None, None, None].repeat(1, 1, 4, 4), torch.ones(COUNT))
+    Pixels(
+        torch.arange(COUNT, dtype=torch.uint8)[:, None, None, None].repeat(1, 1, 4, 4),
+        torch.ones(COUNT),
+    )
 )
 
 
@@ -24,7 +27,9 @@ def first(count: int) -> InMemoryImages:
 
 
 def loader(**options) -> Loader:
-    return Loader(IMAGES, LABELS, **{"batch_size": 6, "seed": 0, "support": Support(3, 2), **options})
+    return Loader(
+        IMAGES, LABELS, **{"batch_size": 6, "seed": 0, "support": Support(3, 2), **options}
+    )
 
 
 def test_rows_of_a_batch_belong_together():
@@ -40,7 +45,9 @@ def test_rows_of_a_batch_belong_together():
 def test_starting_later_gives_what_would_have_come():
     whole = list(loader().batches(0, 9))
     for a, b in zip(whole[5:], loader().batches(5, 9), strict=True):
-        assert torch.equal(a.indices, b.indices) and torch.equal(a.support.indices, b.support.indices)
+        assert torch.equal(a.indices, b.indices) and torch.equal(
+            a.support.indices, b.support.indices
+        )
 
 
 def test_ranks_cut_the_same_batch():
@@ -48,13 +55,20 @@ def test_ranks_cut_the_same_batch():
         whole = loader().batch(step)
         parts = [loader(rank=rank, world_size=3).batch(step) for rank in range(3)]
         assert torch.equal(torch.cat([part.indices for part in parts]), whole.indices)
-        assert torch.equal(torch.cat([part.support.indices for part in parts]), whole.support.indices)
+        assert torch.equal(
+            torch.cat([part.support.indices for part in parts]), whole.support.indices
+        )
         assert torch.equal(torch.cat([part.pixels.images for part in parts]), whole.pixels.images)
 
 
 def test_support_ends_where_it_is_told_to():
     ending = loader().with_support(until_step=2)
-    assert [batch.support is not None for batch in ending.batches(0, 4)] == [True, True, False, False]
+    assert [batch.support is not None for batch in ending.batches(0, 4)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
     assert torch.equal(ending.batch(3).indices, loader().batch(3).indices)
     assert loader(support=None).with_support(2).batch(0).support is None
 
@@ -125,7 +139,9 @@ def test_files_give_the_same_batches_and_tell_what_is_unreadable(tmp_path, worke
     in_files = Loader(open_images(manifest, memory_limit=0), **options, workers=workers)
     lost = list(manifest.ids).index("a/04.png")
     for a, b in zip(in_memory.batches(1, 7), in_files.batches(1, 7), strict=True):
-        assert torch.equal(a.indices, b.indices) and torch.equal(a.support.indices, b.support.indices)
+        assert torch.equal(a.indices, b.indices) and torch.equal(
+            a.support.indices, b.support.indices
+        )
         assert torch.equal(a.pixels.images, b.pixels.images) and torch.equal(a.labels, b.labels)
         assert lost not in a.indices
     assert set(in_files.images.unreadable) == {"a/04.png"}

@@ -57,7 +57,9 @@ def test_hold_out_depends_on_ids_and_not_on_order():
 
 
 def test_hold_out_leaves_other_splits_the_unlabelled_and_single_images():
-    manifest = manifest_of([0, 0, 0, 0, 1, -1, -1] + [0] * 20, splits=["train"] * 7 + ["val"] * 20).hold_out(0.5, 0)
+    manifest = manifest_of(
+        [0, 0, 0, 0, 1, -1, -1] + [0] * 20, splits=["train"] * 7 + ["val"] * 20
+    ).hold_out(0.5, 0)
     assert torch.bincount(manifest.split("test").labels).tolist() == [2]
     assert list(manifest.split("val").ids) == [f"i{i}" for i in range(7, 27)]
     assert {"i4", "i5", "i6"} <= set(manifest.split("train").ids)
@@ -79,7 +81,10 @@ def test_ranks_are_an_order_of_each_class():
 def test_summary_is_json_and_counts():
     manifest = manifest_of([0, 1, 1, -1], splits=["train", "train", "test", "train"])
     summary = json.loads(json.dumps(manifest.summary()))
-    assert summary["splits"] == {"train": {"images": 3, "labelled": 2}, "test": {"images": 1, "labelled": 1}}
+    assert summary["splits"] == {
+        "train": {"images": 3, "labelled": 2},
+        "test": {"images": 1, "labelled": 1},
+    }
     assert (summary["labelled"], summary["unlabelled"]) == (3, 1)
     assert summary["classes"] == {"a": 1, "b": 2}
     assert summary["sizes"]["median"] == [4, 4] and summary["modes"] == {"L": 4}

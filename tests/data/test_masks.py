@@ -24,7 +24,9 @@ from likewise.runs.starting_run import data_summary
 def picture(seed, size=(8, 6), mode="RGB", kind="PNG"):
     shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
     stream = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)).save(stream, kind)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)).save(
+        stream, kind
+    )
     return stream.getvalue()
 
 
@@ -48,7 +50,9 @@ def write_parquet(path, masks, count=10):
 
     table = pa.table({"mask": column(masks), "image": column([picture(i) for i in range(count)])})
     info = {"info": {"features": {"image": {"_type": "Image"}, "mask": {"_type": "Image"}}}}
-    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(info)}), path, row_group_size=4)
+    pq.write_table(
+        table.replace_schema_metadata({"huggingface": json.dumps(info)}), path, row_group_size=4
+    )
     return str(path)
 
 
@@ -66,7 +70,9 @@ def test_a_parquet_column_of_masks_is_read_beside_its_images(tmp_path):
 
 def test_the_void_value_comes_from_the_settings(tmp_path):
     train = write_parquet(tmp_path / "train.parquet", [mask_of(values_of(i)) for i in range(10)])
-    test = write_parquet(tmp_path / "test.parquet", [mask_of(values_of(i)) for i in range(4)], count=4)
+    test = write_parquet(
+        tmp_path / "test.parquet", [mask_of(values_of(i)) for i in range(4)], count=4
+    )
     prepared = prepare(train, TrainSettings(test_data=test, ignore_index=11), "simclr")
     assert prepared.masks is not None and list(prepared.masks.classes) == [0, 1, 2]
     assert str(prepared.masks).startswith(
@@ -97,13 +103,18 @@ def test_masks_that_number_objects_are_background_and_one_class(tmp_path):
 def test_without_a_test_set_a_part_is_held_out(tmp_path):
     train = write_parquet(tmp_path / "scenes.parquet", [mask_of(values_of(i)) for i in range(10)])
     prepared = prepare(train, TrainSettings(), "simclr")
-    assert prepared.masks is not None and prepared.masks.with_mask == {"train": (8, 8), "test": (2, 2)}
+    assert prepared.masks is not None and prepared.masks.with_mask == {
+        "train": (8, 8),
+        "test": (2, 2),
+    }
 
 
 def folder_of(tmp_path, masks):
     for name in masks:
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "photos" / name).with_suffix(".jpg").write_bytes(picture(len(name), kind="JPEG"))
+        (tmp_path / "photos" / name).with_suffix(".jpg").write_bytes(
+            picture(len(name), kind="JPEG")
+        )
     for name, content in masks.items():
         if content is not None:
             path = (tmp_path / "masks" / name).with_suffix(".png")
@@ -114,9 +125,14 @@ def folder_of(tmp_path, masks):
 
 def test_a_folder_of_masks_is_matched_by_relative_path(tmp_path):
     names = [f"{split}/{i}" for split in ("train", "test") for i in range(8)]
-    photos, masks = folder_of(tmp_path, {n: mask_of(values_of(i)) if i != 2 else None for i, n in enumerate(names)})
+    photos, masks = folder_of(
+        tmp_path, {n: mask_of(values_of(i)) if i != 2 else None for i, n in enumerate(names)}
+    )
     prepared = prepare(photos, TrainSettings(masks=masks, ignore_index=11), "simclr")
-    assert prepared.masks is not None and prepared.masks.with_mask == {"train": (7, 8), "test": (8, 8)}
+    assert prepared.masks is not None and prepared.masks.with_mask == {
+        "train": (7, 8),
+        "test": (8, 8),
+    }
     found = prepared.splits["train"].manifest
     assert found.masks is not None
     place = list(found.ids).index("train/4.jpg")
@@ -126,8 +142,14 @@ def test_a_folder_of_masks_is_matched_by_relative_path(tmp_path):
 @pytest.mark.parametrize(
     ("masks", "said"),
     [
-        ({f"train/{i}": mask_of(np.ones((6, 9))) for i in range(8)}, "9 x 6 pixels, its image 8 x 6"),
-        ({f"train/{i}": mask_of(np.ones((6, 8))) for i in range(8)}, "show only class 1.*--ignore-index"),
+        (
+            {f"train/{i}": mask_of(np.ones((6, 9))) for i in range(8)},
+            "9 x 6 pixels, its image 8 x 6",
+        ),
+        (
+            {f"train/{i}": mask_of(np.ones((6, 8))) for i in range(8)},
+            "show only class 1.*--ignore-index",
+        ),
         ({f"train/{i}": mask_of(values_of(i), "RGB") for i in range(8)}, "has colours"),
         ({f"train/{i}": b"no image" for i in range(8)}, "cannot be read as a mask"),
     ],
@@ -181,5 +203,9 @@ def test_scenes_show_what_their_masks_say():
 def test_the_named_set_is_whole():
     manifest = named_set("fashion-scenes")
     found = look_at_masks(manifest)
-    assert found is not None and next(iter(found.classes.values())) == "background" and len(found.classes) == 11
+    assert (
+        found is not None
+        and next(iter(found.classes.values())) == "background"
+        and len(found.classes) == 11
+    )
     assert found.with_mask == {"train": (4000, 4000), "test": (500, 500)}

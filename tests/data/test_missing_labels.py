@@ -73,11 +73,16 @@ SOURCES = {
     "Hugging Face": hugging_face,
     "tar": archive,
     "pandas": lambda tmp_path, labels: pd.DataFrame(columns(labels)),
-    "pandas' own strings": lambda tmp_path, labels: pd.DataFrame(columns(pd.array(labels, dtype="string"))),
+    "pandas' own strings": lambda tmp_path, labels: pd.DataFrame(
+        columns(pd.array(labels, dtype="string"))
+    ),
     "categories": lambda tmp_path, labels: pd.DataFrame(columns(pd.Categorical(labels))),
     "pyarrow": lambda tmp_path, labels: pa.table(columns(labels)),
     "torch": lambda tmp_path, labels: Items(labels),
-    "arrays": lambda tmp_path, labels: (np.zeros((len(labels), 8, 8), np.uint8), np.array(labels, dtype=object)),
+    "arrays": lambda tmp_path, labels: (
+        np.zeros((len(labels), 8, 8), np.uint8),
+        np.array(labels, dtype=object),
+    ),
 }
 
 
@@ -85,9 +90,16 @@ SOURCES = {
 def test_texts_for_missing_values_are_no_label_and_told(tmp_path, kind):
     source = SOURCES[kind](tmp_path, LABELS)
     manifest = open_manifest(source)
-    assert manifest.class_names == ("cat", "dog") and manifest.labels.tolist() == [1, *[-1] * len(MISSING), 0]
+    assert manifest.class_names == ("cat", "dog") and manifest.labels.tolist() == [
+        1,
+        *[-1] * len(MISSING),
+        0,
+    ]
     said = " ".join(manifest.notes)
-    assert all(repr(text) in said for text in ("NaN", "nan", "None", "null", "N/A")) and "--missing-labels" in said
+    assert (
+        all(repr(text) in said for text in ("NaN", "nan", "None", "null", "N/A"))
+        and "--missing-labels" in said
+    )
     kept = open_manifest(source, columns=ColumnNames(missing_labels="class"))
     assert set(kept.class_names) == {"NaN", "nan", "None", "null", "N/A", "cat", "dog"}
     assert (kept.labels >= 0).sum() == 7 and "--missing-labels class" in " ".join(kept.notes)
@@ -110,16 +122,22 @@ def test_missing_cells_of_other_columns_of_a_data_frame():
 
 
 def test_numbers_and_several_classes_may_be_missing_too(tmp_path):
-    numbers = open_manifest(parquet(tmp_path, ["0.5", "NA", "-1", None]), columns=ColumnNames(task="regression"))
+    numbers = open_manifest(
+        parquet(tmp_path, ["0.5", "NA", "-1", None]), columns=ColumnNames(task="regression")
+    )
     np.testing.assert_array_equal(numbers.columns[TARGETS].values[:, 0], [0.5, np.nan, -1, np.nan])
-    several = open_manifest(parquet(tmp_path, ["cat|dog", "null", "dog"]), columns=ColumnNames(task="multilabel"))
+    several = open_manifest(
+        parquet(tmp_path, ["cat|dog", "null", "dog"]), columns=ColumnNames(task="multilabel")
+    )
     assert several.columns[TARGETS].names == ("cat", "dog")
     assert several.columns[TARGETS].present().tolist() == [True, False, True]
 
 
 def test_a_class_that_the_source_declares_is_a_class_whatever_it_is_called():
     datasets = pytest.importorskip("datasets")
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["none", "some"])})
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["none", "some"])}
+    )
     cells = [{"bytes": png(number), "path": None} for number in range(3)]
     dataset = datasets.Dataset.from_dict({"image": cells, "label": [0, 1, None]}, features=features)
     items = Items(["none", "some", "none"])
@@ -132,4 +150,6 @@ def test_a_class_that_the_source_declares_is_a_class_whatever_it_is_called():
 def test_the_labels_argument_follows_the_same_rule():
     manifest = open_manifest(np.zeros((3, 8, 8), np.uint8), labels=["cat", "N/A", float("nan")])
     assert manifest.labels.tolist() == [0, -1, -1] and "'N/A'" in " ".join(manifest.notes)
-    assert open_manifest(np.zeros((2, 8, 8), np.uint8), labels=torch.tensor([3, -1])).labels.tolist() == [0, -1]
+    assert open_manifest(
+        np.zeros((2, 8, 8), np.uint8), labels=torch.tensor([3, -1])
+    ).labels.tolist() == [0, -1]

@@ -31,7 +31,9 @@ def followed(images: np.ndarray, flow: np.ndarray) -> np.ndarray:
     side = later.shape[-1]
     at = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1)
     grid = (2 * (at + flow.reshape(-1, 2, side, side).transpose(0, 2, 3, 1)) + 1) / side - 1
-    found = functional.grid_sample(later, torch.from_numpy(grid), padding_mode="border", align_corners=False)
+    found = functional.grid_sample(
+        later, torch.from_numpy(grid), padding_mode="border", align_corners=False
+    )
     return found.numpy().reshape(images[:, 1:].shape)
 
 
@@ -40,13 +42,17 @@ def test_shapes_and_kinds(clips: FlowVideos) -> None:
     assert clips.flow.shape == (48, 5, 2, 48, 48) and clips.flow.dtype == np.float32
     assert clips.objects.shape == (48, 6, 48, 48) and clips.objects.dtype == np.uint8
     assert set(np.unique(clips.objects)) == {0, 1, 2}
-    assert np.array_equal(np.bincount(clips.motions), [6] * len(MOTIONS)) and clips.garments.shape == (48, 2)
+    assert np.array_equal(
+        np.bincount(clips.motions), [6] * len(MOTIONS)
+    ) and clips.garments.shape == (48, 2)
 
 
 def test_flow_leads_to_the_same_brightness_in_the_next_frame(clips: FlowVideos) -> None:
     """To within the grain, which subpixel reading blurs; a flow of nothing misses by far more."""
     now = clips.frames[:, :-1, 0].astype(float)
-    off, still = (abs(followed(clips.frames[:, :, 0], flow) - now) for flow in (clips.flow, 0 * clips.flow))
+    off, still = (
+        abs(followed(clips.frames[:, :, 0], flow) - now) for flow in (clips.flow, 0 * clips.flow)
+    )
     for motion in range(len(MOTIONS)):
         here = (clips.motions == motion)[:, None, None, None] & (clips.objects[:, :-1] > 0)
         assert np.median(off[here]) < 5 < np.median(still[here]) + 1, MOTIONS[motion]
@@ -74,7 +80,9 @@ def test_the_label_says_how_garments_move_relative_to_the_background(clips: Flow
             assert own.std(axis=1).max() > 0.1
 
 
-def test_a_camera_that_stands_still_leaves_the_background_in_place(garments: tuple[np.ndarray, np.ndarray]) -> None:
+def test_a_camera_that_stands_still_leaves_the_background_in_place(
+    garments: tuple[np.ndarray, np.ndarray],
+) -> None:
     still = flow_videos(*garments, count=8, seed=3, camera=False)
     ground = np.broadcast_to((still.objects == 0).all(axis=1)[:, None], still.frames[:, :, 0].shape)
     first = np.broadcast_to(still.frames[:, :1, 0], ground.shape)
@@ -99,7 +107,10 @@ def test_what_is_drawn_at_a_time_does_not_show(
 def test_the_named_set_has_motions_for_labels_and_masks_of_the_middle_frames() -> None:
     manifest = open_manifest("synthetic-flow-videos")
     assert (manifest.splits == "train").sum() == 2000 and (manifest.splits == "test").sum() == 500
-    assert manifest.class_names == MOTIONS and torch.bincount(manifest.labels[:2000]).tolist() == [250] * 8
+    assert (
+        manifest.class_names == MOTIONS
+        and torch.bincount(manifest.labels[:2000]).tolist() == [250] * 8
+    )
     train = fashion_mnist_mini().split("train")
     assert isinstance(train.pixels, ArrayPixels) and manifest.masks is not None
     clips = flow_videos(train.pixels.array, train.labels.numpy(), 2000, seed=0)

@@ -59,7 +59,9 @@ def test_a_picture_that_is_its_own_mirror_image_has_not_been_mirrored():
     whole = Image.new("RGB", (192, 96))
     whole.paste(half, (0, 0))
     whole.paste(ImageOps.mirror(half), (96, 0))
-    assert [copy.kind for copy in find_copies(thumbnails([whole, recoded(whole), photograph(6)]))] == ["same"]
+    assert [
+        copy.kind for copy in find_copies(thumbnails([whole, recoded(whole), photograph(6)]))
+    ] == ["same"]
 
 
 def test_different_photographs_are_no_copies():
@@ -70,7 +72,9 @@ def test_different_photographs_are_no_copies():
 def test_garments_that_look_alike_are_no_copies_and_a_mirrored_garment_is_one():
     source = open_manifest("fashion-mnist-mini").pixels
     garments = np.stack([thumbnail(source.read(row).pixels.squeeze()) for row in range(600)])
-    groups = [group.rows for group in near_duplicates(np.concatenate([garments, garments[7:8, :, ::-1]]))]
+    groups = [
+        group.rows for group in near_duplicates(np.concatenate([garments, garments[7:8, :, ::-1]]))
+    ]
     assert [7, 600] in groups and len(groups) <= 2
 
 
@@ -83,9 +87,13 @@ def test_blank_pages_with_a_little_noise_are_not_accused():
 
 def test_equal_images_are_one_group_that_takes_no_comparison(monkeypatch):
     compared = []
-    monkeypatch.setattr(module, "candidates", lambda images: compared.append(len(images)) or candidates(images))
+    monkeypatch.setattr(
+        module, "candidates", lambda images: compared.append(len(images)) or candidates(images)
+    )
     black = np.zeros((500, SIDE, SIDE), np.uint8)
-    copies = find_copies(np.concatenate([black, thumbnails([photograph(number) for number in range(3)])]))
+    copies = find_copies(
+        np.concatenate([black, thumbnails([photograph(number) for number in range(3)])])
+    )
     assert compared == [4]
     assert [(copy.one, copy.other) for copy in copies] == [(0, row) for row in range(1, 500)]
 
@@ -93,7 +101,13 @@ def test_equal_images_are_one_group_that_takes_no_comparison(monkeypatch):
 def test_copies_of_copies_are_one_group():
     original = photograph(4)
     crop = original.crop((0, 0, 87, 96))
-    images = [original, ImageOps.mirror(original), original.rotate(90), recoded(crop), photograph(9)]
+    images = [
+        original,
+        ImageOps.mirror(original),
+        original.rotate(90),
+        recoded(crop),
+        photograph(9),
+    ]
     (group,) = near_duplicates(thumbnails(images))
     assert group.rows == [0, 1, 2, 3] and group.kinds == ("mirrored", "turned", "cropped")
 
@@ -106,7 +120,9 @@ def test_comparisons_grow_with_the_number_of_images():
 
 def test_the_number_of_threads_changes_nothing():
     coarse = np.random.default_rng(0).integers(0, 256, (400, 4, 4), np.uint8)
-    many = thumbnails([Image.fromarray(each).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for each in coarse])
+    many = thumbnails(
+        [Image.fromarray(each).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for each in coarse]
+    )
     mirrored = many[::3, :, ::-1]
     found = {}
     for threads in (1, 2, 7):

@@ -13,7 +13,9 @@ from likewise.errors import LikewiseError
 def texture(side: int) -> np.ndarray:
     """uint8 [3, side, side] of smooth noise."""
     noise = torch.rand(1, 3, side // 4, side // 4, generator=torch.Generator().manual_seed(0))
-    smooth = torch.nn.functional.interpolate(noise, (side, side), mode="bicubic", align_corners=False)
+    smooth = torch.nn.functional.interpolate(
+        noise, (side, side), mode="bicubic", align_corners=False
+    )
     return smooth.clamp(0, 1).mul(255).byte()[0].numpy()
 
 
@@ -28,7 +30,9 @@ def test_a_shifted_frame_flows_by_its_shift():
 def test_kept_flow_is_exact_to_a_hundredth_of_a_pixel():
     flow = np.random.default_rng(0).normal(0, 20, (2, 8, 8)).astype(np.float32)
     assert np.abs(unpacked(torch.from_numpy(packed(flow))).numpy() - flow).max() <= 1 / 128
-    assert float(unpacked(torch.from_numpy(packed(np.full((2, 2, 2), 1e6, np.float32)))).max()) < 512
+    assert (
+        float(unpacked(torch.from_numpy(packed(np.full((2, 2, 2), 1e6, np.float32)))).max()) < 512
+    )
 
 
 def test_frames_that_do_not_fit_are_refused():

@@ -12,7 +12,13 @@ import likewise as lw
 from data.pictures import picture, save
 from likewise.data.images import FileImages, open_images
 from likewise.data.loader import Loader
-from likewise.data.originals import CropStream, OriginalImages, StoredPixels, cut_box, open_originals
+from likewise.data.originals import (
+    CropStream,
+    OriginalImages,
+    StoredPixels,
+    cut_box,
+    open_originals,
+)
 from likewise.data.pixel_source import FilePixels
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
@@ -27,7 +33,9 @@ SIDES = ((200, 120), (90, 150), (64, 64), (300, 260), (40, 50), (128, 99))
 @pytest.fixture
 def photographs(tmp_path):
     for number, (width, height) in enumerate(SIDES):
-        soft = picture(number, width // 8, height // 8).resize((width, height), Image.Resampling.BICUBIC)
+        soft = picture(number, width // 8, height // 8).resize(
+            (width, height), Image.Resampling.BICUBIC
+        )
         soft.save(tmp_path / f"{number}.png")
     return open_manifest(tmp_path)
 
@@ -45,9 +53,13 @@ def test_a_crop_is_torchvisions_crop_of_the_file(photographs, memory_limit):
     policy = weak(VIEW)
     images = open_originals(photographs, SIZE, 3, memory_limit)
     assert images is not None and isinstance(images.source, StoredPixels) == (memory_limit > 0)
-    pixels, positions = images.cropped(torch.tensor([3, 0, 4, 1, 2, 5]), None, [stream(policy)], rng)
+    pixels, positions = images.cropped(
+        torch.tensor([3, 0, 4, 1, 2, 5]), None, [stream(policy)], rng
+    )
     assert positions.tolist() == [3, 0, 4, 1, 2, 5] and pixels.crops is not None
-    torch.testing.assert_close(pixels.aspect, torch.tensor([SIDES[i][0] / SIDES[i][1] for i in positions.tolist()]))
+    torch.testing.assert_close(
+        pixels.aspect, torch.tensor([SIDES[i][0] / SIDES[i][1] for i in positions.tolist()])
+    )
     wanted = policy.sample_boxes(rng("first"), pixels.aspect)
     view = policy(pixels, rng("first"))
     assert torch.equal(view.box, pixels.crops["first"].box)
@@ -58,19 +70,29 @@ def test_a_crop_is_torchvisions_crop_of_the_file(photographs, memory_limit):
         left, top = round((across - abs(x) + 1) / 2 * width), round((down - y + 1) / 2 * height)
         sides = [round(y * height), round(abs(x) * width)]
         file = torchvision.pil_to_tensor(Image.open(photographs.pixels.paths[row]))
-        expected = torchvision.resized_crop(file, top, left, *sides, [VIEW, VIEW], antialias=True).float() / 255
+        expected = (
+            torchvision.resized_crop(file, top, left, *sides, [VIEW, VIEW], antialias=True).float()
+            / 255
+        )
         expected = expected.flip(2) if x < 0 else expected
         torch.testing.assert_close(view.pixels[slot], expected, atol=1.01 / 255, rtol=0)
 
 
 def test_crops_keep_the_detail_that_a_stored_square_has_lost(tmp_path):
-    fine = (np.indices((240, 320)).sum(axis=0) // 4 % 2 * 255).astype(np.uint8)  # stripes of 4 pixels
+    fine = (np.indices((240, 320)).sum(axis=0) // 4 % 2 * 255).astype(
+        np.uint8
+    )  # stripes of 4 pixels
     for number in range(6):
         Image.fromarray(fine).save(tmp_path / f"{number}.png")
-    manifest, policy = open_manifest(tmp_path), ViewPolicy(VIEW, crop_area=(0.01, 0.015), crop_ratio=(1, 1))
+    manifest, policy = (
+        open_manifest(tmp_path),
+        ViewPolicy(VIEW, crop_area=(0.01, 0.015), crop_ratio=(1, 1)),
+    )
     originals, squares = open_originals(manifest, SIZE, 1), open_images(manifest, SIZE, 1)
     assert originals is not None
-    sharp = policy(originals.cropped(torch.arange(6), None, [stream(policy)], rng).pixels, rng("first"))
+    sharp = policy(
+        originals.cropped(torch.arange(6), None, [stream(policy)], rng).pixels, rng("first")
+    )
     blurred = policy(squares.read(torch.arange(6)), rng("first"))
     assert float(sharp.pixels.std()) > 0.35 and float(blurred.pixels.std()) < 0.15
     torch.testing.assert_close(sharp.box, blurred.box, atol=0.01, rtol=0)
@@ -93,7 +115,9 @@ def test_colours_and_operations_are_those_of_the_same_numbers(photographs, polic
     corner = torch.tensor([1.0, 1.0, 1.0])
     inside = (alone.box @ corner)[:, :, None]  # where the view's corner lies in the crop
     cut = torch.cat([box[:, :, :2].abs(), box[:, :, 2:]], dim=2)
-    torch.testing.assert_close(view.box @ corner, (cut @ torch.cat([inside, torch.ones(6, 1, 1)], 1))[:, :, 0])
+    torch.testing.assert_close(
+        view.box @ corner, (cut @ torch.cat([inside, torch.ones(6, 1, 1)], 1))[:, :, 0]
+    )
 
 
 def test_jpegs_are_decoded_smaller_only_where_every_crop_has_pixels_to_spare(tmp_path, monkeypatch):
@@ -122,7 +146,9 @@ def test_an_unreadable_photograph_is_replaced_with_its_own_boxes(photographs):
     for limit in (0, 10**9):
         images = open_originals(photographs, SIZE, 3, limit)
         assert images is not None and len(images.unreadable) == (limit > 0)
-        pixels, positions = images.cropped(torch.tensor([0, 1, 2, 3, 4, 5]), None, [stream(weak(VIEW))], rng)
+        pixels, positions = images.cropped(
+            torch.tensor([0, 1, 2, 3, 4, 5]), None, [stream(weak(VIEW))], rng
+        )
         assert positions.tolist() == [1, 1, 2, 3, 4, 5] and set(images.unreadable) == {"0.png"}
         assert pixels.aspect[0] == pixels.aspect[1]
 
@@ -138,7 +164,10 @@ def test_ranks_and_microbatches_cut_the_same_crops(photographs):
     assert isinstance(images, OriginalImages) and isinstance(images, FileImages)
     streams = [stream(weak(VIEW))]
     whole = Loader(images, torch.zeros(6).long(), 6, 1, crop_streams=streams).batch(2)
-    parts = [Loader(images, torch.zeros(6).long(), 6, 1, None, 0, r, 2, crop_streams=streams).batch(2) for r in (0, 1)]
+    parts = [
+        Loader(images, torch.zeros(6).long(), 6, 1, None, 0, r, 2, crop_streams=streams).batch(2)
+        for r in (0, 1)
+    ]
     assert whole.pixels.crops is not None
     joined = torch.cat([part.pixels.crops["first"].pixels for part in parts])
     assert torch.equal(joined, whole.pixels.crops["first"].pixels)
@@ -161,18 +190,38 @@ def test_a_view_that_no_crop_was_cut_for_is_an_error(photographs):
 def test_a_run_on_photographs_cuts_from_the_files_and_resumes_to_the_same_weights(tmp_path, method):
     for number in range(24):
         save(tmp_path / "data" / "ab"[number % 2] / f"{number}.jpg", number, 60 + number, 70)
-    settings = {"encoder": "conv4", "image_size": 16, "batch_size": 8, "steps": 4, "num_evals": 1, "loggers": ()}
+    settings = {
+        "encoder": "conv4",
+        "image_size": 16,
+        "batch_size": 8,
+        "steps": 4,
+        "num_evals": 1,
+        "loggers": (),
+    }
     run = lw.train(str(tmp_path / "data"), method=method, out=str(tmp_path / "a"), **settings)
-    squeezed = lw.train(str(tmp_path / "data"), method=method, out=str(tmp_path / "b"), store="squeezed", **settings)
-    again = lw.train(str(tmp_path / "data"), method=method, out=str(tmp_path / "c"), num_workers=0, **settings)
+    squeezed = lw.train(
+        str(tmp_path / "data"), method=method, out=str(tmp_path / "b"), store="squeezed", **settings
+    )
+    again = lw.train(
+        str(tmp_path / "data"), method=method, out=str(tmp_path / "c"), num_workers=0, **settings
+    )
     weights = [each.encoder.state_dict() for each in (run, squeezed, again)]
     name = next(name for name in weights[0] if name.endswith("weight"))
-    assert torch.equal(weights[0][name], weights[2][name]) and not torch.equal(weights[0][name], weights[1][name])
+    assert torch.equal(weights[0][name], weights[2][name]) and not torch.equal(
+        weights[0][name], weights[1][name]
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_kinds_of_files_are_stored_as_they_are_read(tmp_path, channels):
-    for mode, ending in (("L", "jpg"), ("RGB", "jpg"), ("CMYK", "jpg"), ("LA", "png"), ("RGBA", "png"), ("P", "gif")):
+    for mode, ending in (
+        ("L", "jpg"),
+        ("RGB", "jpg"),
+        ("CMYK", "jpg"),
+        ("LA", "png"),
+        ("RGBA", "png"),
+        ("P", "gif"),
+    ):
         picture(len(mode), 50, 40).convert(mode).save(tmp_path / f"{mode}.{ending}")
     values = np.random.default_rng(0).integers(0, 65536, (40, 50), np.uint16)
     values[0, 0] = 65535
@@ -183,7 +232,9 @@ def test_kinds_of_files_are_stored_as_they_are_read(tmp_path, channels):
     whole = ViewPolicy(VIEW, crop_area=(1, 1), crop_ratio=(1, 1))
     crops = []
     for images in (stored, from_files):
-        pixels = images.cropped(everything, None, [stream(whole)], lambda name: BatchRNG((7, 3, name), 7)).pixels
+        pixels = images.cropped(
+            everything, None, [stream(whole)], lambda name: BatchRNG((7, 3, name), 7)
+        ).pixels
         assert not images.unreadable and pixels.crops is not None
         crops.append(pixels.crops["first"].pixels)
     assert torch.equal(*crops)

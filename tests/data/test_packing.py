@@ -28,7 +28,12 @@ from likewise.data.splitter import DataSplitter
 from likewise.errors import FilesLeftOut, LikewiseError
 
 FORMATS = ("wds", "parquet")
-NAMES = [f"{split}/{name}/{i:02}.png" for split in ("train", "test") for name in ("cat", "dog") for i in range(12)]
+NAMES = [
+    f"{split}/{name}/{i:02}.png"
+    for split in ("train", "test")
+    for name in ("cat", "dog")
+    for i in range(12)
+]
 
 
 @pytest.fixture
@@ -47,7 +52,10 @@ def contents(folder):
 
 
 def bytes_by_id(manifest):
-    return {name: _content(manifest.pixels.encoded(row).content) for row, name in enumerate(manifest.ids)}
+    return {
+        name: _content(manifest.pixels.encoded(row).content)
+        for row, name in enumerate(manifest.ids)
+    }
 
 
 def _content(encoded):
@@ -62,26 +70,42 @@ def test_shards_are_the_folder_for_training(photos, tmp_path, small_shards, to):
     assert packed.class_names == folder.class_names
     splitter = DataSplitter(DataSettings(labels="3"))
     for split in ("train", "val", "test"):
-        one, other = (splitter.list_examples(data).split(split) for data in (str(photos), str(tmp_path / "shards")))
+        one, other = (
+            splitter.list_examples(data).split(split)
+            for data in (str(photos), str(tmp_path / "shards"))
+        )
         assert list(one.ids) == list(other.ids) and len(one)
         assert torch.equal(one.labels, other.labels)
         if split == "train":
             visible = splitter.visible_labels(one)
-            assert torch.equal(visible, splitter.visible_labels(other)) and int((visible >= 0).sum()) == 6
+            assert (
+                torch.equal(visible, splitter.visible_labels(other))
+                and int((visible >= 0).sum()) == 6
+            )
 
 
 @pytest.mark.parametrize("to", FORMATS)
 def test_the_manifest_says_what_the_shards_are(photos, tmp_path, small_shards, to):
     packed = lw.pack(photos, tmp_path / "shards", to=to, shard_size=1)
     said = json.loads((tmp_path / "shards" / "manifest.json").read_text())
-    assert (said["images"], len(said["shards"])) == (packed.images, packed.shards) == (50, packed.shards)
+    assert (
+        (said["images"], len(said["shards"]))
+        == (packed.images, packed.shards)
+        == (50, packed.shards)
+    )
     assert said["class_names"] == ["cat", "dog"] and said["format"] == 1
     assert packed.shards > 5
     for shard in said["shards"]:
         content = (tmp_path / "shards" / shard["name"]).read_bytes()
-        assert (shard["bytes"], shard["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+        assert (shard["bytes"], shard["sha256"]) == (
+            len(content),
+            hashlib.sha256(content).hexdigest(),
+        )
     assert sum(shard["images"] for shard in said["shards"]) == 50
-    assert {f.name for f in (tmp_path / "shards").iterdir()} == {"manifest.json", *(s["name"] for s in said["shards"])}
+    assert {f.name for f in (tmp_path / "shards").iterdir()} == {
+        "manifest.json",
+        *(s["name"] for s in said["shards"]),
+    }
 
 
 @pytest.mark.parametrize("to", FORMATS)
@@ -103,11 +127,19 @@ def test_a_finished_folder_is_left_as_it_is(photos, tmp_path):
 
 @pytest.mark.parametrize("to", FORMATS)
 def test_captions_groups_and_targets_come_back(tmp_path, to):
-    rows = ["image_path,label,group"] + [f"{i}.png,cat|dog,g{i % 2}" for i in range(4)] + ["4.png,,"]
+    rows = (
+        ["image_path,label,group"] + [f"{i}.png,cat|dog,g{i % 2}" for i in range(4)] + ["4.png,,"]
+    )
     photos = photo_folder(tmp_path / "photos", *(f"{i}.png" for i in range(5)))
     (tmp_path / "labels.csv").write_text("\n".join(rows))
-    (tmp_path / "texts.csv").write_text("image_path,caption\n0.png,a red cat\n0.png,a cat\n3.png,größer")
-    given = {"labels": tmp_path / "labels.csv", "captions": tmp_path / "texts.csv", "task": "multilabel"}
+    (tmp_path / "texts.csv").write_text(
+        "image_path,caption\n0.png,a red cat\n0.png,a cat\n3.png,größer"
+    )
+    given = {
+        "labels": tmp_path / "labels.csv",
+        "captions": tmp_path / "texts.csv",
+        "task": "multilabel",
+    }
     lw.pack(photos, tmp_path / "shards", to=to, **given)
     packed = open_manifest(str(tmp_path / "shards"))
     assert list(packed.columns[CAPTIONS].texts) == [("a red cat", "a cat"), (), (), ("größer",), ()]
@@ -127,7 +159,9 @@ def test_numbers_to_predict_come_back_as_they_were(tmp_path):
 
 
 def test_shards_can_be_packed_into_other_shards(tmp_path):
-    source = captioned_parquet(tmp_path / "a.parquet", [["one", "two"], ["three"], []], labels=[1, 0, 1])
+    source = captioned_parquet(
+        tmp_path / "a.parquet", [["one", "two"], ["three"], []], labels=[1, 0, 1]
+    )
     lw.pack(str(source), tmp_path / "tars")
     lw.pack(tmp_path / "tars", tmp_path / "files", to="parquet")
     first, last = open_manifest(str(source)), open_manifest(str(tmp_path / "files"))
@@ -145,7 +179,10 @@ def test_masks_need_parquet(tmp_path):
         return {"bytes": path.read_bytes(), "path": None}
 
     masks = [np.full((8, 8), i, np.uint8) for i in range(3)]
-    rows = {"image": [png(np.asarray(picture(i))) for i in range(3)], "mask": [png(mask) for mask in masks]}
+    rows = {
+        "image": [png(np.asarray(picture(i))) for i in range(3)],
+        "mask": [png(mask) for mask in masks],
+    }
     pq.write_table(pa.table(rows), tmp_path / "a.parquet")
     with pytest.raises(LikewiseError, match="--to parquet"):
         lw.pack(tmp_path / "a.parquet", tmp_path / "tars")
@@ -245,7 +282,9 @@ lw.pack(sys.argv[1], sys.argv[2], to=sys.argv[3], shard_size=1)
 @pytest.mark.parametrize("to", ["wds", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_a_killed_packing_goes_on_to_the_same_bytes(photos, tmp_path, small_shards, to):
     lw.pack(photos, tmp_path / "whole", to=to, shard_size=1)
-    process = subprocess.Popen([sys.executable, "-c", SLOW, str(photos), str(tmp_path / "killed"), to])
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW, str(photos), str(tmp_path / "killed"), to]
+    )
     deadline = time.monotonic() + 60
     while len(list((tmp_path / "killed").glob("t*"))) < 3:
         assert time.monotonic() < deadline and process.poll() is None
@@ -266,7 +305,16 @@ def test_the_command_says_what_it_left_out(tmp_path, capsys):
 
     photos = photo_folder(tmp_path / "photos", *(f"cat/{i}.png" for i in range(3)))
     (photos / "cat" / "9.png").write_bytes(b"")
-    words = ["pack", str(photos), "--out", str(tmp_path / "shards"), "--to", "parquet", "--max-bad", "0.5"]
+    words = [
+        "pack",
+        str(photos),
+        "--out",
+        str(tmp_path / "shards"),
+        "--to",
+        "parquet",
+        "--max-bad",
+        "0.5",
+    ]
     main(words)
     said = capsys.readouterr().out
     assert "cat/9.png" in said and "3 images" in said

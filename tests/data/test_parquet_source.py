@@ -29,24 +29,36 @@ def write(path, contents, labels=None, names=None, group=2, image="image"):
     features = {image: {"_type": "Image"}}
     if labels is not None:
         columns["label"] = labels
-        features["label"] = {"names": names, "_type": "ClassLabel"} if names else {"dtype": "int64", "_type": "Value"}
+        features["label"] = (
+            {"names": names, "_type": "ClassLabel"}
+            if names
+            else {"dtype": "int64", "_type": "Value"}
+        )
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
-    table = pa.table({k: pa.array(v, kind) if k == image else pa.array(v) for k, v in columns.items()})
-    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    table = pa.table(
+        {k: pa.array(v, kind) if k == image else pa.array(v) for k, v in columns.items()}
+    )
+    table = table.replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": features}})}
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path, row_group_size=group)
     return path
 
 
 def test_rows_names_and_pixels_come_out(tmp_path):
-    file = write(tmp_path / "train.parquet", [png(i) for i in range(5)], [1, 0, None, 1, -1], ["cat", "dog"])
+    file = write(
+        tmp_path / "train.parquet", [png(i) for i in range(5)], [1, 0, None, 1, -1], ["cat", "dog"]
+    )
     manifest = open_manifest(file)
     assert manifest.class_names == ("cat", "dog")
     assert manifest.labels.tolist() == [1, 0, -1, 1, -1]
     assert list(manifest.ids) == [f"train.parquet/{i}" for i in range(5)]
     pixels = open_images(manifest).read(torch.tensor([4, 1]))
     for row, number in enumerate([4, 1]):
-        np.testing.assert_array_equal(pixels.images[row].permute(1, 2, 0), np.asarray(picture(number)))
+        np.testing.assert_array_equal(
+            pixels.images[row].permute(1, 2, 0), np.asarray(picture(number))
+        )
 
 
 def test_a_folder_of_files_is_split_by_name(tmp_path):
@@ -69,7 +81,11 @@ def test_the_split_is_a_word_of_the_name(name, split):
 
 
 def test_bad_rows_are_skipped_and_the_others_keep_their_ids(tmp_path):
-    file = write(tmp_path / "a.parquet", [png(0), b"", b"nonsense", None, png(4), png(5)[:60]], [0, 1, 2, 3, 4, 5])
+    file = write(
+        tmp_path / "a.parquet",
+        [png(0), b"", b"nonsense", None, png(4), png(5)[:60]],
+        [0, 1, 2, 3, 4, 5],
+    )
     manifest = open_manifest(file)
     assert list(manifest.ids) == ["a.parquet/0", "a.parquet/4"]
     assert {s.id: s.reason for s in manifest.skipped}["a.parquet/1"] == "zero bytes"

@@ -22,7 +22,9 @@ tifffile = pytest.importorskip("tifffile")
 
 def scene(number: int, high: float, kind: type, low: float = 0, side: int = 20) -> np.ndarray:
     """Smooth values that reach both ends in the first image, and half way up in the others."""
-    soft = Image.fromarray(np.random.default_rng(number).random((5, 5), np.float32)).resize((side, side))
+    soft = Image.fromarray(np.random.default_rng(number).random((5, 5), np.float32)).resize(
+        (side, side)
+    )
     values = np.asarray(soft)
     values = (values - values.min()) / (values.max() - values.min())
     return (low + values * (high - low) * (1.0 if number == 0 else 0.5)).astype(kind)
@@ -47,7 +49,9 @@ def read(data, **options) -> np.ndarray:
     ("low", "high", "kind", "black", "white"),
     [(0, 4095, np.uint16, 0, 4095), (0, 65535, np.uint16, 0, 65535), (0, 1000, np.uint16, 0, 1023)],
 )
-def test_whole_numbers_have_the_range_of_their_bits(tmp_path, ending, low, high, kind, black, white):
+def test_whole_numbers_have_the_range_of_their_bits(
+    tmp_path, ending, low, high, kind, black, white
+):
     values = np.stack([scene(number, high, kind, low) for number in range(5)])
     data = values if ending == "array" else write(tmp_path, values, ending)
     manifest = open_manifest(data)
@@ -84,7 +88,9 @@ def test_missing_values_are_told_and_no_warning_of_numpy_is_raised(tmp_path, rec
     values = np.stack([scene(number, 50, np.float32) for number in range(4)])
     values[2, :3] = np.nan
     manifest = open_manifest(write(tmp_path, values, "tif"))
-    assert "1 images hold NaN" in " ".join(manifest.notes) and manifest.pixel_range == pytest.approx((0, 50))
+    assert "1 images hold NaN" in " ".join(
+        manifest.notes
+    ) and manifest.pixel_range == pytest.approx((0, 50))
     assert (read(tmp_path)[2, :3] == 0).all()
     assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
 
@@ -97,7 +103,9 @@ def test_colours_of_sixteen_bits_keep_more_than_their_upper_byte(tmp_path, endin
     else:
         pytest.importorskip("cv2").imwrite(str(tmp_path / "a.png"), values[..., ::-1])
     manifest = open_manifest(tmp_path)
-    assert manifest.pixel_range == (0, 4095) and manifest.pixels.headers.modes.tolist() == ["RGB;16"]
+    assert manifest.pixel_range == (0, 4095) and manifest.pixels.headers.modes.tolist() == [
+        "RGB;16"
+    ]
     images = open_images(manifest)
     expected = np.rint(values.transpose(2, 0, 1) * (255 / 4095))
     np.testing.assert_array_equal(images.read(torch.tensor([0])).images[0], expected)
@@ -133,17 +141,25 @@ def found(root) -> dict[str, int]:
     return {finding.name: finding.count for finding in examine(open_manifest(root)).found}
 
 
-def test_the_doctor_names_what_is_wrong_with_values_and_compares_nothing_that_it_cannot_see(tmp_path):
+def test_the_doctor_names_what_is_wrong_with_values_and_compares_nothing_that_it_cannot_see(
+    tmp_path,
+):
     healthy = write(tmp_path / "healthy", [scene(number, 4095, np.uint16) for number in range(12)])
     assert found(healthy) == {}
     crushed = write(tmp_path / "crushed", [scene(number, 16, np.uint8) for number in range(12)])
     assert set(found(crushed)) == {"narrow range"}
     mixed = [scene(number, 4095, np.uint16) for number in range(6)]
-    mixed += [scene(number, 65535, np.uint16) for number in range(6, 12)] + [scene(0, 65535, np.uint16)]
+    mixed += [scene(number, 65535, np.uint16) for number in range(6, 12)] + [
+        scene(0, 65535, np.uint16)
+    ]
     assert found(write(tmp_path / "mixed", mixed))["mixed ranges"] == 6
-    flat = [scene(number, 255, np.uint8) for number in range(6)] + [np.full((20, 20), 9, np.uint8)] * 2
+    flat = [scene(number, 255, np.uint8) for number in range(6)] + [
+        np.full((20, 20), 9, np.uint8)
+    ] * 2
     assert found(write(tmp_path / "flat", flat)) == {"constant image": 2}
-    units = write(tmp_path / "units", [scene(number, 2000, np.int16, -1000) for number in range(6)], "tif")
+    units = write(
+        tmp_path / "units", [scene(number, 2000, np.int16, -1000) for number in range(6)], "tif"
+    )
     assert found(units) == {"pixels in units": 1}
 
 
@@ -211,18 +227,28 @@ def test_the_range_of_an_encoder_cannot_be_replaced():
 def test_mixed_kinds_of_pixels_are_refused_with_their_files(tmp_path, deep):
     write(tmp_path, [scene(number, 255, np.uint8) for number in range(12)])
     for name, high in deep.items():
-        write(tmp_path / "deep", [scene(0, high, np.uint16 if isinstance(high, int) else np.float32)], name[2:])
+        write(
+            tmp_path / "deep",
+            [scene(0, high, np.uint16 if isinstance(high, int) else np.float32)],
+            name[2:],
+        )
     with pytest.raises(LikewiseError, match="--pixel-range LOW HIGH") as raised:
         open_manifest(tmp_path)
     names = [path.name for path in (tmp_path / "deep").iterdir()]
-    assert all(f"deep/{name}" in str(raised.value) for name in names) and "00.png" in str(raised.value)
-    named = {finding.name: finding.groups for finding in lw.doctor(str(tmp_path)).found}["mixed kinds of pixels"]
+    assert all(f"deep/{name}" in str(raised.value) for name in names) and "00.png" in str(
+        raised.value
+    )
+    named = {finding.name: finding.groups for finding in lw.doctor(str(tmp_path)).found}[
+        "mixed kinds of pixels"
+    ]
     assert {group[0].split(" ")[0] for group in named} == {f"deep/{name}" for name in names}
     if len(deep) == 1:
         assert open_manifest(tmp_path, pixel_range=(0, 300)).pixel_range == (0, 300)
 
 
-@pytest.mark.parametrize(("high", "kind", "ending"), [(65535, np.uint16, "png"), (1, np.float32, "tif")])
+@pytest.mark.parametrize(
+    ("high", "kind", "ending"), [(65535, np.uint16, "png"), (1, np.float32, "tif")]
+)
 def test_a_deep_file_among_8_bit_ones_has_the_full_range_of_its_type(tmp_path, high, kind, ending):
     shown = write(tmp_path, [scene(0, 255, np.uint8)])
     write(shown / "deep", [scene(0, high, kind)], ending)
@@ -269,14 +295,18 @@ def test_arrays_in_tables_and_data_sets_have_one_range_too(source):
     assert found.pixel_range == (0, 4095)
     np.testing.assert_array_equal(found.pixels.read(0).pixels, np.rint(values[0] * (255 / 4095)))
     given = open_manifest(source(values), pixel_range=(0, 2000))
-    np.testing.assert_array_equal(given.pixels.read(1).pixels, np.rint(values[1].clip(0, 2000) * (255 / 2000)))
+    np.testing.assert_array_equal(
+        given.pixels.read(1).pixels, np.rint(values[1].clip(0, 2000) * (255 / 2000))
+    )
 
 
 def test_a_range_for_8_bit_images_is_refused_where_it_was_typed(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
     for use in (
         lambda: lw.doctor(images, pixel_range=(0, 100)),
-        lambda: lw.train((images, np.arange(40) % 2), pixel_range=(0, 100), out=tmp_path / "run", steps=1),
+        lambda: lw.train(
+            (images, np.arange(40) % 2), pixel_range=(0, 100), out=tmp_path / "run", steps=1
+        ),
     ):
         with pytest.raises(LikewiseError, match="--pixel-range"):
             use()
@@ -288,4 +318,6 @@ def test_a_range_reaches_images_whose_headers_were_not_read():
     pixels = manifest.pixels.source
     unread = replace(pixels, headers=Headers(pixels.headers.sizes, np.array(["", "", ""])))
     opened = with_pixel_range(replace(manifest, pixels=unread, pixel_range=None), (0, 2000))
-    np.testing.assert_array_equal(opened.pixels.read(1).pixels, np.rint(values[1].clip(0, 2000) * (255 / 2000)))
+    np.testing.assert_array_equal(
+        opened.pixels.read(1).pixels, np.rint(values[1].clip(0, 2000) * (255 / 2000))
+    )

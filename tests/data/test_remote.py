@@ -63,7 +63,9 @@ def test_what_is_in_an_archive_is_kept(shards, cache):
     again = open_manifest(pattern, cache=cache)
     assert set(shards.requested) <= {"manifest.json"}
     assert_same(again, first)
-    assert set(shards.requested) - {"manifest.json"} == {f"shard-{number}.tar" for number in range(3)}
+    assert set(shards.requested) - {"manifest.json"} == {
+        f"shard-{number}.tar" for number in range(3)
+    }
 
 
 def test_a_bucket_is_read_by_stars_by_braces_and_as_a_folder(shards, cache, bucket):
@@ -109,7 +111,11 @@ def test_faults_that_stay_name_the_file(shards, cache, fault):
     getattr(shards, fault)["shard-1.tar"] = 10**6
     with pytest.raises(EnvironmentIOError, match=r"shard-1\.tar"):
         open_manifest(f"{shards.url}/shard-{{0..2}}.tar", cache=cache)
-    assert not [path for path in cache.folder.rglob("*shard-1*") if path.is_file() and path.suffix != ".lock"]
+    assert not [
+        path
+        for path in cache.folder.rglob("*shard-1*")
+        if path.is_file() and path.suffix != ".lock"
+    ]
 
 
 def test_every_missing_file_is_named_before_anything_is_fetched(shards, cache):
@@ -145,7 +151,10 @@ def test_the_cache_keeps_to_its_size_and_drops_what_was_used_longest_ago(shards,
     for row in (0, 4, 1, 8):  # archives 0, 1, 0, 2
         remote.pixels.read(row)
         assert sum(path.stat().st_size for path in cache.folder.glob("*.tar")) <= 2 * size
-    assert sorted(path.name[-11:] for path in cache.folder.glob("*.tar")) == ["shard-0.tar", "shard-2.tar"]
+    assert sorted(path.name[-11:] for path in cache.folder.glob("*.tar")) == [
+        "shard-0.tar",
+        "shard-2.tar",
+    ]
     with pytest.raises(LikewiseError, match=f"--cache-size {as_typed(size)}"):
         open_manifest(f"{shards.url}/shard-0.tar", cache=ShardCache(tmp_path / "tiny", size - 1))
     assert bytes_of(as_typed(size)) >= size
@@ -173,7 +182,8 @@ def test_a_packed_set_is_what_its_manifest_says(packed, cache, bucket):
 
 
 @pytest.mark.parametrize(
-    "spoil", [lambda content: content[:-512], lambda content: content[:2000] + b"?" + content[2001:]]
+    "spoil",
+    [lambda content: content[:-512], lambda content: content[:2000] + b"?" + content[2001:]],
 )
 def test_a_shard_that_is_not_as_its_manifest_says_is_never_used(packed, cache, bucket, spoil):
     folder, url = packed
@@ -192,7 +202,12 @@ def test_nothing_is_fetched_offline(shards, cache, monkeypatch):
 
 
 def test_sizes_are_typed_with_units():
-    assert [bytes_of(text) for text in ("500", "1.5 kB", "20GB", "2T")] == [500, 1500, 20 * 10**9, 2 * 10**12]
+    assert [bytes_of(text) for text in ("500", "1.5 kB", "20GB", "2T")] == [
+        500,
+        1500,
+        20 * 10**9,
+        2 * 10**12,
+    ]
     for text in ("0", "-1GB", "20 pounds", ""):
         with pytest.raises(LikewiseError, match="cache size"):
             bytes_of(text)

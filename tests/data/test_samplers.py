@@ -5,7 +5,13 @@ from collections import Counter
 import pytest
 import torch
 
-from likewise.data.samplers import ClassBalanced, _permutation, long_tailed, shuffled, step_imbalanced
+from likewise.data.samplers import (
+    ClassBalanced,
+    _permutation,
+    long_tailed,
+    shuffled,
+    step_imbalanced,
+)
 from likewise.errors import LikewiseError
 
 LABELS = torch.tensor(([0, 1, 2, 3, 4] * 12) + [-1] * 20)
@@ -27,7 +33,9 @@ def test_a_step_is_a_function_of_seed_and_step_alone():
     assert shuffled(103, 10, 0, 57).tolist() == later.tolist()
     assert shuffled(103, 10, 1, 57).tolist() != later.tolist()
     sampler = ClassBalanced(LABELS, 3, 4, 0)
-    assert [sampler(s).tolist() for s in (9, 2)] == [ClassBalanced(LABELS, 3, 4, 0)(s).tolist() for s in (9, 2)]
+    assert [sampler(s).tolist() for s in (9, 2)] == [
+        ClassBalanced(LABELS, 3, 4, 0)(s).tolist() for s in (9, 2)
+    ]
 
 
 @pytest.mark.parametrize(("classes", "images"), [(5, 2), (2, 4), (3, 12), (1, 5)])
@@ -41,10 +49,16 @@ def test_support_is_balanced_interleaved_and_without_repeats(classes, images):
 
 
 def test_support_shows_every_class_and_image_equally_often():
-    drawn = torch.cat([ClassBalanced(LABELS, 5, 4, 0)(s) for s in range(6)])  # 2 passes of 12 images a class
+    drawn = torch.cat(
+        [ClassBalanced(LABELS, 5, 4, 0)(s) for s in range(6)]
+    )  # 2 passes of 12 images a class
     assert set(Counter(drawn.tolist()).values()) == {2} and len(set(drawn.tolist())) == 60
-    classes = Counter(LABELS[torch.cat([ClassBalanced(LABELS, 2, 1, 0)(s) for s in range(200)])].tolist())
-    assert min(classes.values()) > 50  # 80 each if exact; the fifth class of a permutation is left out by chance
+    classes = Counter(
+        LABELS[torch.cat([ClassBalanced(LABELS, 2, 1, 0)(s) for s in range(200)])].tolist()
+    )
+    assert (
+        min(classes.values()) > 50
+    )  # 80 each if exact; the fifth class of a permutation is left out by chance
 
 
 def test_a_class_with_too_few_images_repeats_them_evenly():

@@ -31,7 +31,9 @@ def test_an_epoch_has_every_image_once_and_a_block_those_of_its_shards():
         for block, first, end in zip(epoch.blocks, [0, *epoch.ends[:-1]], epoch.ends, strict=True):
             assert set(SHARD_OF[epoch.positions[first:end].numpy()]) == set(block)
     assert order.epoch(0).blocks != order.epoch(1).blocks
-    assert torch.equal(pickle.loads(pickle.dumps(order)).epoch(0).positions, order.epoch(0).positions)
+    assert torch.equal(
+        pickle.loads(pickle.dumps(order)).epoch(0).positions, order.epoch(0).positions
+    )
 
 
 def test_a_buffer_for_all_images_shuffles_as_without_shards():
@@ -47,13 +49,17 @@ def remote(tmp_path, monkeypatch):
         write_tar(tmp_path / "set" / f"{number}.tar", examples(8, first=8 * number))
     size = (tmp_path / "set" / "0.tar").stat().st_size
     with serve(tmp_path / "set") as server:
-        manifest = open_manifest(f"{server.url}/{{0..5}}.tar", cache=ShardCache(tmp_path / "cache", 3 * size))
+        manifest = open_manifest(
+            f"{server.url}/{{0..5}}.tar", cache=ShardCache(tmp_path / "cache", 3 * size)
+        )
         yield manifest, server
 
 
 def loader_of(manifest, **options):
     images = open_images(manifest, memory_limit=0)
-    return Loader(images, manifest.labels, **{"batch_size": 8, "seed": 1, "shuffle_buffer": 8, **options})
+    return Loader(
+        images, manifest.labels, **{"batch_size": 8, "seed": 1, "shuffle_buffer": 8, **options}
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -95,7 +101,9 @@ def test_a_shard_that_goes_ends_the_epoch_with_its_name(remote, workers):
 def test_a_labelled_batch_beside_each_batch_needs_no_other_shards(remote, monkeypatch):
     manifest, server = remote
     options = {"support": Support(3, 2), "workers": 1}
-    support = [batch.support for batch in loader_of(open_manifest(server.folder), **options).batches(0, 6)]
+    support = [
+        batch.support for batch in loader_of(open_manifest(server.folder), **options).batches(0, 6)
+    ]
     server.requested.clear()
     batches = list(loader_of(manifest, **options).batches(0, 6))
     assert server.requested.total() <= 6 + 12  # each shard for the labelled images, and in its turn
@@ -116,5 +124,7 @@ def test_a_cache_that_holds_too_few_shards_is_refused(remote):
 def test_local_shards_are_shuffled_as_one_unless_a_buffer_is_given(remote):
     _, server = remote
     local = open_manifest(server.folder)
-    assert torch.equal(loader_of(local, shuffle_buffer=None).batch(2).indices, shuffled(48, 8, 1, 2))
+    assert torch.equal(
+        loader_of(local, shuffle_buffer=None).batch(2).indices, shuffled(48, 8, 1, 2)
+    )
     assert len({int(row) // 8 for row in loader_of(local).batch(2).indices}) == 1

@@ -24,7 +24,9 @@ def tone(seconds, rate, hertz=440.0):
 
 def test_a_file_at_our_rate_is_read_bit_for_bit(tmp_path):
     samples = tone(0.7, 16_000)
-    assert np.array_equal(read_sound(write_wav(tmp_path / "a.wav", samples, 16_000)).numpy(), samples)
+    assert np.array_equal(
+        read_sound(write_wav(tmp_path / "a.wav", samples, 16_000)).numpy(), samples
+    )
 
 
 def test_another_rate_and_two_channels_become_ours(tmp_path):

@@ -13,7 +13,9 @@ SIDE, LENGTH, COUNT = 40, 32, 30
 @pytest.fixture(scope="module")
 def clips():
     part = fashion_mnist_mini().split("test")
-    return sound_videos(part.pixels.array, part.labels.numpy(), COUNT, seed=3, side=SIDE, length=LENGTH)
+    return sound_videos(
+        part.pixels.array, part.labels.numpy(), COUNT, seed=3, side=SIDE, length=LENGTH
+    )
 
 
 def test_shapes_and_the_same_seed_gives_the_same_clips(clips):
@@ -21,7 +23,9 @@ def test_shapes_and_the_same_seed_gives_the_same_clips(clips):
     assert clips.sound.shape == (COUNT, LENGTH * SOUND_RATE // FRAME_RATE)
     assert np.bincount(clips.labels).tolist() == [3] * 10
     part = fashion_mnist_mini().split("test")
-    again = sound_videos(part.pixels.array, part.labels.numpy(), COUNT, seed=3, side=SIDE, length=LENGTH)
+    again = sound_videos(
+        part.pixels.array, part.labels.numpy(), COUNT, seed=3, side=SIDE, length=LENGTH
+    )
     assert all(np.array_equal(a, b) for a, b in zip(clips, again, strict=True))
 
 
@@ -41,10 +45,14 @@ def onsets(sound):
 def test_notes_begin_when_the_garment_in_the_box_is_lowest(clips):
     """The middle of what moves in the box comes down to a landing just when a note begins, and not in between."""
     checked = 0
-    for frames, sound, box in zip(clips.frames[:, :, 0].astype(float), clips.sound, clips.boxes, strict=True):
+    for frames, sound, box in zip(
+        clips.frames[:, :, 0].astype(float), clips.sound, clips.boxes, strict=True
+    ):
         left, right = np.rint(box[[0, 2]] * SIDE).astype(int)
         moving = np.abs(frames - np.median(frames, axis=0))[:, :, left:right]
-        height = SIDE - (moving * np.arange(SIDE)[None, :, None]).sum(axis=(1, 2)) / moving.sum(axis=(1, 2))
+        height = SIDE - (moving * np.arange(SIDE)[None, :, None]).sum(axis=(1, 2)) / moving.sum(
+            axis=(1, 2)
+        )
         for onset in onsets(sound):
             if 3 <= onset <= LENGTH - 4:
                 near = round(onset)

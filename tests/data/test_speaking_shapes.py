@@ -24,7 +24,11 @@ def test_sound_tells_how_far_the_mouth_is_open():
     loud = clips.sound.reshape(40, FRAMES, -1).astype(float).std(axis=2)
 
     def alike(a: np.ndarray, b: np.ndarray) -> float:
-        return float(np.mean([np.corrcoef(x, y)[0, 1] for x, y in zip(a, b, strict=True) if x.std() and y.std()]))
+        return float(
+            np.mean(
+                [np.corrcoef(x, y)[0, 1] for x, y in zip(a, b, strict=True) if x.std() and y.std()]
+            )
+        )
 
     assert alike(dark, loud) > 0.7
     assert alike(dark, np.roll(loud, 1, axis=0)) < alike(dark, loud) - 0.3
@@ -34,7 +38,9 @@ def test_a_word_is_heard_alike_from_all_speakers():
     """Nearest neighbours of spectra, summed over time so that speed and offset do not count, name the word."""
     clips = lip_videos(200, 1)
     heard = LogMel(bands=30)(torch.from_numpy(clips.sound).float() / 32767)
-    bands = torch.cat([heard.clamp(min=0).mean(dim=2), heard.diff(dim=2).clamp(min=0).mean(dim=2)], dim=1)
+    bands = torch.cat(
+        [heard.clamp(min=0).mean(dim=2), heard.diff(dim=2).clamp(min=0).mean(dim=2)], dim=1
+    )
     distance = torch.cdist(bands, bands).fill_diagonal_(float("inf"))
     right = clips.words[distance.argmin(dim=1).numpy()] == clips.words
     assert right.mean() > 0.3  # chance is 0.1

@@ -81,7 +81,9 @@ def test_splits_groups_captions_and_ids_of_a_table(paths):
 
 
 def test_columns_can_be_named(paths):
-    frame = pd.DataFrame({"image": paths, "label": [0, 0, 0, 0], "breed": list("abab"), "owner": list("uuvv")})
+    frame = pd.DataFrame(
+        {"image": paths, "label": [0, 0, 0, 0], "breed": list("abab"), "owner": list("uuvv")}
+    )
     manifest = open_manifest(frame, columns=ColumnNames(label="breed", group="owner"))
     assert manifest.class_names == ("a", "b")
     assert manifest.groups is not None and manifest.groups.names.tolist() == list("uuvv")
@@ -90,8 +92,13 @@ def test_columns_can_be_named(paths):
 
 
 def test_a_missing_image_is_skipped(paths):
-    manifest = open_manifest(pd.DataFrame({"image": [paths[0], None, "no/such.png"], "label": [0, 1, 1]}))
-    assert len(manifest) == 1 and [skipped.id for skipped in manifest.skipped] == ["1", "no/such.png"]
+    manifest = open_manifest(
+        pd.DataFrame({"image": [paths[0], None, "no/such.png"], "label": [0, 1, 1]})
+    )
+    assert len(manifest) == 1 and [skipped.id for skipped in manifest.skipped] == [
+        "1",
+        "no/such.png",
+    ]
 
 
 @pytest.mark.parametrize(("frame", "value"), [
@@ -110,7 +117,9 @@ datasets = pytest.importorskip("datasets")
 
 @pytest.fixture
 def hugging_face(paths):
-    features = datasets.Features({"photo": datasets.Image(), "kind": datasets.ClassLabel(names=["cat", "dog"])})
+    features = datasets.Features(
+        {"photo": datasets.Image(), "kind": datasets.ClassLabel(names=["cat", "dog"])}
+    )
     return datasets.Dataset.from_dict({"photo": paths, "kind": [1, 0, 0, 1]}, features=features)
 
 
@@ -124,7 +133,10 @@ def test_features_of_a_hugging_face_data_set_say_what_its_columns_are(hugging_fa
 
 def test_a_data_set_with_a_transform_of_its_own_is_read_through_it(hugging_face):
     def invert(batch):
-        return {"image": [255 - np.asarray(image) for image in batch["photo"]], "label": batch["kind"]}
+        return {
+            "image": [255 - np.asarray(image) for image in batch["photo"]],
+            "label": batch["kind"],
+        }
 
     manifest = open_manifest(hugging_face.with_transform(invert))
     np.testing.assert_array_equal(manifest.pixels.read(2).pixels, 255 - np.asarray(picture(2)))
@@ -155,7 +167,9 @@ def test_a_name_is_loaded_by_the_library(hugging_face, monkeypatch):
         return datasets.DatasetDict(train=hugging_face)
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    assert len(open_manifest("hf:owner/name")) == len(open_manifest("datasets:owner/name:small")) == 4
+    assert (
+        len(open_manifest("hf:owner/name")) == len(open_manifest("datasets:owner/name:small")) == 4
+    )
     assert asked == [("owner/name", None), ("owner/name", "small")]
 
 
@@ -184,7 +198,9 @@ def test_a_column_of_labels_that_is_not_called_so_is_told(tmp_path, paths, kind)
     manifest = open_manifest(data)
     assert any("breed, url" in note and "--label-column" in note for note in manifest.notes)
     chosen = open_manifest(data, columns=ColumnNames(label="breed"))
-    assert chosen.labels.tolist() == [0, 1, 0, 1] and not any("--label-column" in note for note in chosen.notes)
+    assert chosen.labels.tolist() == [0, 1, 0, 1] and not any(
+        "--label-column" in note for note in chosen.notes
+    )
 
 
 def test_a_second_column_of_labels_is_told(paths):

@@ -58,7 +58,9 @@ def test_cells_of_a_csv_have_a_bar_between_classes(tmp_path):
 
 def test_a_table_may_hold_lists_and_numbers():
     pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame({"image": list(IMAGES), "label": [["a"], ["b"], ["a", "b"], [], ["a"], ["b"]]})
+    frame = pandas.DataFrame(
+        {"image": list(IMAGES), "label": [["a"], ["b"], ["a", "b"], [], ["a"], ["b"]]}
+    )
     assert table_of(open_manifest(frame))[1] == [[1, 0], [0, 1], [1, 1], [0, 0], [1, 0], [0, 1]]
     frame["label"] = [0.5, 1, -1, None, 2, 3]
     values = table_of(open_manifest(frame, columns=REGRESSION))[1]
@@ -127,7 +129,9 @@ def test_several_classes_are_learned_from_and_scored(several_classes):
     assert "several classes" in several_classes.folder.report.read_text()
 
 
-def test_the_first_screen_counts_targets_and_predict_gives_each_class_a_probability(several_classes):
+def test_the_first_screen_counts_targets_and_predict_gives_each_class_a_probability(
+    several_classes,
+):
     assert read_json(several_classes.folder.data)["targets"] == {
         "task": "multilabel",
         "names": ["0", "1"],
@@ -146,7 +150,14 @@ def test_a_run_scores_itself_again_the_same(several_classes):
 def test_numbers_are_learned_from_and_scored(tmp_path):
     images, indicators, level = brightness_and_sides()
     level = np.where(indicators.any(axis=1), level, 0)
-    run = likewise.train((images, level), task="regression", out=tmp_path / "run", steps=3, batch_size=32, num_evals=0)
+    run = likewise.train(
+        (images, level),
+        task="regression",
+        out=tmp_path / "run",
+        steps=3,
+        batch_size=32,
+        num_evals=0,
+    )
     assert 0.5 < run.scores["regression_r2"] <= 1
     written = read_json(run.folder.scores)["trained"]
     protocol = next(score["protocol"] for score in written if score["name"] == "regression_r2")
@@ -154,7 +165,9 @@ def test_numbers_are_learned_from_and_scored(tmp_path):
     assert 0 < low < protocol["mean_absolute_error"] < high < 0.3
 
 
-@pytest.mark.parametrize(("labels", "method", "named"), [("10", "auto", "--labels 10"), ("all", "supcon", "SupCon")])
+@pytest.mark.parametrize(
+    ("labels", "method", "named"), [("10", "auto", "--labels 10"), ("all", "supcon", "SupCon")]
+)
 def test_what_targets_cannot_serve_is_refused(labels, method, named, tmp_path):
     images, indicators, _ = brightness_and_sides(40)
     with pytest.raises(LikewiseError, match=named):

@@ -34,7 +34,9 @@ def test_bands_are_channels(tmp_path, bands, options):
     pixels = values(6, 9, bands)
     given = pixels if options["planarconfig"] == "contig" else np.moveaxis(pixels, 2, 0)
     extra = ["unspecified"] * (bands - 1)
-    tifffile.imwrite(tmp_path / "a.tif", given, photometric="minisblack", extrasamples=extra, **options)
+    tifffile.imwrite(
+        tmp_path / "a.tif", given, photometric="minisblack", extrasamples=extra, **options
+    )
     mode, read = only(tmp_path / "a.tif")
     assert mode == f"{bands} channels"
     np.testing.assert_array_equal(read, pixels)
@@ -60,7 +62,9 @@ def test_of_pages_with_different_sizes_the_first_is_the_image(tmp_path):
 
 def test_the_fourth_band_is_alpha_only_where_the_file_marks_it(tmp_path):
     pixels = values(6, 9, 4)
-    tifffile.imwrite(tmp_path / "plain.tif", pixels, photometric="rgb", extrasamples=["unspecified"])
+    tifffile.imwrite(
+        tmp_path / "plain.tif", pixels, photometric="rgb", extrasamples=["unspecified"]
+    )
     tifffile.imwrite(tmp_path / "alpha.tif", pixels, photometric="rgb", extrasamples=["unassalpha"])
     np.testing.assert_array_equal(only(tmp_path / "plain.tif")[1], pixels)
     assert only(tmp_path / "alpha.tif")[1].shape == (6, 9, 3)
@@ -76,7 +80,9 @@ def satellite_folder(folder, count=4, bands=13):
     for number in range(count):
         path = folder / ("field" if number % 2 else "forest") / f"{number}.tif"
         path.parent.mkdir(exist_ok=True)
-        tifffile.imwrite(path, values(12, 10, bands), photometric="minisblack", planarconfig="contig")
+        tifffile.imwrite(
+            path, values(12, 10, bands), photometric="minisblack", planarconfig="contig"
+        )
     return folder
 
 
@@ -103,7 +109,9 @@ def test_values_of_any_depth_are_read_as_they_are(tmp_path, shape, kind):
     pixels = pixels.astype(kind)
     for number in range(2):
         photometric = "rgb" if shape[2:] == (3,) else "minisblack"
-        tifffile.imwrite(tmp_path / f"{number}.tif", pixels, photometric=photometric, planarconfig="contig")
+        tifffile.imwrite(
+            tmp_path / f"{number}.tif", pixels, photometric=photometric, planarconfig="contig"
+        )
     manifest = open_manifest(tmp_path)
     assert not manifest.skipped
     images = open_images(manifest, size=9).read(torch.arange(2)).images

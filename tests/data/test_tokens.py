@@ -19,7 +19,9 @@ def tokenizer():
 
 def test_frequent_words_become_tokens_and_nothing_is_unknown(tokenizer):
     assert tokenizer.size <= 300
-    assert len(tokenizer.inner.encode("a dog in the snow").ids) == 7  # five words between a start and an end
+    assert (
+        len(tokenizer.inner.encode("a dog in the snow").ids) == 7
+    )  # five words between a start and an end
     for said in ("犬が雪の中を走る", "🐶 собака", "a  DOG", "naïve"):
         assert tokenizer.inner.decode(tokenizer.inner.encode(said).ids).strip()
     assert tokenizer.inner.encode("A DOG").ids == tokenizer.inner.encode("a dog").ids
@@ -62,7 +64,9 @@ def test_no_caption_at_all_is_defined(tokenizer):
 
 
 def test_each_caption_is_drawn_alike_and_absent_ones_never():
-    captions = torch.tensor([[[1, 9], [2, 9], [3, NO_TOKEN]], [[4, 9], [NO_TOKEN] * 2, [NO_TOKEN] * 2]])
+    captions = torch.tensor(
+        [[[1, 9], [2, 9], [3, NO_TOKEN]], [[4, 9], [NO_TOKEN] * 2, [NO_TOKEN] * 2]]
+    )
     many = captions.repeat(300, 1, 1)
     found = drawn(many, torch.linspace(0, 0.9999, 600))
     assert found[0::2, 0].bincount().tolist() == [0, 100, 100, 100]

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import (
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+)
 from torchvision import datasets, transforms
 
 from data.pictures import cut_short, photo_folder, picture
@@ -37,7 +44,9 @@ class Items(Dataset):
 
 def images_of(manifest) -> np.ndarray:
     """uint8 [N, H, W, C]."""
-    return open_images(manifest).read(torch.arange(len(manifest))).images.permute(0, 2, 3, 1).numpy()
+    return (
+        open_images(manifest).read(torch.arange(len(manifest))).images.permute(0, 2, 3, 1).numpy()
+    )
 
 
 def test_a_torchvision_data_set_gives_its_images_and_labels():
@@ -56,7 +65,9 @@ def test_class_names_are_the_data_sets_own(tmp_path):
 
 def test_labels_are_taken_from_targets_without_reading_every_item():
     count = 2000
-    items = Items([(picture(0), i % 2) for i in range(count)], targets=[i % 2 for i in range(count)])
+    items = Items(
+        [(picture(0), i % 2) for i in range(count)], targets=[i % 2 for i in range(count)]
+    )
     manifest = open_manifest(items)
     assert manifest.labels.tolist() == [i % 2 for i in range(count)]
     assert len(items.reads) < count / 2
@@ -72,7 +83,9 @@ def test_a_subset_keeps_the_positions_of_the_whole_as_ids():
     nested = Subset(Subset(FAKE, [7, 3, 5]), [2, 0])
     manifest = open_manifest(nested)
     assert list(manifest.ids) == ["5", "7"]
-    assert manifest.labels.tolist() == [list(manifest.class_names).index(str(int(FAKE[i][1]))) for i in (5, 7)]
+    assert manifest.labels.tolist() == [
+        list(manifest.class_names).index(str(int(FAKE[i][1]))) for i in (5, 7)
+    ]
     both = open_manifest(ConcatDataset([FAKE, nested]))
     assert len(set(both.ids)) == 14
 
@@ -96,11 +109,15 @@ def test_images_without_labels():
 def test_thirteen_channels_stay_thirteen():
     tensors = torch.randint(0, 256, (4, 13, 9, 9), dtype=torch.uint8)
     images = open_images(open_manifest(TensorDataset(tensors, torch.arange(4))))
-    assert images.channels == 13 and torch.equal(images.read(torch.tensor([2])).images[0], tensors[2])
+    assert images.channels == 13 and torch.equal(
+        images.read(torch.tensor([2])).images[0], tensors[2]
+    )
 
 
 def test_data_sets_by_split():
-    manifest = open_manifest({"train": FAKE, "validation": Subset(FAKE, [0]), "test": datasets.FakeData(5, (3, 8, 8))})
+    manifest = open_manifest(
+        {"train": FAKE, "validation": Subset(FAKE, [0]), "test": datasets.FakeData(5, (3, 8, 8))}
+    )
     assert manifest.splits.tolist() == ["train"] * 12 + ["val"] + ["test"] * 5
     assert len(set(manifest.ids)) == 18
     unlabelled = open_manifest({"train": FAKE, "unlabeled": FAKE})
@@ -112,14 +129,18 @@ def test_images_are_read_when_they_are_asked_for_also_in_another_process():
     images = open_images(open_manifest(items), memory_limit=0)
     copy = pickle.loads(pickle.dumps(images))
     items.reads.clear()
-    np.testing.assert_array_equal(images.read(torch.tensor([7])).images[0].permute(1, 2, 0), np.asarray(picture(7)))
+    np.testing.assert_array_equal(
+        images.read(torch.tensor([7])).images[0].permute(1, 2, 0), np.asarray(picture(7))
+    )
     assert items.reads == [7]
     assert torch.equal(copy.read(torch.tensor([7])).images, images.read(torch.tensor([7])).images)
 
 
 def test_a_data_set_that_sets_the_global_seed_is_read_by_one_thread_at_a_time():
     many = datasets.FakeData(64, (3, 8, 8))
-    np.testing.assert_array_equal(images_of(open_manifest(many)), [np.asarray(image) for image, _ in many])
+    np.testing.assert_array_equal(
+        images_of(open_manifest(many)), [np.asarray(image) for image, _ in many]
+    )
 
 
 def test_normalised_tensors_are_refused_with_the_transform_named():
@@ -132,7 +153,9 @@ def test_normalised_tensors_are_refused_with_the_transform_named():
 
 def test_bad_items_are_skipped_with_their_reason(tmp_path):
     broken = cut_short(photo_folder(tmp_path, "0.png") / "0.png")
-    manifest = open_manifest(Items([(picture(1), 0), OSError("gone"), (Image.open(broken), 1), (picture(2), 1)]))
+    manifest = open_manifest(
+        Items([(picture(1), 0), OSError("gone"), (Image.open(broken), 1), (picture(2), 1)])
+    )
     assert list(manifest.ids) == ["0", "3"] and manifest.labelled() == 2
     assert [skipped.id for skipped in manifest.skipped] == ["1", "2"]
     assert "gone" in manifest.skipped[0].reason

@@ -41,7 +41,9 @@ def web_server(folder, context=None):
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    ).start()
     try:
         yield f"{'http' if context is None else 'https'}://localhost:{server.server_port}"
     finally:
@@ -60,7 +62,9 @@ def trust(tmp_path):
     return tmp_path / "ca.pem", context
 
 
-@pytest.mark.parametrize("pattern", ["set/shard-{0..2}.tar", "set/*.tar", "set/shard-[0-2].tar", "set/"])
+@pytest.mark.parametrize(
+    "pattern", ["set/shard-{0..2}.tar", "set/*.tar", "set/shard-[0-2].tar", "set/"]
+)
 def test_google_cloud_storage_and_the_web_take_the_same_patterns(shards, cache, pattern):
     local = open_manifest(shards)
     with web_server(shards.parent) as web:
@@ -78,13 +82,18 @@ def test_https_is_read_from_a_server_that_is_trusted(shards, cache, trust, monke
     with web_server(shards, context) as web:
         with pytest.raises(EnvironmentIOError, match="SSL_CERT_FILE"):
             open_manifest(f"{web}/shard-{{0..2}}.tar", cache=cache)
-        monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=authority))
+        monkeypatch.setattr(
+            "aiohttp.connector._SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=authority)
+        )
         assert_same(open_manifest(f"{web}/shard-{{0..2}}.tar", cache=cache), open_manifest(shards))
         # What the message advises is read once, when a process begins.
         code = "import sys; from likewise.data.sources.urls import look_up; print(look_up(sys.argv[1:])[0].size)"
         words = [sys.executable, "-c", code, f"{web}/shard-0.tar"]
         told = subprocess.run(
-            words, env={**os.environ, "SSL_CERT_FILE": str(authority)}, capture_output=True, text=True
+            words,
+            env={**os.environ, "SSL_CERT_FILE": str(authority)},
+            capture_output=True,
+            text=True,
         )
         assert told.stdout.strip() == str((shards / "shard-0.tar").stat().st_size), told.stderr
 
@@ -96,7 +105,9 @@ def test_https_is_read_from_a_server_that_is_trusted(shards, cache, trust, monke
 def test_a_missing_library_is_named_with_what_to_install(cache, monkeypatch, url, module, package):
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, "fsspec.implementations.http", raising=False)
-    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, url.partition(":")[0], raising=False)
+    monkeypatch.delitem(
+        sys.modules["fsspec.registry"]._registry, url.partition(":")[0], raising=False
+    )
     with pytest.raises(LikewiseError) as refused:
         open_manifest(url, cache=cache)
     assert f"pip install {package}" in str(refused.value).replace('"', "")

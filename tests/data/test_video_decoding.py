@@ -49,7 +49,9 @@ def test_sight_and_sound_stay_together(tmp_path, start):
 
 
 def test_a_sound_that_starts_late_stays_late(tmp_path):
-    video = write_video(tmp_path / "a.mkv", levels(16), sound=click(1.0, 0.2), sound_start=0.7, rate=8)
+    video = write_video(
+        tmp_path / "a.mkv", levels(16), sound=click(1.0, 0.2), sound_start=0.7, rate=8
+    )
     clip = decode_clip(video, "a", ClipShape(size=24, frames=16, frame_rate=8))
     assert loudest(clip.sound) == pytest.approx(0.91, abs=0.04)
     assert len(clip.sound) == 2 * RATE
@@ -64,14 +66,18 @@ def test_a_short_video_holds_its_last_frame_and_says_so(tmp_path):
 
 
 def test_one_frame_is_a_video(tmp_path):
-    clip = decode_clip(write_video(tmp_path / "a.mp4", levels(1)), "a", ClipShape(size=24, frames=4))
+    clip = decode_clip(
+        write_video(tmp_path / "a.mp4", levels(1)), "a", ClipShape(size=24, frames=4)
+    )
     assert [number_of(frame) for frame in clip.frames] == [0, 0, 0, 0]
 
 
 def test_a_broken_tail_is_left_out_and_told(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (24, 64, 64, 3), np.uint8)
     whole = write_video(tmp_path / "a.mkv", noise, rate=8).read_bytes()
-    clip = decode_clip(whole[: len(whole) * 2 // 3], "a", ClipShape(size=24, frames=24, frame_rate=8))
+    clip = decode_clip(
+        whole[: len(whole) * 2 // 3], "a", ClipShape(size=24, frames=24, frame_rate=8)
+    )
     assert 4 < clip.valid_frames < 22
     same = decode_clip(whole, "a", ClipShape(size=24, frames=24, frame_rate=8))
     assert np.abs(clip.frames[3].astype(int) - same.frames[3]).max() <= 1

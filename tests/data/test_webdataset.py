@@ -39,7 +39,11 @@ def examples(count, first=0):
     return [
         member
         for i in numbers
-        for member in ((f"{i:03}.png", png(i)), (f"{i:03}.txt", f"picture {i}"), (f"{i:03}.cls", f"{i % 3}\n"))
+        for member in (
+            (f"{i:03}.png", png(i)),
+            (f"{i:03}.txt", f"picture {i}"),
+            (f"{i:03}.cls", f"{i % 3}\n"),
+        )
     ]
 
 
@@ -67,7 +71,9 @@ def test_pixels_captions_and_classes_come_out(tmp_path):
 @pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_every_kind_of_archive_is_read(tmp_path, kind):
     long = "folder/" + 90 * "n" + "/" + 40 * "m"
-    manifest = open_manifest(write_tar(tmp_path / "a.tar", [(f"{long}.png", png(1)), (f"{long}.txt", "x")], kind))
+    manifest = open_manifest(
+        write_tar(tmp_path / "a.tar", [(f"{long}.png", png(1)), (f"{long}.txt", "x")], kind)
+    )
     assert list(manifest.ids) == [f"a.tar/{long}"]
     assert_shows(manifest, 0, 1)
 
@@ -91,13 +97,23 @@ def test_a_folder_of_shards_is_split_by_name(tmp_path):
     assert_shows(manifest, 4, 4)
     assert len(open_manifest(f"{tmp_path}/set/cc-train-*.tar")) == 4
     both = [tmp_path / "set" / f"cc-train-0000{i}.tar" for i in (1, 0)]
-    assert [name.rpartition("/")[2] for name in open_manifest(both).ids] == ["002", "003", "000", "001"]
+    assert [name.rpartition("/")[2] for name in open_manifest(both).ids] == [
+        "002",
+        "003",
+        "000",
+        "001",
+    ]
 
 
 def test_captions_are_texts_or_in_json_one_or_several(tmp_path):
     files = [("a.png", png(0)), ("a.json", json.dumps({"caption": ["one", "two"], "width": 3}))]
     files += [("b.json", json.dumps({"caption": "same"})), ("b.txt", " same\n"), ("b.png", png(1))]
-    files += [("c.png", png(2)), ("c.json", json.dumps({"url": "x"})), ("d.png", png(3)), ("d.json", "[1, 2]")]
+    files += [
+        ("c.png", png(2)),
+        ("c.json", json.dumps({"url": "x"})),
+        ("d.png", png(3)),
+        ("d.json", "[1, 2]"),
+    ]
     files += [("e.png", png(4)), ("e.json", json.dumps({"text": "another name", "captions": None}))]
     manifest = open_manifest(write_tar(tmp_path / "a.tar", files))
     assert texts(manifest) == [("one", "two"), ("same",), (), (), ("another name",)]
@@ -105,7 +121,13 @@ def test_captions_are_texts_or_in_json_one_or_several(tmp_path):
 
 
 def test_classes_may_be_names_and_may_be_missing(tmp_path):
-    files = [("a.png", png(0)), ("a.cls", "owl"), ("b.png", png(1)), ("c.png", png(2)), ("c.cls", "cat")]
+    files = [
+        ("a.png", png(0)),
+        ("a.cls", "owl"),
+        ("b.png", png(1)),
+        ("c.png", png(2)),
+        ("c.cls", "cat"),
+    ]
     manifest = open_manifest(write_tar(tmp_path / "a.tar", files))
     assert manifest.class_names == ("cat", "owl")
     assert manifest.labels.tolist() == [1, -1, 0]
@@ -113,8 +135,13 @@ def test_classes_may_be_names_and_may_be_missing(tmp_path):
 
 
 def test_members_of_an_example_may_lie_apart(tmp_path):
-    files = [*(m for m in examples(3) if m[0].endswith("png")), *(m for m in examples(3) if m[0].endswith("txt"))]
-    assert texts(open_manifest(write_tar(tmp_path / "a.tar", files))) == [(f"picture {i}",) for i in range(3)]
+    files = [
+        *(m for m in examples(3) if m[0].endswith("png")),
+        *(m for m in examples(3) if m[0].endswith("txt")),
+    ]
+    assert texts(open_manifest(write_tar(tmp_path / "a.tar", files))) == [
+        (f"picture {i}",) for i in range(3)
+    ]
 
 
 def test_what_cannot_be_used_is_skipped_and_counted(tmp_path):
@@ -159,7 +186,9 @@ def test_links_are_told(tmp_path):
     assert skipped.id == "a.tar/b.png" and "link" in skipped.reason
 
 
-@pytest.mark.parametrize("cut", ["in the data", "in a header", "before the end mark", "zeros", "garbage"])
+@pytest.mark.parametrize(
+    "cut", ["in the data", "in a header", "before the end mark", "zeros", "garbage"]
+)
 def test_a_damaged_shard_gives_what_lies_before_the_damage(tmp_path, cut):
     path = write_tar(tmp_path / "a.tar", examples(4))
     content = path.read_bytes()
@@ -174,7 +203,9 @@ def test_a_damaged_shard_gives_what_lies_before_the_damage(tmp_path, cut):
         "garbage": content[: image.offset] + b"x" * 512 + content[image.offset + 512 :],
     }[cut])  # fmt: skip
     manifest = open_manifest(path)
-    assert list(manifest.ids) == [f"a.tar/{i:03}" for i in range(4 if cut == "before the end mark" else 3)]
+    assert list(manifest.ids) == [
+        f"a.tar/{i:03}" for i in range(4 if cut == "before the end mark" else 3)
+    ]
     assert any("a.tar" in note for note in manifest.notes)
     assert [s.id for s in manifest.skipped] == (["a.tar/003.png"] if cut == "in the data" else [])
 
@@ -183,7 +214,9 @@ def test_what_is_no_archive_of_images_is_refused(tmp_path):
     (tmp_path / "a.tar").write_bytes(b"no tar" * 200)
     with pytest.raises(LikewiseError, match=r"a\.tar"):
         open_manifest(tmp_path / "a.tar")
-    (tmp_path / "b.tar").write_bytes(gzip.compress(write_tar(tmp_path / "x.tar", examples(1)).read_bytes()))
+    (tmp_path / "b.tar").write_bytes(
+        gzip.compress(write_tar(tmp_path / "x.tar", examples(1)).read_bytes())
+    )
     with pytest.raises(LikewiseError, match="gunzip"):
         open_manifest(tmp_path / "b.tar")
     write_tar(tmp_path / "c.tar", [("img.001.png", png(0)), ("a.npy", b"1")])

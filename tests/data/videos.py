@@ -34,7 +34,9 @@ def write_video(
         container.mux(picture.encode())
         if voice is not None and sound is not None:
             for first in range(0, len(sound), 1024):
-                piece = av.AudioFrame.from_ndarray(sound[None, first : first + 1024].astype(np.float32), "fltp", "mono")
+                piece = av.AudioFrame.from_ndarray(
+                    sound[None, first : first + 1024].astype(np.float32), "fltp", "mono"
+                )
                 piece.sample_rate, piece.time_base = RATE, Fraction(1, RATE)
                 piece.pts = first + round(sound_start * RATE)
                 container.mux(voice.encode(piece))
@@ -45,7 +47,9 @@ def write_video(
 def levels(count: int, side: int = 48) -> np.ndarray:
     """Frames uint8 [count, side, side, 3], each of one grey that tells its number: 20, 30, 40, ..."""
     greys = 20 + 10 * np.arange(count)
-    return np.broadcast_to(greys[:, None, None, None], (count, side, side, 3)).astype(np.uint8).copy()
+    return (
+        np.broadcast_to(greys[:, None, None, None], (count, side, side, 3)).astype(np.uint8).copy()
+    )
 
 
 def number_of(frame: np.ndarray) -> int:

@@ -20,11 +20,15 @@ def test_the_examples_run(tmp_path, monkeypatch):
     assert names["predicted"].shape == (count,) and names["probabilities"].shape == (count, 10)
     assert list(names["student"].encoder.state_dict()) == list(names["encoder"].state_dict())
     labelled = names["shown"] >= 0
-    assert torch.equal(names["found"].pseudo_labels[labelled].argmax(dim=1), names["shown"][labelled])
+    assert torch.equal(
+        names["found"].pseudo_labels[labelled].argmax(dim=1), names["shown"][labelled]
+    )
 
 
 def test_every_choice_stands_there():
     page = Path(DOCS / "adaptation.md").read_text()
     assert all(f"| `{action}` |" in page for action in typing.get_args(Action))
-    assert all(str(Adaptation.parse(name)) in page for name in ("frozen", "lora", "full", "full:0.75"))
+    assert all(
+        str(Adaptation.parse(name)) in page for name in ("frozen", "lora", "full", "full:0.75")
+    )
     assert {"adapt", "head_init", "on_decline"} <= set(TrainSettings.__dataclass_fields__)

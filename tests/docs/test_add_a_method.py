@@ -37,8 +37,12 @@ def test_its_losses_are_the_papers(written):
     first, second = (unit(torch.randn(5, 3, dtype=torch.float64)) for _ in range(2))
     by_hand = sum(float(((a - b) ** 2).sum()) for a, b in zip(first, second, strict=True)) / 5
     assert float(written.alignment(first, second)) == pytest.approx(by_hand, rel=1e-12)
-    pairs = [float((-2 * ((first[i] - first[j]) ** 2).sum()).exp()) for i in range(5) for j in range(i)]
-    assert written.uniformity(first).exp().item() == pytest.approx(sum(pairs) / len(pairs), rel=1e-12)
+    pairs = [
+        float((-2 * ((first[i] - first[j]) ** 2).sum()).exp()) for i in range(5) for j in range(i)
+    ]
+    assert written.uniformity(first).exp().item() == pytest.approx(
+        sum(pairs) / len(pairs), rel=1e-12
+    )
 
 
 def test_every_part_learns(written):
@@ -61,6 +65,8 @@ def test_it_trains_before_it_is_registered(written, tmp_path, monkeypatch):
 def test_its_table_has_every_member_of_the_contract():
     rows = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
     listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    members = {name for name in (*vars(Method), *Method.__annotations__) if not name.startswith("_")}
+    members = {
+        name for name in (*vars(Method), *Method.__annotations__) if not name.startswith("_")
+    }
     assert listed == members
     assert len(members) <= 15

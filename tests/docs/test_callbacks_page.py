@@ -26,6 +26,10 @@ def test_every_event_field_and_option_stands_there():
     events = [name for name in vars(Callback) if name.startswith("on_")]
     assert [name for name in events if f"`{name}(state)`" not in PAGE] == []
     fields = [*CallbackState.__dataclass_fields__, "loss", "metrics"]
-    assert [name for name in fields if name != "newest" and not re.search(rf"`{name}[`(]", PAGE)] == []
+    assert [
+        name for name in fields if name != "newest" and not re.search(rf"`{name}[`(]", PAGE)
+    ] == []
     options = ("clip_grad_norm", "accumulate_grad_batches", "microbatch", "model_ema_decay")
-    assert all(f"`{name}=" in PAGE and name in TrainSettings.__dataclass_fields__ for name in options)
+    assert all(
+        f"`{name}=" in PAGE and name in TrainSettings.__dataclass_fields__ for name in options
+    )

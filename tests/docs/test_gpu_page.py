@@ -22,7 +22,11 @@ def test_the_example_trains(monkeypatch):
     monkeypatch.setattr(captured_step, "captured", Again)
     (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     images = torch.randint(0, 256, (4, 4, 3, 32, 32), dtype=torch.uint8)
-    names = {"loader": [(batch, torch.zeros(4, dtype=torch.int64)) for batch in images.repeat(2, 1, 1, 1, 1)]}
+    names = {
+        "loader": [
+            (batch, torch.zeros(4, dtype=torch.int64)) for batch in images.repeat(2, 1, 1, 1, 1)
+        ]
+    }
     exec(example.replace('"cuda"', '"cpu"'), names)
     assert names["progress"].step == 7
     assert names["take"].failed == ""

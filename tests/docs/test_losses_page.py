@@ -17,4 +17,6 @@ def test_examples_run():
 
 def test_every_module_is_listed():
     listed = set(re.findall(r"^\| `(\w+)\(", PAGE.read_text(), re.M))
-    assert listed == {name for name in losses.__all__ if name[0].isupper() and name != "LossInputError"}
+    assert listed == {
+        name for name in losses.__all__ if name[0].isupper() and name != "LossInputError"
+    }

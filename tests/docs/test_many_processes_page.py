@@ -16,4 +16,7 @@ def test_the_table_of_the_plan_has_the_numbers_of_its_example():
         assert f"| {received / 1e6:.1f} MB" in text or f"| {received / 1e6:.0f} MB" in text
     for operations, rate in names["operations"].values():
         assert f" {operations / 1e12:.1f} T" in text or f" {operations / 1e12:.2f} T" in text
-        assert f"| {operations / rate * 1e3:.1f} |" in text or f"| {operations / rate * 1e3:.0f} |" in text
+        assert (
+            f"| {operations / rate * 1e3:.1f} |" in text
+            or f"| {operations / rate * 1e3:.0f} |" in text
+        )

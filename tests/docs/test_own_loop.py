@@ -10,7 +10,9 @@ from torch.utils.data import Dataset
 import likewise as lw
 
 PAGE = (Path(__file__).parents[2] / "docs" / "your-own-loop.md").read_text()
-PLAIN, METHOD, LIGHTNING, HUGGING_FACE = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+PLAIN, METHOD, LIGHTNING, HUGGING_FACE = re.findall(
+    r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL
+)
 CLASSES = 3
 
 
@@ -84,7 +86,11 @@ def check_support(support, steps, each):
 
 
 def test_plain_pytorch_in_at_most_25_lines(support):
-    code = [line for line in PLAIN.splitlines() if line.strip() and not line.startswith(("import", "from"))]
+    code = [
+        line
+        for line in PLAIN.splitlines()
+        if line.strip() and not line.startswith(("import", "from"))
+    ]
     assert len(code) <= 25
     names = run(PLAIN, 16, Brightness())
     check_support(support, 16, each=4)
@@ -102,18 +108,26 @@ def test_a_method_with_our_loader(support):
     assert sum(support.losses[10:]) < sum(support.losses[:10])
     assert all(labels.count(label) == 6 for labels in support.labels for label in range(10))
     untrained = lw.encoders.build_encoder(names["prepared"].encoder).state_dict()
-    moved = [name for name, weight in names["encoder"].named_parameters() if not weight.equal(untrained[name])]
+    moved = [
+        name
+        for name, weight in names["encoder"].named_parameters()
+        if not weight.equal(untrained[name])
+    ]
     assert moved
 
 
 def test_the_same_lines_update_a_teacher():
     moco = METHOD.replace('"suncet"', '"moco-v2"')
     once, twice = (run(moco, steps)["nets"].teacher.state_dict() for steps in (1, 2))
-    assert any(not weight.equal(twice[name]) for name, weight in once.items() if weight.is_floating_point())
+    assert any(
+        not weight.equal(twice[name]) for name, weight in once.items() if weight.is_floating_point()
+    )
 
 
 def test_lightning(support):
-    pytest.importorskip("lightning", reason='lightning is not installed: pip install -e ".[frameworks]"')
+    pytest.importorskip(
+        "lightning", reason='lightning is not installed: pip install -e ".[frameworks]"'
+    )
     names = run(LIGHTNING, 12, Brightness())
     check_support(support, 12, each=4)
     assert names["trainer"].global_step == 12
@@ -121,7 +135,9 @@ def test_lightning(support):
 
 def test_hugging_face_trainer(support):
     for package in ("transformers", "accelerate"):
-        pytest.importorskip(package, reason=f'{package} is not installed: pip install -e ".[frameworks]"')
+        pytest.importorskip(
+            package, reason=f'{package} is not installed: pip install -e ".[frameworks]"'
+        )
     names = run(HUGGING_FACE, 12, Brightness())
     check_support(support, 12, each=4)
     assert names["model"].at == 12

@@ -25,7 +25,9 @@ def blocks(page, language=""):
 
 def commands(page):
     """Every line of a page that calls likewise, without its comment."""
-    lines = [line.partition("#")[0].strip() for block in blocks(page) for line in block.splitlines()]
+    lines = [
+        line.partition("#")[0].strip() for block in blocks(page) for line in block.splitlines()
+    ]
     return [shlex.split(line)[1:] for line in lines if line.startswith("likewise ")]
 
 
@@ -59,10 +61,15 @@ def data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # An advice would use all of its time; on frozen features it takes seconds.
     monkeypatch.setattr("likewise.advice.programme.Programme.larger", lambda self, start: None)
-    monkeypatch.setattr("likewise.advice.programme.Programme.try_training", lambda self, sizes: None)
+    monkeypatch.setattr(
+        "likewise.advice.programme.Programme.try_training", lambda self, sizes: None
+    )
     monkeypatch.setenv("HOME", str(tmp_path / "home"))  # decoded videos are cached below it
     photographs = write_photographs(tmp_path / "photos", each=20)
-    rows = [f"{path.relative_to(photographs)},{path.parent.name}" for path in sorted(photographs.rglob("*.png"))[::2]]
+    rows = [
+        f"{path.relative_to(photographs)},{path.parent.name}"
+        for path in sorted(photographs.rglob("*.png"))[::2]
+    ]
     (tmp_path / "labels.csv").write_text("\n".join(["image_path,label", *rows]) + "\n")
     shutil.copytree(photographs / "cat", tmp_path / "more")
     shutil.copy(photographs / "cat" / "03.png", tmp_path / "query.png")
@@ -82,9 +89,13 @@ def shortened(words, folder):
     if "--devices" in words:
         words[words.index("--devices") + 1] = "1"
     if "--pretrained" in words:
-        words.insert(words.index("--pretrained") + 1, str(weights_of_resnet(folder / "resnet18.pth")))
+        words.insert(
+            words.index("--pretrained") + 1, str(weights_of_resnet(folder / "resnet18.pth"))
+        )
     if "--labels" in words and words[words.index("--labels") + 1] == "10":
-        words[words.index("--labels") + 1] = "4"  # there are too few photographs here for ten of each class
+        words[words.index("--labels") + 1] = (
+            "4"  # there are too few photographs here for ten of each class
+        )
     if words[0] == "compare" and "--allow-incomparable" not in words:
         words.append("--allow-incomparable")
     return words
@@ -92,7 +103,9 @@ def shortened(words, folder):
 
 def test_every_command_of_the_readme_runs_in_order(data):
     assert len(commands(README)) >= 8
-    main(["train", "photos", "--method", "simclr", *SHORT])  # the run that `compare` is given besides SuNCEt's
+    main(
+        ["train", "photos", "--method", "simclr", *SHORT]
+    )  # the run that `compare` is given besides SuNCEt's
     for words in commands(README):
         main(shortened(words, data))
     assert (data / "compare.html").exists()
@@ -111,7 +124,9 @@ def test_every_command_of_a_page_runs_in_order(page, data):
     assert list((data / "runs").glob("*/report.html"))
 
 
-@pytest.mark.parametrize("page", [README, pytest.param(ROOT / "docs" / "quick-start.md", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "page", [README, pytest.param(ROOT / "docs" / "quick-start.md", marks=pytest.mark.slow)]
+)
 def test_python_blocks_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for block in blocks(page, "python"):
@@ -140,14 +155,26 @@ def test_every_method_has_a_page_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("target", "command"), [("demo", "likewise demo"), ("test", "pytest"), ("docs", "zensical build")]
+    ("target", "command"),
+    [("demo", "likewise demo"), ("test", "pytest"), ("docs", "zensical build")],
 )
 def test_make_installs_what_is_missing_before_a_command(target, command, tmp_path):
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     # A make that runs these tests would hand its own settings on, and print the folder that it enters.
-    outside = {name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")}
-    made = subprocess.run(["make", "-n", target], cwd=tmp_path, env=outside, capture_output=True, text=True, check=True)
+    outside = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")
+    }
+    made = subprocess.run(
+        ["make", "-n", target],
+        cwd=tmp_path,
+        env=outside,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     dry_run = made.stdout.replace(str(tmp_path), "")
     assert "pip install" in dry_run
     assert dry_run.index("pip install") < dry_run.index(command)

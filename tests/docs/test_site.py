@@ -40,11 +40,15 @@ class Page(HTMLParser):
 def site(tmp_path_factory):
     """The site, built from a copy of what it is made of, so that a test writes nothing into the project."""
     pytest.importorskip("zensical", reason='zensical is not installed: pip install -e ".[docs]"')
-    pytest.importorskip("mkdocstrings_handlers.python", reason='no mkdocstrings: pip install -e ".[docs]"')
+    pytest.importorskip(
+        "mkdocstrings_handlers.python", reason='no mkdocstrings: pip install -e ".[docs]"'
+    )
     project = tmp_path_factory.mktemp("project")
     shutil.copy(ROOT / "zensical.toml", project)
     shutil.copytree(ROOT / "docs", project / "docs")
-    shutil.copytree(ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__", "bundled"))
+    shutil.copytree(
+        ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__", "bundled")
+    )
     build = [sys.executable, "-m", "zensical", "build", "--strict"]
     done = subprocess.run(build, cwd=project, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -57,7 +61,9 @@ def pages(site):
 
 
 def test_every_page_of_the_docs_is_built(site):
-    written = {path.relative_to(ROOT / "docs").with_suffix("") for path in (ROOT / "docs").rglob("*.md")}
+    written = {
+        path.relative_to(ROOT / "docs").with_suffix("") for path in (ROOT / "docs").rglob("*.md")
+    }
     built = {path.relative_to(site).with_suffix("") for path in site.rglob("*.html")}
     indices = {path.with_name("index") for path in written if path.name == "README"}
     assert {path for path in written if path.name != "README"} | indices <= built
@@ -72,7 +78,9 @@ def test_every_page_of_the_docs_is_in_the_navigation():
 def test_internal_links_and_anchors_exist(pages):
     broken = []
     for file, page in pages.items():
-        if file.name == "404.html":  # its links are relative to wherever the missing page was looked for
+        if (
+            file.name == "404.html"
+        ):  # its links are relative to wherever the missing page was looked for
             continue
         for link in page.links:
             parts = urlsplit(link)
@@ -82,26 +90,44 @@ def test_internal_links_and_anchors_exist(pages):
             target = target / "index.html" if target.is_dir() else target
             if not target.exists():
                 broken.append((file.name, link))
-            elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors:
+            elif (
+                parts.fragment
+                and target in pages
+                and unquote(parts.fragment) not in pages[target].anchors
+            ):
                 broken.append((file.name, link))
     assert broken == []
 
 
 def test_no_page_loads_anything_from_elsewhere(pages):
-    assert [(file.name, load) for file, page in pages.items() for load in page.loads if urlsplit(load).scheme] == []
+    assert [
+        (file.name, load)
+        for file, page in pages.items()
+        for load in page.loads
+        if urlsplit(load).scheme
+    ] == []
 
 
 def test_what_a_page_loads_exists(pages):
-    loads = [(file, load) for file, page in pages.items() for load in page.loads if file.name != "404.html"]
+    loads = [
+        (file, load)
+        for file, page in pages.items()
+        for load in page.loads
+        if file.name != "404.html"
+    ]
     assert loads
-    assert [load for file, load in loads if not (file.parent / urlsplit(load).path).resolve().exists()] == []
+    assert [
+        load for file, load in loads if not (file.parent / urlsplit(load).path).resolve().exists()
+    ] == []
 
 
 def test_the_reference_has_the_public_names(site):
     import likewise as lw
 
     anchors = set().union(*(Page(file).anchors for file in (site / "reference").glob("*.html")))
-    functions = {f"likewise.{name}" for name in lw.__all__ if not hasattr(getattr(lw, name), "__path__")}
+    functions = {
+        f"likewise.{name}" for name in lw.__all__ if not hasattr(getattr(lw, name), "__path__")
+    }
     # A function that has the name of its module is listed under both.
     losses = {f"likewise.losses.{name}" for name in lw.losses.__all__}
     listed = anchors | {anchor.rpartition(".")[0] for anchor in anchors}
@@ -112,7 +138,10 @@ def test_the_reference_has_the_public_names(site):
 def test_the_site_searches_from_a_folder_without_a_network(site, chromium):
     page = chromium.new_page()
     outside = []
-    page.on("request", lambda request: outside.append(request.url) if request.url.startswith("http") else None)
+    page.on(
+        "request",
+        lambda request: outside.append(request.url) if request.url.startswith("http") else None,
+    )
     page.goto((site / "index.html").as_uri())
     page.wait_for_function("typeof __index !== 'undefined'")
     page.keyboard.press("/")

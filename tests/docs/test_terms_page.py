@@ -17,7 +17,12 @@ def test_every_option_is_one_of_train(capsys):
         with pytest.raises(SystemExit):
             main(["train", "--method", method, "--help"])
     shown = capsys.readouterr().out
-    named = set(re.findall(r"`(--[a-z][a-z.-]*[a-z])", PAGE)) - {"--x-y", "--recipe.x", "--method.x", "--from"}
+    named = set(re.findall(r"`(--[a-z][a-z.-]*[a-z])", PAGE)) - {
+        "--x-y",
+        "--recipe.x",
+        "--method.x",
+        "--from",
+    }
     assert sorted(option for option in named if option not in shown) == []
 
 

@@ -16,7 +16,14 @@ from likewise.encoders.checkpoints import load_weights
 from likewise.errors import LikewiseError
 
 PIXELS = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-TRANSFORMER = {"img_size": 64, "patch_size": 16, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 0}
+TRANSFORMER = {
+    "img_size": 64,
+    "patch_size": 16,
+    "embed_dim": 48,
+    "depth": 2,
+    "num_heads": 3,
+    "num_classes": 0,
+}
 
 
 def randomised(network: nn.Module, seed: int) -> nn.Module:
@@ -41,7 +48,11 @@ def features_of(network: nn.Module) -> torch.Tensor:
 
 
 def named(network: nn.Module, prefix: str, *without: str) -> dict[str, torch.Tensor]:
-    return {prefix + name: value for name, value in network.state_dict().items() if not name.startswith(without)}
+    return {
+        prefix + name: value
+        for name, value in network.state_dict().items()
+        if not name.startswith(without)
+    }
 
 
 def head(prefix: str) -> dict[str, torch.Tensor]:
@@ -57,17 +68,33 @@ def supcontrast() -> dict:
 
 
 def suncet() -> dict:
-    return {"encoder": {**named(resnet(), "module.", "fc."), **head("module.fc.")}, "opt": {"state": {}}, "epoch": 2}
+    return {
+        "encoder": {**named(resnet(), "module.", "fc."), **head("module.fc.")},
+        "opt": {"state": {}},
+        "epoch": 2,
+    }
 
 
 def moco(query: str, key: str, **others: torch.Tensor) -> dict:
-    query_names, key_names = named(resnet(), f"module.{query}.", "fc."), named(resnet(2), f"module.{key}.", "fc.")
-    return {"state_dict": {**query_names, **key_names, **head(f"module.{query}.fc."), **others}, "arch": "resnet18"}
+    query_names, key_names = (
+        named(resnet(), f"module.{query}.", "fc."),
+        named(resnet(2), f"module.{key}.", "fc."),
+    )
+    return {
+        "state_dict": {**query_names, **key_names, **head(f"module.{query}.fc."), **others},
+        "arch": "resnet18",
+    }
 
 
 def solo_learn() -> dict:
-    online, average = named(resnet(), "backbone.", "fc."), named(resnet(2), "momentum_backbone.", "fc.")
-    return {"state_dict": {**online, **average, **head("projector."), **head("classifier.")}, "global_step": 5}
+    online, average = (
+        named(resnet(), "backbone.", "fc."),
+        named(resnet(2), "momentum_backbone.", "fc."),
+    )
+    return {
+        "state_dict": {**online, **average, **head("projector."), **head("classifier.")},
+        "global_step": 5,
+    }
 
 
 def lightly() -> dict:
@@ -77,7 +104,9 @@ def lightly() -> dict:
 
 def lightly_dino() -> dict:
     student = {**named(resnet(2), "student_backbone.", "fc."), **head("student_projection_head.")}
-    return {"state_dict": {**named(resnet(), "backbone.", "fc."), **student, **head("projection_head.")}}
+    return {
+        "state_dict": {**named(resnet(), "backbone.", "fc."), **student, **head("projection_head.")}
+    }
 
 
 RESNETS = {
@@ -118,8 +147,16 @@ def transformer(seed: int = 1, **settings) -> nn.Module:
 
 
 def dino() -> dict:
-    teacher = {**named(transformer(), "backbone."), **head("head.mlp."), "head.last_layer.weight_g": torch.rand(3, 1)}
-    return {"student": named(transformer(2), "module.backbone."), "teacher": teacher, "args": Namespace(arch="vit")}
+    teacher = {
+        **named(transformer(), "backbone."),
+        **head("head.mlp."),
+        "head.last_layer.weight_g": torch.rand(3, 1),
+    }
+    return {
+        "student": named(transformer(2), "module.backbone."),
+        "teacher": teacher,
+        "args": Namespace(arch="vit"),
+    }
 
 
 def dinov2() -> dict:
@@ -194,7 +231,9 @@ def test_registers_of_dinov2_take_the_class_token_s_position_with_them(tmp_path)
     position = torch.rand(1, 1, 48)
     stored = named(source, "")
     stored["register_tokens"] = stored.pop("reg_token")
-    stored["cls_token"] = stored["cls_token"] - position  # the original adds its position, timm stores the sum
+    stored["cls_token"] = (
+        stored["cls_token"] - position
+    )  # the original adds its position, timm stores the sum
     stored["pos_embed"] = torch.cat([position, stored["pos_embed"]], dim=1)
     torch.save({**stored, "mask_token": torch.rand(1, 48)}, tmp_path / "weights.pth")
     network = VisionTransformer(**TRANSFORMER, **settings).eval()
@@ -209,7 +248,9 @@ def test_position_embeddings_are_resampled_to_the_image_size_and_it_is_said(tmp_
     match = load_weights(network, tmp_path / "weights.pth")
     assert match.complete
     assert "17 to 37" in str(match)
-    assert network.pos_embed[:, :1].equal(transformer().pos_embed[:, :1])  # the class token's is not
+    assert network.pos_embed[:, :1].equal(
+        transformer().pos_embed[:, :1]
+    )  # the class token's is not
 
 
 def test_grey_images_get_the_sum_over_the_first_layer_s_channels(tmp_path):
@@ -247,7 +288,9 @@ def test_a_missing_tensor_is_named_and_stays_random_only_if_allowed(tmp_path):
 
 
 def test_counters_that_old_files_lack_are_not_missing(tmp_path):
-    stored = {name: value for name, value in resnet().state_dict().items() if "num_batches" not in name}
+    stored = {
+        name: value for name, value in resnet().state_dict().items() if "num_batches" not in name
+    }
     torch.save(stored, tmp_path / "weights.pth")
     assert load_weights(create_model("resnet18", num_classes=0), tmp_path / "weights.pth").complete
 
@@ -256,7 +299,9 @@ def test_another_shape_is_told_with_both_shapes(tmp_path):
     stored = resnet().state_dict()
     stored["conv1.weight"] = torch.rand(64, 3, 3, 3)
     torch.save(stored, tmp_path / "weights.pth")
-    with pytest.raises(LikewiseError, match=r"conv1\.weight \(64x3x3x3 in the file, 64x3x7x7 .*--stem"):
+    with pytest.raises(
+        LikewiseError, match=r"conv1\.weight \(64x3x3x3 in the file, 64x3x7x7 .*--stem"
+    ):
         load_weights(create_model("resnet18", num_classes=0), tmp_path / "weights.pth")
 
 
@@ -264,7 +309,9 @@ def test_another_shape_is_told_with_both_shapes(tmp_path):
 def test_another_network_is_refused(allow_missing, tmp_path):
     torch.save(transformer().state_dict(), tmp_path / "weights.pth")
     with pytest.raises(LikewiseError, match="--encoder") as refused:
-        load_weights(create_model("resnet18", num_classes=0), tmp_path / "weights.pth", allow_missing)
+        load_weights(
+            create_model("resnet18", num_classes=0), tmp_path / "weights.pth", allow_missing
+        )
     assert "--allow-missing" not in str(refused.value)
 
 
@@ -292,7 +339,10 @@ class Acts:
 
 
 def test_no_code_in_a_file_runs_and_nobody_is_told_to_run_it(tmp_path):
-    torch.save({"state_dict": resnet().state_dict(), "hook": Acts(tmp_path / "acted")}, tmp_path / "weights.pth")
+    torch.save(
+        {"state_dict": resnet().state_dict(), "hook": Acts(tmp_path / "acted")},
+        tmp_path / "weights.pth",
+    )
     with pytest.raises(LikewiseError, match="could run code") as refused:
         load_weights(create_model("resnet18", num_classes=0), tmp_path / "weights.pth")
     assert "weights_only" not in str(refused.value)
@@ -300,7 +350,9 @@ def test_no_code_in_a_file_runs_and_nobody_is_told_to_run_it(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x08\x00\x00\x00\x00\x00\x00\x00{}"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a checkpoint", b"\x08\x00\x00\x00\x00\x00\x00\x00{}"]
+)
 def test_what_is_no_checkpoint_is_told(content, ending, tmp_path):
     path = tmp_path / f"weights.{ending}"
     path.write_bytes(content)
@@ -316,9 +368,14 @@ def test_a_file_without_names_of_tensors_is_told(tmp_path):
 
 @pytest.mark.parametrize(("kernel", "small"), [(3, True), (7, False)])
 def test_the_stem_is_the_file_s_whatever_the_image_size(kernel, small, tmp_path):
-    stored = {**supcontrast()["model"], "encoder.module.conv1.weight": torch.rand(64, 3, kernel, kernel)}
+    stored = {
+        **supcontrast()["model"],
+        "encoder.module.conv1.weight": torch.rand(64, 3, kernel, kernel),
+    }
     torch.save({"model": stored}, tmp_path / "weights.pth")
-    settings = choose_encoder("resnet18", 32, (0.5,) * 3, (0.2,) * 3, pretrained=str(tmp_path / "weights.pth"))
+    settings = choose_encoder(
+        "resnet18", 32, (0.5,) * 3, (0.2,) * 3, pretrained=str(tmp_path / "weights.pth")
+    )
     assert settings.small_stem is small
     encoder = build_encoder(settings)
     assert torch.equal(encoder.network.conv1.weight, stored["encoder.module.conv1.weight"])

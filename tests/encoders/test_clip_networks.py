@@ -32,7 +32,9 @@ def test_order_in_time_matters_and_colour_is_normalised_per_channel():
 
 
 def test_factored_convolutions_have_the_parameters_of_a_full_one():
-    parameters = sum(p.numel() for p in FactoredConvolution(32, 64, (1, 1)).parameters() if p.dim() == 5)
+    parameters = sum(
+        p.numel() for p in FactoredConvolution(32, 64, (1, 1)).parameters() if p.dim() == 5
+    )
     assert 0.97 < parameters / (27 * 32 * 64) <= 1
 
 

@@ -8,7 +8,9 @@ import torch
 from likewise.encoders.conformer import Conformer, RelativeAttention, sinusoids
 
 
-def naive_attention(rule: RelativeAttention, states: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+def naive_attention(
+    rule: RelativeAttention, states: torch.Tensor, valid: torch.Tensor
+) -> torch.Tensor:
     """One weight after the other, by the formula of Dai et al. 2019, App. B."""
     rows, length, width = states.shape
     size = width // rule.heads
@@ -23,12 +25,16 @@ def naive_attention(rule: RelativeAttention, states: torch.Tensor, valid: torch.
                 scores = []
                 for j in range(length):
                     angle = [(i - j) / 10_000 ** (2 * (k // 2) / width) for k in range(width)]
-                    wave = torch.tensor([math.sin(a) if k % 2 == 0 else math.cos(a) for k, a in enumerate(angle)])
+                    wave = torch.tensor(
+                        [math.sin(a) if k % 2 == 0 else math.cos(a) for k, a in enumerate(angle)]
+                    )
                     far = (rule.distance.weight @ wave)[mine]
                     content = (query[row, i, mine] + rule.content_bias[head]) @ key[row, j, mine]
                     distance = (query[row, i, mine] + rule.distance_bias[head]) @ far
                     scores.append((content + distance) / math.sqrt(size))
-                weights = torch.stack([s if valid[row, j] else s - math.inf for j, s in enumerate(scores)]).softmax(0)
+                weights = torch.stack(
+                    [s if valid[row, j] else s - math.inf for j, s in enumerate(scores)]
+                ).softmax(0)
                 parts.append(sum(weights[j] * value[row, j, mine] for j in range(length)))
             instants.append(torch.cat(parts))
         together.append(torch.stack(instants))
@@ -42,7 +48,9 @@ def test_relative_attention_is_the_formula_gradients_included(length):
     valid = torch.arange(length) < torch.tensor([[length], [max(length - 2, 1)]])
     found = []
     for way in (rule, lambda states, valid: naive_attention(rule, states, valid)):
-        states = torch.randn(2, length, 8, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        states = torch.randn(
+            2, length, 8, generator=torch.Generator().manual_seed(1)
+        ).requires_grad_()
         rule.zero_grad()
         out = way(states, valid)
         (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
@@ -55,7 +63,12 @@ def test_distances_run_from_far_back_to_far_ahead():
     waves = sinusoids(3, 4)
     assert waves.shape == (5, 4)
     for row, distance in enumerate((2, 1, 0, -1, -2)):
-        expected = [math.sin(distance), math.cos(distance), math.sin(distance / 100), math.cos(distance / 100)]
+        expected = [
+            math.sin(distance),
+            math.cos(distance),
+            math.sin(distance / 100),
+            math.cos(distance / 100),
+        ]
         assert waves[row].tolist() == pytest.approx(expected, abs=1e-6)
 
 
@@ -70,7 +83,9 @@ def test_what_stands_in_the_padding_changes_nothing_elsewhere(training):
         torch.testing.assert_close(network(states, valid)[:, :4], expected, rtol=1e-4, atol=1e-5)
         assert not torch.allclose(network(states)[:, :4], expected, atol=1e-3)
     other = torch.where(valid[:, :, None], states, torch.randn(3, 7, 8) * 10)
-    torch.testing.assert_close(network(states, valid)[:, :4], network(other, valid)[:, :4], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        network(states, valid)[:, :4], network(other, valid)[:, :4], rtol=1e-4, atol=1e-5
+    )
 
 
 def test_the_same_sequence_later_gives_the_same_later():

@@ -53,7 +53,9 @@ def test_normalisation_belongs_to_the_encoder():
     encoder = build_encoder(choose_encoder("conv4", 28, *COLOUR))
     gray = encoder.normalise(torch.tensor(COLOUR[0]).view(1, 3, 1, 1).expand(1, 3, 28, 28))
     assert gray.abs().max() < 1e-6
-    assert encoder.normalise(torch.ones(1, 3, 2, 2))[0, :, 0, 0].tolist() == pytest.approx([2.5, 2.4, 0.7 / 0.3])
+    assert encoder.normalise(torch.ones(1, 3, 2, 2))[0, :, 0, 0].tolist() == pytest.approx(
+        [2.5, 2.4, 0.7 / 0.3]
+    )
 
 
 def test_small_images_get_the_small_stem_and_it_is_recorded():
@@ -92,7 +94,9 @@ def test_a_transformer_says_which_sizes_it_can_read():
         build_encoder(choose_encoder("vit_tiny_patch16_224", 30, *COLOUR))
 
 
-@pytest.mark.parametrize("prefix", ["", "module.encoder_q.", "backbone.", "encoder.", "module.encoder."])
+@pytest.mark.parametrize(
+    "prefix", ["", "module.encoder_q.", "backbone.", "encoder.", "module.encoder."]
+)
 @pytest.mark.parametrize("kind", ["safetensors", "state_dict", "model"])
 def test_weights_of_other_libraries_are_matched_by_name(prefix, kind, tmp_path):
     settings = choose_encoder("resnet18", 32, *COLOUR)
@@ -110,7 +114,10 @@ def test_weights_of_other_libraries_are_matched_by_name(prefix, kind, tmp_path):
 
 
 def test_weights_of_another_network_are_refused_and_leave_ours_alone(tmp_path):
-    save_file(build_encoder(choose_encoder("conv4", 32, *COLOUR)).state_dict(), tmp_path / "other.safetensors")
+    save_file(
+        build_encoder(choose_encoder("conv4", 32, *COLOUR)).state_dict(),
+        tmp_path / "other.safetensors",
+    )
     network = build_encoder(choose_encoder("resnet18", 32, *COLOUR)).network
     before = network.conv1.weight.clone()
     with pytest.raises(LikewiseError, match=r"other\.safetensors.* 0 .* 100 .* 24 "):
@@ -127,13 +134,17 @@ def test_a_file_that_is_no_checkpoint_is_told(content, tmp_path):
         load_weights(torch.nn.Linear(1, 1), tmp_path / "absent.pth")
 
 
-@pytest.mark.parametrize("error", [OSError, type("ConnectError", (Exception,), {"__module__": "httpx"})])
+@pytest.mark.parametrize(
+    "error", [OSError, type("ConnectError", (Exception,), {"__module__": "httpx"})]
+)
 def test_published_weights_out_of_reach_say_what_to_type(error, monkeypatch):
     def offline(*arguments, **settings):
         raise error("no network")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(EnvironmentIOError, match=r"timm/resnet18.*--pretrained lite0.*--pretrained path/to/weights"):
+    with pytest.raises(
+        EnvironmentIOError, match=r"timm/resnet18.*--pretrained lite0.*--pretrained path/to/weights"
+    ):
         build_encoder(choose_encoder("resnet18", 128, *COLOUR, pretrained="timm"))
 
 

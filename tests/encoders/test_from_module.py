@@ -7,7 +7,14 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from likewise.encoders import Encoder, ModuleEncoder, build_encoder, encoder_from_module, load_encoder, save_encoder
+from likewise.encoders import (
+    Encoder,
+    ModuleEncoder,
+    build_encoder,
+    encoder_from_module,
+    load_encoder,
+    save_encoder,
+)
 from likewise.encoders.from_module import module_warnings
 from likewise.errors import LikewiseError
 from likewise.json_files import write_json
@@ -35,7 +42,9 @@ class Named(nn.Module):
 
 
 def mapping(channels=3):
-    return nn.Sequential(nn.Conv2d(channels, 6, 3, padding=1), nn.Conv2d(6, 7, 3, stride=2, padding=1))
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 3, padding=1), nn.Conv2d(6, 7, 3, stride=2, padding=1)
+    )
 
 
 def test_pooled_features_have_the_width_of_a_dry_run():
@@ -43,7 +52,9 @@ def test_pooled_features_have_the_width_of_a_dry_run():
     before = copy.deepcopy(module.state_dict())
     encoder, settings = encoder_from_module(module, 16, *COLOUR)
     assert isinstance(encoder, Encoder) and encoder.width == 5 and encoder.channels == 3
-    assert module.training and all(torch.equal(module.state_dict()[k], v) for k, v in before.items())
+    assert module.training and all(
+        torch.equal(module.state_dict()[k], v) for k, v in before.items()
+    )
     pixels = torch.rand(2, 3, 16, 16)
     mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in COLOUR)
     encoder.eval()
@@ -73,7 +84,11 @@ def test_copies_have_the_weights_as_given_and_the_baseline_has_new_ones():
     start, untrained = build_encoder(settings), build_encoder(settings, fetch=False)
     for name, given in encoder.state_dict().items():
         assert torch.equal(start.state_dict()[name], given)
-    changed = {n for n, given in encoder.named_parameters() if not torch.equal(untrained.state_dict()[n], given)}
+    changed = {
+        n
+        for n, given in encoder.named_parameters()
+        if not torch.equal(untrained.state_dict()[n], given)
+    }
     assert {"network.layers.0.weight", "network.last.weight", "network.scale"} <= changed
     with torch.no_grad():
         start.network.last.weight.zero_()
@@ -134,7 +149,9 @@ def test_an_encoder_keeps_its_own_normalisation():
 
 
 def test_a_module_that_normalises_itself_is_loaded_as_such(run):
-    encoder, settings = encoder_from_module(ModuleEncoder(Pooled(), 16, (0.0,) * 3, (1.0,) * 3), 16, *COLOUR)
+    encoder, settings = encoder_from_module(
+        ModuleEncoder(Pooled(), 16, (0.0,) * 3, (1.0,) * 3), 16, *COLOUR
+    )
     save_encoder(encoder, settings, run.path)
     pixels = torch.rand(2, 3, 16, 16)
     for module in (None, Pooled(), ModuleEncoder(Pooled(), 16, *COLOUR)):
@@ -155,4 +172,9 @@ def test_a_classifier_and_a_frozen_module_are_told():
     assert module_warnings(encoder_from_module(network, 32, *COLOUR)[0]) == []
     network.requires_grad_(False)
     assert "frozen" in module_warnings(encoder_from_module(network, 32, *COLOUR)[0])[0]
-    assert module_warnings(encoder_from_module(nn.Sequential(nn.Flatten(), nn.Linear(768, 5)), 16, *COLOUR)[0]) == []
+    assert (
+        module_warnings(
+            encoder_from_module(nn.Sequential(nn.Flatten(), nn.Linear(768, 5)), 16, *COLOUR)[0]
+        )
+        == []
+    )

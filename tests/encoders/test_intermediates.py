@@ -28,7 +28,9 @@ def shown(encoder, pixels):
     network, found = encoder.network, []
     for block in (network.blocks[4], network.blocks[6]):
         block.register_forward_hook(lambda module, inputs, output: found.append(output))
-    features = network.forward_head(network.forward_features(encoder.normalise(pixels)), pre_logits=True)
+    features = network.forward_head(
+        network.forward_features(encoder.normalise(pixels)), pre_logits=True
+    )
     return found, features
 
 
@@ -54,10 +56,14 @@ def test_it_shares_the_network_it_is_made_from_and_is_stored_with_its_settings(e
 
 
 def classifier(encoder):
-    return Exported(Classifier(encoder, torch.nn.Linear(encoder.width, 2), 1.5, ("a", "b")).eval(), SETTINGS)
+    return Exported(
+        Classifier(encoder, torch.nn.Linear(encoder.width, 2), 1.5, ("a", "b")).eval(), SETTINGS
+    )
 
 
-@pytest.mark.parametrize("to", [pytest.param("onnx", marks=pytest.mark.slow), "torchscript", "safetensors"])
+@pytest.mark.parametrize(
+    "to", [pytest.param("onnx", marks=pytest.mark.slow), "torchscript", "safetensors"]
+)
 def test_a_classifier_on_it_is_exported_with_its_head(encoder, tmp_path, to):
     if to == "onnx":
         pytest.importorskip("onnxscript")

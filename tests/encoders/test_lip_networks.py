@@ -9,14 +9,20 @@ from likewise.errors import LikewiseError
 GRAY, COLOUR = ((0.4,), (0.2,)), ((0.1, 0.5, 0.9), (0.1, 0.2, 0.4))
 
 
-@pytest.mark.parametrize(("name", "size"), [("lip-small", 32), ("lip-small", 12), ("lip-resnet18", 48)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("lip-small", 32), ("lip-small", 12), ("lip-resnet18", 48)]
+)
 @pytest.mark.parametrize("statistics", [GRAY, COLOUR], ids=["gray", "colour"])
 def test_clips_become_a_feature_for_each_frame(name, size, statistics):
     torch.manual_seed(0)
     encoder = lip_encoder(name, *statistics).eval()
     clips = torch.rand(2, 6, len(statistics[0]), size, size)
     with torch.no_grad():
-        frames, maps, features = encoder.frame_features(clips), encoder.feature_map(clips), encoder(clips)
+        frames, maps, features = (
+            encoder.frame_features(clips),
+            encoder.feature_map(clips),
+            encoder(clips),
+        )
         assert frames.shape == (2, 6, encoder.width) and maps.shape == (2, encoder.width, 6, 1, 1)
         torch.testing.assert_close(frames, maps[..., 0, 0].mT)
         torch.testing.assert_close(features, frames.mean(dim=1), rtol=1e-4, atol=1e-5)
@@ -41,7 +47,9 @@ def test_frames_behind_the_end_change_nothing_before_it():
     valid = (torch.arange(8) < 5).expand(2, 8)
     with torch.no_grad():
         alone = encoder.frame_features(clips[:, :5])
-        torch.testing.assert_close(encoder.frame_features(clips, valid)[:, :5], alone, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            encoder.frame_features(clips, valid)[:, :5], alone, rtol=1e-4, atol=1e-5
+        )
         torch.testing.assert_close(encoder(clips, valid), alone.mean(dim=1), rtol=1e-4, atol=1e-5)
         assert not torch.allclose(encoder.frame_features(clips)[:, :5], alone, atol=1e-3)
 

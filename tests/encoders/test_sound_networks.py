@@ -16,7 +16,9 @@ def test_instants_stay_as_many(name, width):
 
 
 def test_resnet18_has_its_eight_blocks_of_two_convolutions_and_a_first_one():
-    convolutions = [m for m in sound_network("resnet18", 80).modules() if isinstance(m, torch.nn.Conv1d)]
+    convolutions = [
+        m for m in sound_network("resnet18", 80).modules() if isinstance(m, torch.nn.Conv1d)
+    ]
     assert len([c for c in convolutions if c.kernel_size[0] > 1]) == 17
     assert all(c.stride == (1,) for c in convolutions)
 

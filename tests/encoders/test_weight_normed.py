@@ -15,7 +15,10 @@ def conv9(size=28, channels=1):
 
 def test_a_filter_is_a_direction_times_a_length():
     torch.manual_seed(0)
-    layer, pixels = WeightNormedConvolution(2, 3, 3, padding=1).double(), torch.randn(4, 2, 5, 5).double()
+    layer, pixels = (
+        WeightNormedConvolution(2, 3, 3, padding=1).double(),
+        torch.randn(4, 2, 5, 5).double(),
+    )
     with torch.no_grad():
         layer.length.copy_(torch.tensor([0.5, 2.0, -1.0]))
     expected = []
@@ -53,7 +56,9 @@ def test_each_image_is_seen_alone_and_has_finite_features(size):
     assert features.shape == (3, 64)
     torch.testing.assert_close(encoder(pixels[:1]), features[:1])
     assert 0.05 < features.std() < 20  # first weights neither blow up nor vanish over nine layers
-    assert not any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in encoder.modules())
+    assert not any(
+        isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in encoder.modules()
+    )
 
 
 def test_units_are_dropped_in_training_alone():
@@ -65,7 +70,9 @@ def test_units_are_dropped_in_training_alone():
 def test_stages_built_anew_do_not_share_first_weights():
     encoder = conv9()
     heads = auxiliary_heads(encoder, 4)
-    branch = next(module for module in heads[0].modules() if isinstance(module, WeightNormedConvolution))
+    branch = next(
+        module for module in heads[0].modules() if isinstance(module, WeightNormedConvolution)
+    )
     assert branch.weight.shape == encoder.blocks[1][0][0].weight.shape
     assert not torch.equal(branch.weight, encoder.blocks[1][0][0].weight)
     torch.testing.assert_close(branch.length, branch.weight.flatten(1).norm(dim=1))

@@ -43,14 +43,18 @@ class OnDevice(torch.Tensor):
 def computed(function, args, kwargs):
     """The operation on the host, and its result on the device that it belongs to."""
     seen = []
-    tree_map(lambda each: seen.append(each) if isinstance(each, torch.Tensor) else None, (args, kwargs))
+    tree_map(
+        lambda each: seen.append(each) if isinstance(each, torch.Tensor) else None, (args, kwargs)
+    )
     here = [each for each in seen if isinstance(each, OnDevice)]
     strangers = [each for each in seen if not isinstance(each, OnDevice) and each.dim() > 0]
     if here and strangers and function.overloadpacket not in MAY_MIX:
         raise RuntimeError(f"{function} mixes devices")
     to = kwargs.get("device", DEVICE if here else None)
     kwargs = {**kwargs, "device": torch.device("cpu")} if "device" in kwargs else kwargs
-    args, kwargs = tree_map(lambda each: each.held if isinstance(each, OnDevice) else each, (args, kwargs))
+    args, kwargs = tree_map(
+        lambda each: each.held if isinstance(each, OnDevice) else each, (args, kwargs)
+    )
     found = function(*args, **kwargs)
     if to is None or torch.device(to) != DEVICE:
         return found

@@ -25,8 +25,13 @@ def labels_of(*counts: int) -> torch.Tensor:
 
 def test_a_class_is_rare_below_a_third_of_the_largest():
     assert rare_classes(labels_of(30, 10, 9, 0), 5).tolist() == [False, False, True, True, True]
-    assert not rare_classes(labels_of(18, 13, 7), 3).any(), "ImageNet's classes differ by less than that"
-    assert rare_classes(torch.cat([labels_of(4, 1), torch.full((50,), -1)]), 2).tolist() == [False, True]
+    assert not rare_classes(labels_of(18, 13, 7), 3).any(), (
+        "ImageNet's classes differ by less than that"
+    )
+    assert rare_classes(torch.cat([labels_of(4, 1), torch.full((50,), -1)]), 2).tolist() == [
+        False,
+        True,
+    ]
 
 
 def test_groups_are_named_where_they_say_something():
@@ -58,8 +63,12 @@ def test_with_one_class_the_intervals_are_the_known_ones():
     random = torch.Generator().manual_seed(0)
     first, second = torch.rand(2, 80, generator=random) < 0.7
     one = torch.zeros(80, dtype=torch.int64)
-    assert tuple(class_mean_accuracy(first, one)) == pytest.approx(tuple(wilson(float(first.double().mean()), 80)))
-    assert tuple(paired_difference(first, second, one)) == pytest.approx(tuple(paired_difference(first, second)))
+    assert tuple(class_mean_accuracy(first, one)) == pytest.approx(
+        tuple(wilson(float(first.double().mean()), 80))
+    )
+    assert tuple(paired_difference(first, second, one)) == pytest.approx(
+        tuple(paired_difference(first, second))
+    )
     assert repeated_accuracy(first[None]).value == pytest.approx(float(first.double().mean()))
     assert tuple(repeated_difference(first[None], second[None])) == pytest.approx(
         tuple(paired_difference(first, second)), abs=2e-3
@@ -77,7 +86,10 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     for _ in range(runs):
         draw = torch.rand(90, generator=random)
         first, second = draw < chance[labels], torch.rand(90, generator=random) < other[labels]
-        mean, difference = class_mean_accuracy(first, labels), paired_difference(first, second, labels)
+        mean, difference = (
+            class_mean_accuracy(first, labels),
+            paired_difference(first, second, labels),
+        )
         held["mean"] += mean.low <= float(chance.mean()) <= mean.high
         held["difference"] += difference.low <= float((chance - other).mean()) <= difference.high
         ease = torch.rand(2, 60, generator=random)  # an image is easy or hard under all questions
@@ -94,7 +106,9 @@ def test_certainty_is_never_claimed():
     same = paired_difference(every, every, labels_of(10, 2))
     assert same.low < 0 == same.value < same.high
     assert repeated_accuracy(every.view(3, 4)).low < 0.7
-    assert repeated_accuracy(every.view(12, 1)).low < 0.7, "one image asked twelve times is one image"
+    assert repeated_accuracy(every.view(12, 1)).low < 0.7, (
+        "one image asked twelve times is one image"
+    )
     assert repeated_difference(every.view(3, 4), every.view(3, 4)).low < 0
 
 
@@ -116,15 +130,25 @@ def test_rare_classes_are_those_of_the_images_that_training_saw():
     store, ids = Pixels(images), [str(row) for row in range(120)]
     train, test = torch.arange(90), torch.arange(90, 120)
     seen = (labels[:90] != 2) | (train < 12)
-    networks = {"trained": torch.nn.Flatten(), "untrained": torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Tanh())}
+    networks = {
+        "trained": torch.nn.Flatten(),
+        "untrained": torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Tanh()),
+    }
     held_out = Examples(images=store, index=test, labels=labels[90:], ids=ids[90:])
     bank = Examples(images=store, index=train, labels=labels[:90], ids=ids[:90])
     quick = EvaluationSettings(few_label=None)
     without = evaluate_encoders(networks, bank, held_out, centre(), quick)
     assert [score.name for score in without.by_encoder["trained"]] == ["knn20_top1", "linear_top1"]
-    found = evaluate_encoders(networks, replace(bank, seen_in_training=seen), held_out, centre(), quick)
+    found = evaluate_encoders(
+        networks, replace(bank, seen_in_training=seen), held_out, centre(), quick
+    )
     scores = {score.name: score for score in found.by_encoder["trained"]}
-    assert list(scores)[2:] == ["knn20_rare_top1", "linear_rare_top1", "knn20_frequent_top1", "linear_frequent_top1"]
+    assert list(scores)[2:] == [
+        "knn20_rare_top1",
+        "linear_rare_top1",
+        "knn20_frequent_top1",
+        "linear_frequent_top1",
+    ]
     assert scores["knn20_top1"].protocol["bank"] == 90, "the bank is the whole"
     assert found.predictions is not None
     rare = labels[90:] == 2

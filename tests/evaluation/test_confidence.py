@@ -25,7 +25,9 @@ def test_wilson_solves_its_equation():
     for share, count in ((0.81, 2000), (0.5, 10), (0.0, 30)):
         _, low, high = wilson(share, count)
         for end in {low, high} - {0.0}:
-            assert abs(share - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / count), rel=1e-5)
+            assert abs(share - end) == pytest.approx(
+                1.959964 * math.sqrt(end * (1 - end) / count), rel=1e-5
+            )
 
 
 @pytest.mark.parametrize(("share", "count"), [(1.0, 1), (0.0, 1), (1.0, 50), (0.0, 50)])
@@ -36,13 +38,19 @@ def test_wilson_stays_inside_and_never_collapses(share, count):
 
 @pytest.mark.parametrize(("truth", "count"), [(0.5, 100), (0.9, 100), (0.97, 60)])
 def test_wilson_covers(truth, count):
-    hits = torch.binomial(torch.full((4000,), float(count)), torch.tensor(truth), generator=random())
-    covered = [low <= truth <= high for _, low, high in (wilson(h / count, count) for h in hits.tolist())]
+    hits = torch.binomial(
+        torch.full((4000,), float(count)), torch.tensor(truth), generator=random()
+    )
+    covered = [
+        low <= truth <= high for _, low, high in (wilson(h / count, count) for h in hits.tolist())
+    ]
     # 4,000 studies place a coverage of 0.95 within 0.003; Wilson's wobbles around it by less than 0.025.
     assert 0.925 < sum(covered) / 4000 < 0.98
 
 
-@pytest.mark.parametrize(("won", "lost", "count"), [(0.15, 0.05, 80), (0.1, 0.1, 60), (0.3, 0.25, 200)])
+@pytest.mark.parametrize(
+    ("won", "lost", "count"), [(0.15, 0.05, 80), (0.1, 0.1, 60), (0.3, 0.25, 200)]
+)
 def test_paired_difference_covers(won, lost, count):
     draw = torch.rand(3000, count, generator=random(1))
     first, second = draw < won, (draw > 1 - lost)
@@ -55,7 +63,11 @@ def test_paired_difference_is_narrower_than_two_separate_intervals_and_keeps_its
     first = torch.arange(1000) < 800
     second = torch.arange(1000) < 770
     difference = paired_difference(first, second)
-    assert difference.value == pytest.approx(0.03) and difference.low > 0.015 and difference.high < 0.045
+    assert (
+        difference.value == pytest.approx(0.03)
+        and difference.low > 0.015
+        and difference.high < 0.045
+    )
     back = paired_difference(second, first)
     assert (back.low, back.high) == pytest.approx((-difference.high, -difference.low))
     assert wilson(0.8, 1000).low < wilson(0.77, 1000).high
@@ -77,7 +89,10 @@ def test_equal_encoders_are_not_known_to_be_equal():
 
 def test_crossed_mean_estimates_the_variance_of_the_mean_without_bias():
     random_ = random(3)
-    draw, image = torch.randn(4000, 4, 1, generator=random_), 2 * torch.randn(4000, 1, 9, generator=random_)
+    draw, image = (
+        torch.randn(4000, 4, 1, generator=random_),
+        2 * torch.randn(4000, 1, 9, generator=random_),
+    )
     tables = draw + image + 3 * torch.randn(4000, 4, 9, generator=random_)
     found = [crossed_mean(table) for table in tables]
     truth = 1 / 4 + 4 / 9 + 9 / 36
@@ -92,7 +107,9 @@ def test_crossed_intervals_cover_new_draws_and_new_images(draws):
     skill = 0.05 * torch.randn(studies, 2, draws, 1, generator=random_)
     hard = 0.3 * torch.rand(studies, 1, 1, images, generator=random_) - 0.15
     right = torch.rand(studies, 2, draws, images, generator=random_) < 0.75 + skill + hard
-    covered = [low <= 0.75 <= high for _, low, high in (crossed_accuracy(study[0]) for study in right)]
+    covered = [
+        low <= 0.75 <= high for _, low, high in (crossed_accuracy(study[0]) for study in right)
+    ]
     assert 0.93 < sum(covered) / studies < 0.985
     no_gain = [low <= 0 <= high for _, low, high in (crossed_difference(*study) for study in right)]
     assert 0.93 < sum(no_gain) / studies < 0.99
@@ -101,7 +118,9 @@ def test_crossed_intervals_cover_new_draws_and_new_images(draws):
 def test_one_draw_falls_back_to_the_interval_over_images():
     right = torch.rand(1, 50, generator=random()) < 0.7
     crossed, plain = crossed_accuracy(right), wilson(float(right.float().mean()), 50)
-    assert crossed.low == pytest.approx(plain.low, abs=0.01) and crossed.high == pytest.approx(plain.high, abs=0.01)
+    assert crossed.low == pytest.approx(plain.low, abs=0.01) and crossed.high == pytest.approx(
+        plain.high, abs=0.01
+    )
 
 
 def test_draws_that_are_right_throughout_tell_no_more_than_one():
@@ -119,7 +138,10 @@ def test_queries_of_one_image_count_together():
     rng = np.random.default_rng(0)
     owner = np.repeat(np.arange(80), rng.integers(1, 6, 80))
     liking = rng.random(80)[owner]  # captions of one image succeed or fail alike
-    first, second = rng.random(len(owner)) < 0.2 + 0.6 * liking, rng.random(len(owner)) < 0.1 + 0.6 * liking
+    first, second = (
+        rng.random(len(owner)) < 0.2 + 0.6 * liking,
+        rng.random(len(owner)) < 0.1 + 0.6 * liking,
+    )
     found = clustered_difference(*(torch.from_numpy(each) for each in (first, second, owner)))
     apart = first.astype(float) - second
     assert found.value == pytest.approx(apart.mean())
@@ -127,8 +149,12 @@ def test_queries_of_one_image_count_together():
     drawn = rng.integers(0, 80, (4000, 80))
     means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
-    assert found.low == pytest.approx(low, abs=0.015) and found.high == pytest.approx(high, abs=0.015)
-    repeated = clustered_difference(*(torch.from_numpy(each).repeat(4) for each in (first, second, owner)))
+    assert found.low == pytest.approx(low, abs=0.015) and found.high == pytest.approx(
+        high, abs=0.015
+    )
+    repeated = clustered_difference(
+        *(torch.from_numpy(each).repeat(4) for each in (first, second, owner))
+    )
     assert repeated.low == pytest.approx(found.low) and repeated.high == pytest.approx(found.high)
 
 

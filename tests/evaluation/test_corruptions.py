@@ -71,7 +71,9 @@ def test_a_corrupted_image_is_an_image_and_differs_more_and_more(kind, size, cha
     distance = [float((image - clean).square().mean().sqrt()) for image in spoilt]
     assert distance[0] > 0.001
     if kind not in NOT_IN_STEPS:
-        slack = 1.1 if kind == "pixelate" else 1.001  # 28 and 27 coarse pixels of 32: either may fit the edges better
+        slack = (
+            1.1 if kind == "pixelate" else 1.001
+        )  # 28 and 27 coarse pixels of 32: either may fit the edges better
         assert all(low <= high * slack for low, high in pairwise(distance))
         assert distance[-1] > 1.2 * distance[0]
 
@@ -82,7 +84,9 @@ def test_a_corruption_is_a_function_of_seed_and_id_and_not_of_the_batch(kind):
     whole = corrupt(clean, kind, 3, fields())
     assert torch.equal(whole, corrupt(clean, kind, 3, fields()))
     two = corrupt(clean[[4, 1]], kind, 3, RandomFields.of([IDS[4], IDS[1]], 0))
-    assert float((two - whole[[4, 1]]).abs().max()) < 1.5 / 255  # a sum in another order may round the other way
+    assert (
+        float((two - whole[[4, 1]]).abs().max()) < 1.5 / 255
+    )  # a sum in another order may round the other way
     assert float((two != whole[[4, 1]]).float().mean()) < 0.01
     same = clean[:1].expand(2, -1, -1, -1)
     first, second = corrupt(same, kind, 3, RandomFields.of(["a", "b"], 0))
@@ -94,7 +98,9 @@ def test_a_corruption_is_a_function_of_seed_and_id_and_not_of_the_batch(kind):
 def test_bfloat16_around_it_changes_nothing():
     clean = pictures()
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(corrupt(clean, "zoom_blur", 3, fields()), corrupt(clean, "zoom_blur", 3, fields()))
+        assert torch.equal(
+            corrupt(clean, "zoom_blur", 3, fields()), corrupt(clean, "zoom_blur", 3, fields())
+        )
     plain = corrupt(clean, "zoom_blur", 3, fields())
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(corrupt(clean, "zoom_blur", 3, fields()), plain)
@@ -132,7 +138,13 @@ def test_the_words_are_splitmix64_and_the_numbers_even_and_normal():
 def test_shot_noise_counts_photons_as_poisson_does():
     level, photons = 100 / 255, 12
     image = torch.full((1, 1, 96, 96), level)
-    counts = (corrupt(image, "shot_noise", 3, RandomFields.of(["x"], 0)) * photons).round().flatten().long().numpy()
+    counts = (
+        (corrupt(image, "shot_noise", 3, RandomFields.of(["x"], 0)) * photons)
+        .round()
+        .flatten()
+        .long()
+        .numpy()
+    )
     below = counts[counts < photons]  # at full brightness a file is white
     expected = stats.poisson(level * photons)
     shares = np.bincount(below, minlength=photons)[:photons] / counts.size
@@ -164,8 +176,12 @@ def test_pixelation_is_pillows_box_filter(severity, share):
     small = int(32 * share)
     for image, mine in zip(clean, found, strict=True):
         array = Image.fromarray((image * 255).byte().permute(1, 2, 0).numpy())
-        expected = array.resize((small, small), Image.Resampling.BOX).resize((32, 32), Image.Resampling.BOX)
-        difference = (mine * 255).round().permute(1, 2, 0).numpy() - np.asarray(expected).astype(int)
+        expected = array.resize((small, small), Image.Resampling.BOX).resize(
+            (32, 32), Image.Resampling.BOX
+        )
+        difference = (mine * 255).round().permute(1, 2, 0).numpy() - np.asarray(expected).astype(
+            int
+        )
         assert np.abs(difference).max() <= 1
 
 
@@ -186,7 +202,9 @@ def test_brightness_raises_hsvs_value_and_contrast_is_torchvisions():
 def test_gaussian_blur_and_convolution_are_scipys(sigma):
     image = pictures(32, 1)[0, 0]
     mine = along_both(image, gaussian_matrix(sigma, 32, torch.device("cpu")))
-    expected = ndimage.gaussian_filter(image.numpy(), sigma, mode="reflect", radius=max(1, int(np.ceil(3 * sigma))))
+    expected = ndimage.gaussian_filter(
+        image.numpy(), sigma, mode="reflect", radius=max(1, int(np.ceil(3 * sigma)))
+    )
     np.testing.assert_allclose(mine.numpy(), expected, atol=2e-6)
 
 
@@ -200,7 +218,9 @@ def test_each_image_has_its_own_streak_and_disk_is_one_for_all():
         np.testing.assert_allclose(mine[0].numpy(), expected, atol=2e-6)
     disk = disk_kernel(3.0, 0.1, torch.device("cpu"))
     expected = ndimage.convolve(clean[0, 0].numpy(), disk[0].numpy(), mode="mirror")
-    np.testing.assert_allclose(defocus_blur(clean, 3.0, 0.1, scale=1.0)[0, 0].numpy(), expected, atol=2e-6)
+    np.testing.assert_allclose(
+        defocus_blur(clean, 3.0, 0.1, scale=1.0)[0, 0].numpy(), expected, atol=2e-6
+    )
 
 
 def test_zoom_keeps_the_middle_and_enlarges():
@@ -228,7 +248,8 @@ def test_plasma_is_made_as_the_diamonds_and_squares_say():
                 for number, (dy, dx) in enumerate([(0, 1), (1, 0)], start=1):
                     row, column = 2 * y + dy, 2 * x + dx
                     around = [
-                        larger[(row + a) % full, (column + b) % full] for a, b in ((0, 1), (0, -1), (1, 0), (-1, 0))
+                        larger[(row + a) % full, (column + b) % full]
+                        for a, b in ((0, 1), (0, -1), (1, 0), (-1, 0))
                     ]
                     larger[row, column] = np.mean(around) + draw[number, y, x]
         grid, side, width = larger, full, width / 1.5**2
@@ -238,7 +259,15 @@ def test_plasma_is_made_as_the_diamonds_and_squares_say():
 
 def test_sizes_take_the_nearer_published_figures():
     assert (scale_of(32), scale_of(224)) == ((32, 1.0), (224, 1.0))
-    assert [scale_of(size).published for size in (8, 28, 64, 84, 85, 128, 512)] == [32, 32, 32, 32, 224, 224, 224]
+    assert [scale_of(size).published for size in (8, 28, 64, 84, 85, 128, 512)] == [
+        32,
+        32,
+        32,
+        32,
+        224,
+        224,
+        224,
+    ]
     assert scale_of(112).lengths == 0.5
     for kinds in PUBLISHED.values():
         assert tuple(kinds) == KINDS

@@ -23,7 +23,10 @@ def answers(rng, films: int = 40, clips: int = 8, alike: float = 0.35):
 
 def outcome_of(right: torch.Tensor, labels: torch.Tensor) -> Measurement:
     predictions = torch.where(right, labels, 1 - labels)
-    return Measurement(Score("linear_top1", *wilson(float(right.double().mean()), len(right)), len(right)), predictions)
+    return Measurement(
+        Score("linear_top1", *wilson(float(right.double().mean()), len(right)), len(right)),
+        predictions,
+    )
 
 
 def test_intervals_hold_the_truth_where_those_of_single_images_do_not():
@@ -33,7 +36,9 @@ def test_intervals_hold_the_truth_where_those_of_single_images_do_not():
     for _ in range(400):
         right, groups = answers(rng)
         plain = outcome_of(right, torch.zeros(len(right), dtype=torch.int64))
-        told = with_cluster_adjusted_ci(plain, torch.zeros(len(right), dtype=torch.int64), groups).score
+        told = with_cluster_adjusted_ci(
+            plain, torch.zeros(len(right), dtype=torch.int64), groups
+        ).score
         narrow += plain.score.low <= truth <= plain.score.high
         wide += told.low <= truth <= told.high
         assert told.value == plain.score.value and told.protocol["groups"] == 40
@@ -51,9 +56,14 @@ def test_images_that_have_nothing_in_common_stay_as_they_are():
 def test_copies_of_an_image_count_once():
     right = torch.rand(300, generator=torch.Generator().manual_seed(0)) < 0.6
     labels = torch.zeros(1200, dtype=torch.int64)
-    told = with_cluster_adjusted_ci(outcome_of(right.repeat(4), labels), labels, torch.arange(300).repeat(4)).score
+    told = with_cluster_adjusted_ci(
+        outcome_of(right.repeat(4), labels), labels, torch.arange(300).repeat(4)
+    ).score
     alone = wilson(float(right.double().mean()), 300)
-    assert (told.low, told.high) == (pytest.approx(alone.low, abs=0.003), pytest.approx(alone.high, abs=0.003))
+    assert (told.low, told.high) == (
+        pytest.approx(alone.low, abs=0.003),
+        pytest.approx(alone.high, abs=0.003),
+    )
 
 
 def test_differences_are_widened_by_their_own_effect():
@@ -64,7 +74,9 @@ def test_differences_are_widened_by_their_own_effect():
     by_film = influence_on_mean(right.double() - rival.double())
     assert design_effect(by_film, groups) < design_effect(influence_on_mean(right.double()), groups)
     found = paired_difference(right, rival)
-    assert widened(found, 4.0, -1.0).low == pytest.approx(found.value - 2 * (found.value - found.low))
+    assert widened(found, 4.0, -1.0).low == pytest.approx(
+        found.value - 2 * (found.value - found.low)
+    )
 
 
 def test_a_mean_over_classes_is_moved_by_rare_classes_more():

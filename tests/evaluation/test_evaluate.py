@@ -32,13 +32,22 @@ def grey_images(count: int = 120):
 
 
 def numbers(evaluation):
-    return [(s.name, s.value, s.low, s.high, s.count) for s in next(iter(evaluation.by_encoder.values()))]
+    return [
+        (s.name, s.value, s.low, s.high, s.count)
+        for s in next(iter(evaluation.by_encoder.values()))
+    ]
 
 
 def test_a_matrix_gets_every_measure_with_its_interval():
     vectors, labels = clusters(200)
     found = likewise.evaluate(vectors, labels=labels, test=0.3)
-    assert list(found.scores) == ["knn20_top1", "linear_top1", "few2_top1", "few4_top1", "few10_top1"]
+    assert list(found.scores) == [
+        "knn20_top1",
+        "linear_top1",
+        "few2_top1",
+        "few4_top1",
+        "few10_top1",
+    ]
     assert all(0.5 < value <= 1 for value in found.scores.values())
     assert all(s.low < s.value < s.high or s.value == 1 for s in found.by_encoder["encoder"])
     assert found.by_encoder["encoder"][0].count == 60
@@ -53,13 +62,19 @@ def test_a_mask_a_pair_and_a_share_say_the_same_of_the_same_rows():
     vectors, labels = clusters()
     test = np.arange(120) % 4 == 0
     by_mask = likewise.evaluate(vectors, labels=labels, test=test, **FAST)
-    by_list = likewise.evaluate(torch.from_numpy(vectors), labels=labels.tolist(), test=test.tolist(), **FAST)
+    by_list = likewise.evaluate(
+        torch.from_numpy(vectors), labels=labels.tolist(), test=test.tolist(), **FAST
+    )
     pair = (vectors[~test], vectors[test]), (labels[~test], labels[test])
     by_pair = likewise.evaluate(pair[0], labels=pair[1], **FAST)
     assert numbers(by_mask) == numbers(by_list) == numbers(by_pair)
     share = likewise.evaluate(vectors, labels=labels, test=0.25, seed=3, **FAST)
-    assert numbers(share) == numbers(likewise.evaluate(vectors, labels=labels, test=0.25, seed=3, **FAST))
-    assert not torch.equal(share.vectors, likewise.evaluate(vectors, labels=labels, test=0.25, seed=4, **FAST).vectors)
+    assert numbers(share) == numbers(
+        likewise.evaluate(vectors, labels=labels, test=0.25, seed=3, **FAST)
+    )
+    assert not torch.equal(
+        share.vectors, likewise.evaluate(vectors, labels=labels, test=0.25, seed=4, **FAST).vectors
+    )
 
 
 def test_names_are_labels_too_and_missing_ones_are_left_out():
@@ -122,7 +137,9 @@ def test_a_baseline_has_paired_differences():
     for gain, score in zip(found.differences, found.by_encoder["baseline"], strict=True):
         assert gain.value == pytest.approx(found.scores[gain.name] - score.value)
         assert 0 < gain.low < gain.value < gain.high
-    several = likewise.evaluate(vectors, labels=labels, test=0.5, baseline={"noise": noise, "itself": vectors}, **FAST)
+    several = likewise.evaluate(
+        vectors, labels=labels, test=0.5, baseline={"noise": noise, "itself": vectors}, **FAST
+    )
     assert list(several.by_encoder) == ["encoder", "noise", "itself"]
     assert [gain.value for gain in several.differences if gain.over == "itself"] == [0, 0]
 
@@ -147,7 +164,9 @@ def test_without_labels_the_label_free_measures_are_given():
 def run(tmp_path_factory):
     few = fashion_mnist_mini().take(np.arange(0, 12_000, 20))
     out = tmp_path_factory.mktemp("run") / "run"
-    return likewise.train(few.hold_out(0.2, 0, "val"), method="simclr", steps=2, batch_size=16, out=out, device="cpu")
+    return likewise.train(
+        few.hold_out(0.2, 0, "val"), method="simclr", steps=2, batch_size=16, out=out, device="cpu"
+    )
 
 
 def test_a_run_and_its_folder_get_the_scores_that_the_run_has(run):
@@ -155,7 +174,8 @@ def test_a_run_and_its_folder_get_the_scores_that_the_run_has(run):
     found = likewise.evaluate(run, few)
     assert found.scores == run.scores
     assert (
-        likewise.evaluate(str(run.folder.path), few, measures=["knn"]).scores["knn20_top1"] == run.scores["knn20_top1"]
+        likewise.evaluate(str(run.folder.path), few, measures=["knn"]).scores["knn20_top1"]
+        == run.scores["knn20_top1"]
     )
     with pytest.raises(LikewiseError, match="image_size=64"):
         likewise.evaluate(run, few, image_size=64)
@@ -195,5 +215,7 @@ def test_what_cannot_be_scored_is_refused_with_what_to_give():
     refused("'differences'", vectors, labels=labels, test=0.2, baseline={"differences": vectors})
     refused("of type int", 3, images, labels, 0.2)
     refused("image_size=224", nn.Linear(5, 5), images, labels, 0.2)
-    refused(r"shape \[64, 8\]|shape \[\d+, 1, 8\]", lambda pixels: pixels.mean(3), images, labels, 0.2)
+    refused(
+        r"shape \[64, 8\]|shape \[\d+, 1, 8\]", lambda pixels: pixels.mean(3), images, labels, 0.2
+    )
     refused("NaN", lambda pixels: pixels.mean((2, 3)) / 0, images, labels, 0.2)

@@ -72,11 +72,15 @@ def unlabelled(part: Examples) -> Examples:
 
 def test_every_score_stands_beside_the_baselines_with_its_paired_gain():
     store, train, test = examples()
-    found = evaluate_encoders({"trained": left(), "untrained": right()}, train, test, centre(), QUICK)
+    found = evaluate_encoders(
+        {"trained": left(), "untrained": right()}, train, test, centre(), QUICK
+    )
     names = ["knn20_top1", "linear_top1", "few2_top1"]
     assert [score.name for score in found.by_encoder["trained"]] == names
     assert [score.name for score in found.by_encoder["untrained"]] == names
-    assert [(gain.name, gain.over) for gain in found.differences] == [(name, "untrained") for name in names]
+    assert [(gain.name, gain.over) for gain in found.differences] == [
+        (name, "untrained") for name in names
+    ]
     trained, untrained = found.by_encoder["trained"], found.by_encoder["untrained"]
     for gain, mine, theirs in zip(found.differences, trained, untrained, strict=True):
         assert gain.value == pytest.approx(mine.value - theirs.value)
@@ -92,12 +96,16 @@ def test_every_score_stands_beside_the_baselines_with_its_paired_gain():
 
 def test_gains_are_paired_by_image():
     _, train, test = examples()
-    found = evaluate_encoders({"trained": left(), "untrained": right()}, train, test, centre(), QUICK)
+    found = evaluate_encoders(
+        {"trained": left(), "untrained": right()}, train, test, centre(), QUICK
+    )
     banks = {who: encoder.eval() for who, encoder in (("trained", left()), ("untrained", right()))}
     correct = []
     for encoder in banks.values():
         rows = encoder(train.images.read(torch.arange(135)).images.float() / 255)
-        outcome = Knn().evaluate(Features(rows[:90], train.labels), Features(rows[90:], test.labels))
+        outcome = Knn().evaluate(
+            Features(rows[:90], train.labels), Features(rows[90:], test.labels)
+        )
         correct.append(outcome.predictions == test.labels)
     assert tuple(found.differences[0][2:]) == pytest.approx(tuple(paired_difference(*correct)))
 
@@ -116,7 +124,10 @@ def test_without_labels_the_label_free_measures_are_given_with_a_reason(absent):
     )
     assert found.by_encoder == {"trained": [], "untrained": []}
     assert found.differences == [] and found.predictions is None
-    reasons = {"training labels": "no training image is labelled with one class", "second class": "of one class"}
+    reasons = {
+        "training labels": "no training image is labelled with one class",
+        "second class": "of one class",
+    }
     assert reasons.get(absent, "no test image is labelled with one class") in found.notes[0]
     assert found.label_free["trained"]["effective_rank"] > 1
     assert len(found.vectors) == (90 if absent == "test set" else 45)
@@ -127,7 +138,14 @@ def test_what_is_written_is_plain_json_and_reads_back():
     found = evaluate_encoders({"trained": left()}, train, test, centre(), QUICK)
     written = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert [Score.from_json(each) for each in written["trained"]] == found.by_encoder["trained"]
-    assert set(written) == {"trained", "differences", "label_free", "calibration", "notes", "unread"}
+    assert set(written) == {
+        "trained",
+        "differences",
+        "label_free",
+        "calibration",
+        "notes",
+        "unread",
+    }
     one = replace(test, index=test.index[:1], labels=test.labels[:1], ids=test.ids[:1])
     alone = evaluate_encoders({"trained": left()}, train, one, centre(), QUICK)
     json.dumps(alone.to_json(), allow_nan=False)
@@ -150,8 +168,12 @@ def test_a_diverged_encoder_is_named():
 
 def test_crossed_gains_are_used_for_draws():
     _, train, test = examples()
-    found = evaluate_encoders({"trained": left(), "untrained": left()}, train, test, centre(), QUICK)
-    assert found.differences[2].value == 0 and found.differences[2].low < 0 < found.differences[2].high
+    found = evaluate_encoders(
+        {"trained": left(), "untrained": left()}, train, test, centre(), QUICK
+    )
+    assert (
+        found.differences[2].value == 0 and found.differences[2].low < 0 < found.differences[2].high
+    )
     same = torch.ones(2, 45, dtype=torch.bool)
     assert tuple(found.differences[2][2:]) == pytest.approx(tuple(crossed_difference(same, same)))
 
@@ -160,14 +182,21 @@ def test_groups_widen_the_intervals_of_scores_and_gains():
     store, train, test = examples()
     four = torch.arange(45).repeat_interleave(4)  # every test image four times: a group
     copies = Examples(
-        images=store, index=test.index[four], labels=test.labels[four], ids=[f"copy {row}" for row in range(180)]
+        images=store,
+        index=test.index[four],
+        labels=test.labels[four],
+        ids=[f"copy {row}" for row in range(180)],
     )
     encoders = {"trained": left(), "untrained": right()}
     plain = evaluate_encoders(encoders, train, copies, centre(4), QUICK)
     grouped = evaluate_encoders(encoders, train, replace(copies, groups=four), centre(4), QUICK)
-    for before, after in zip(plain.by_encoder["trained"], grouped.by_encoder["trained"], strict=True):
+    for before, after in zip(
+        plain.by_encoder["trained"], grouped.by_encoder["trained"], strict=True
+    ):
         assert after.value == before.value and after.protocol["groups"] == 45
-        assert 1.5 < (after.high - after.low) / (before.high - before.low) < 2.5, "four copies, twice the width"
+        assert 1.5 < (after.high - after.low) / (before.high - before.low) < 2.5, (
+            "four copies, twice the width"
+        )
     assert len(plain.differences) == len(grouped.differences) > 2
     for before, after in zip(plain.differences, grouped.differences, strict=True):
         assert after.high - after.low > 1.5 * (before.high - before.low)

@@ -31,7 +31,9 @@ def stored(count: int = 50) -> Stored:
 def network() -> nn.Sequential:
     """Batch norm whose running statistics are far from those of any batch, and a part that is already frozen."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.BatchNorm1d(8))
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(36, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.BatchNorm1d(8)
+    )
     net[2].running_mean.fill_(3.0)  # type: ignore[union-attr, operator]
     net[4].eval()
     return net
@@ -47,7 +49,9 @@ def test_batch_norm_and_dropout_are_in_eval_mode_and_untouched_afterwards():
     modes = [part.training for part in net.modules()]
     vectors = extract(net, images, torch.arange(50), pixels_in_unit_range)
 
-    assert [part.training for part in net.modules()] == modes == [True, True, True, True, True, False]
+    assert (
+        [part.training for part in net.modules()] == modes == [True, True, True, True, True, False]
+    )
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert torch.equal(vectors, extract(net, images, torch.arange(50), pixels_in_unit_range))
     expected = network().eval()(images.images.float() / 255)
@@ -68,7 +72,9 @@ def test_rows_come_in_the_order_of_the_index_whatever_the_batch(batch_size):
 def test_views_with_geometry_are_taken():
     net, images = network(), stored()
     exact = extract(net, images, torch.arange(50), centre())
-    assert torch.allclose(exact, extract(net, images, torch.arange(50), pixels_in_unit_range), atol=1e-5)
+    assert torch.allclose(
+        exact, extract(net, images, torch.arange(50), pixels_in_unit_range), atol=1e-5
+    )
 
 
 def test_a_probe_may_differentiate_through_the_features():

@@ -31,7 +31,10 @@ def test_each_draw_is_the_probe_on_that_label_budget():
         right = (outcome.predictions == test.labels).float()
         assert outcome.score.value == pytest.approx(float(right.mean()))
         assert outcome.score.low < outcome.score.value < outcome.score.high
-        assert outcome.score.protocol["seeds"] == [4, 5, 6] and outcome.score.protocol["labelled"] == 3 * amount
+        assert (
+            outcome.score.protocol["seeds"] == [4, 5, 6]
+            and outcome.score.protocol["labelled"] == 3 * amount
+        )
 
 
 def test_draws_do_not_depend_on_the_order_of_the_images():
@@ -52,7 +55,9 @@ def test_one_draw_says_that_it_is_one():
 
 def test_budgets_that_a_class_cannot_pay_are_refused_or_left_out():
     train, test = clouds(120, 0), clouds(60, 1)
-    scarce = Features(train.vectors, torch.where((train.labels == 2) & (torch.arange(120) > 12), -1, train.labels))
+    scarce = Features(
+        train.vectors, torch.where((train.labels == 2) & (torch.arange(120) > 12), -1, train.labels)
+    )
     assert FewLabel(per_class=(2, 4, 10)).within(scarce.labels).per_class == (2, 4)
     assert FewLabel().within(torch.full((5,), -1)).per_class == ()
     with pytest.raises(LikewiseError, match="10"):
@@ -64,4 +69,6 @@ def test_unlabelled_test_images_are_predicted_but_not_counted():
     some = Features(test.vectors, torch.where(torch.arange(60) < 20, test.labels, -1))
     outcome = next(FewLabel(per_class=(4,), draws=2).evaluate(train, some, IDS))
     assert outcome.predictions.shape == (2, 60) and outcome.score.count == 20
-    assert outcome.score.value == pytest.approx(float((outcome.predictions == test.labels)[:, :20].float().mean()))
+    assert outcome.score.value == pytest.approx(
+        float((outcome.predictions == test.labels)[:, :20].float().mean())
+    )

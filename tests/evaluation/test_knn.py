@@ -20,7 +20,9 @@ def by_loops(bank: Features, vectors: torch.Tensor, k: int, temperature: float) 
     answers = []
     for vector in vectors.tolist():
         scored = []
-        for place, (row, label) in enumerate(zip(bank.vectors.tolist(), bank.labels.tolist(), strict=True)):
+        for place, (row, label) in enumerate(
+            zip(bank.vectors.tolist(), bank.labels.tolist(), strict=True)
+        ):
             if label < 0:
                 continue
             lengths = math.sqrt(sum(a * a for a in vector)) * math.sqrt(sum(a * a for a in row))
@@ -38,7 +40,9 @@ def by_loops(bank: Features, vectors: torch.Tensor, k: int, temperature: float) 
 def test_equals_a_double_loop(k, temperature):
     labels = torch.randint(-1, 4, (60,), generator=torch.Generator().manual_seed(1))
     bank, queries = Features(noise(60, 7) * 5, labels), noise(40, 7, seed=2)
-    assert Knn(k, temperature).predict(bank, queries).tolist() == by_loops(bank, queries, k, temperature)
+    assert Knn(k, temperature).predict(bank, queries).tolist() == by_loops(
+        bank, queries, k, temperature
+    )
 
 
 def test_a_bank_cut_into_chunks_gives_the_same_neighbours(monkeypatch):
@@ -56,7 +60,10 @@ def test_equally_near_images_are_taken_in_bank_order(monkeypatch, rows):
     # Whole numbers, so that equal similarities are equal to the last bit.
     bank = torch.randint(0, 2, (64, 3), generator=torch.Generator().manual_seed(0)).float()
     queries = torch.eye(3)
-    expected = [sorted(range(64), key=lambda row: (-float(query @ bank[row]), row))[:11] for query in queries]
+    expected = [
+        sorted(range(64), key=lambda row: (-float(query @ bank[row]), row))[:11]
+        for query in queries
+    ]
     assert nearest(queries, bank, 11)[1].tolist() == expected
 
 
@@ -75,7 +82,9 @@ def test_a_bank_smaller_than_k_votes_in_full_and_says_so():
 
 def test_hidden_labels_do_not_vote():
     queries = noise(20, 4, seed=3)
-    bank = Features(torch.cat([queries, noise(10, 4)]), torch.cat([torch.full((20,), -1), torch.arange(10) % 2]))
+    bank = Features(
+        torch.cat([queries, noise(10, 4)]), torch.cat([torch.full((20,), -1), torch.arange(10) % 2])
+    )
     only = Features(bank.vectors[20:], bank.labels[20:])
     assert torch.equal(Knn(3).predict(bank, queries), Knn(3).predict(only, queries))
 
@@ -92,7 +101,9 @@ def test_zero_vectors_are_equally_far_from_everything():
 
 
 def test_one_class_and_one_image_are_defined():
-    outcome = Knn().evaluate(Features(noise(1, 4), torch.tensor([5])), Features(noise(1, 4, seed=1), torch.tensor([5])))
+    outcome = Knn().evaluate(
+        Features(noise(1, 4), torch.tensor([5])), Features(noise(1, 4, seed=1), torch.tensor([5]))
+    )
     assert outcome.predictions.tolist() == [5]
     assert (outcome.score.value, outcome.score.count) == (1.0, 1)
 

@@ -19,7 +19,9 @@ def test_effective_rank_is_the_papers_formula(count, width):
     vectors = noise(count, width) * torch.logspace(0, -3, width) + 0.5
     singular = np.linalg.svd(vectors.double().numpy(), compute_uv=False)
     share = singular / np.abs(singular).sum() + 1e-7
-    assert effective_rank(vectors) == pytest.approx(float(np.exp(-(share * np.log(share)).sum())), rel=1e-4)
+    assert effective_rank(vectors) == pytest.approx(
+        float(np.exp(-(share * np.log(share)).sum())), rel=1e-4
+    )
 
 
 def test_effective_rank_counts_directions():
@@ -45,7 +47,11 @@ def test_spread_is_one_when_even_and_zero_at_collapse():
 def test_uniformity_equals_a_double_loop():
     vectors = noise(30, 5)
     units = vectors / vectors.norm(dim=1, keepdim=True)
-    pairs = [math.exp(-2 * float(((units[i] - units[j]) ** 2).sum())) for i in range(30) for j in range(i)]
+    pairs = [
+        math.exp(-2 * float(((units[i] - units[j]) ** 2).sum()))
+        for i in range(30)
+        for j in range(i)
+    ]
     assert uniformity(vectors) == pytest.approx(math.log(sum(pairs) / len(pairs)), rel=1e-5)
 
 

@@ -14,13 +14,19 @@ from likewise.evaluation.statistics.scores import Features
 def clouds(count: int, width: int, classes: int, apart: float = 1.0, seed: int = 0) -> Features:
     """Classes that overlap, in features of unlike scales that lean on one another."""
     random = torch.Generator().manual_seed(seed)
-    mixing = torch.randn(width, width, generator=torch.Generator().manual_seed(99)) * torch.logspace(0, -2, width)
+    mixing = torch.randn(
+        width, width, generator=torch.Generator().manual_seed(99)
+    ) * torch.logspace(0, -2, width)
     centres = torch.randn(classes, width, generator=torch.Generator().manual_seed(98)) * apart
     labels = torch.arange(count) % classes
-    return Features((torch.randn(count, width, generator=random) + centres[labels]) @ mixing + 3, labels)
+    return Features(
+        (torch.randn(count, width, generator=random) + centres[labels]) @ mixing + 3, labels
+    )
 
 
-def penalised_loss(rows: torch.Tensor, labels: torch.Tensor, weight, bias, strength: float) -> float:
+def penalised_loss(
+    rows: torch.Tensor, labels: torch.Tensor, weight, bias, strength: float
+) -> float:
     """Sum CE + strength / 2 ||W||^2 in float64, by its definition."""
     logits = rows.double() @ torch.as_tensor(weight).T.double() + torch.as_tensor(bias).double()
     surprise = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
@@ -32,11 +38,17 @@ def penalised_loss(rows: torch.Tensor, labels: torch.Tensor, weight, bias, stren
 def test_reaches_the_optimum_that_scikit_learn_reaches(count, width, strength):
     train = clouds(count, width, 3)
     rows = StandardScaler().fit_transform(train.vectors.double().numpy())
-    theirs = LogisticRegression(C=1 / strength, tol=1e-8, max_iter=20000).fit(rows, train.labels.numpy())
-    best = penalised_loss(torch.from_numpy(rows), train.labels, theirs.coef_, theirs.intercept_, strength)
+    theirs = LogisticRegression(C=1 / strength, tol=1e-8, max_iter=20000).fit(
+        rows, train.labels.numpy()
+    )
+    best = penalised_loss(
+        torch.from_numpy(rows), train.labels, theirs.coef_, theirs.intercept_, strength
+    )
 
     axes = PrincipalAxes.of(train.vectors, Standardiser.of(train.vectors))
-    weights = fit(axes, train.labels, 3, torch.ones(1, count, dtype=torch.bool), strength)[0]  # [C, R + 1]
+    weights = fit(axes, train.labels, 3, torch.ones(1, count, dtype=torch.bool), strength)[
+        0
+    ]  # [C, R + 1]
     weight = weights[:, :-1] @ axes.directions.T.double()
     ours = penalised_loss(torch.from_numpy(rows), train.labels, weight, weights[:, -1], strength)
 
@@ -64,10 +76,15 @@ def test_the_strength_never_depends_on_test_images():
 
 
 def test_a_strong_penalty_is_chosen_where_features_are_noise_and_a_weak_one_where_they_are_clean():
-    noise = Features(torch.randn(300, 100, generator=torch.Generator().manual_seed(0)), torch.arange(300) % 3)
+    noise = Features(
+        torch.randn(300, 100, generator=torch.Generator().manual_seed(0)), torch.arange(300) % 3
+    )
     clean = clouds(300, 100, 3, apart=3.0)
     noise = Features(noise.vectors + clean.vectors.sign() * 0.15, noise.labels)
-    assert LinearProbe().fit(noise).protocol["strength"] > LinearProbe().fit(clean).protocol["strength"]
+    assert (
+        LinearProbe().fit(noise).protocol["strength"]
+        > LinearProbe().fit(clean).protocol["strength"]
+    )
 
 
 def test_predictions_are_the_labels_own_numbers():
@@ -85,7 +102,9 @@ def test_unlabelled_training_rows_standardise_but_do_not_teach():
     some = Features(train.vectors, torch.where(torch.arange(300) < 60, train.labels, -1))
     fitted = LinearProbe().fit(some)
     assert fitted.protocol["labelled"] == 60 and fitted.protocol["standardised_over"] == 300
-    only = LinearProbe().fit(Features(train.vectors[:60], train.labels[:60]), Standardiser.of(train.vectors))
+    only = LinearProbe().fit(
+        Features(train.vectors[:60], train.labels[:60]), Standardiser.of(train.vectors)
+    )
     assert torch.equal(fitted.predict(test.vectors), only.predict(test.vectors))
 
 
@@ -119,7 +138,12 @@ def test_a_class_missing_from_training_is_always_wrong():
 def test_constant_and_all_zero_features_are_survived():
     train = clouds(60, 6, 3, apart=4.0)
     vectors = torch.cat([train.vectors, torch.full((60, 1), 1234.567)], dim=1)
-    assert LinearProbe().evaluate(Features(vectors, train.labels), Features(vectors, train.labels)).score.value > 0.9
+    assert (
+        LinearProbe()
+        .evaluate(Features(vectors, train.labels), Features(vectors, train.labels))
+        .score.value
+        > 0.9
+    )
     nothing = Features(torch.zeros(60, 100), train.labels)
     assert LinearProbe().evaluate(nothing, nothing).score.value == pytest.approx(1 / 3)
 

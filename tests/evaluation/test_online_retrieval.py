@@ -18,7 +18,8 @@ WORDS = ("red", "green", "blue", "grey", "white")
 def recalls(likeness: torch.Tensor, owner: list[int], k: int = 5) -> tuple[float, float]:
     """Counted one query at a time: [texts, images] -> texts find images, images find texts."""
     found = sum(
-        sorted(row, reverse=True).index(row[own]) < k for row, own in zip(likeness.tolist(), owner, strict=True)
+        sorted(row, reverse=True).index(row[own]) < k
+        for row, own in zip(likeness.tolist(), owner, strict=True)
     )
     back = 0
     for image in range(likeness.shape[1]):
@@ -37,14 +38,19 @@ def test_sounds_of_the_middle_window_find_their_clips():
     sound[35] = 0  # a validation clip that says nothing is not asked about
     splits = np.array(["train"] * 30 + ["val"] * VALIDATION)
     made = clip_manifest("made", frames, 25, splits=splits, sound=sound)
-    prepared = prepare(made, TrainSettings(labels="none", frames=FRAMES, device="cpu"), "global-local")
+    prepared = prepare(
+        made, TrainSettings(labels="none", frames=FRAMES, device="cpu"), "global-local"
+    )
     nets = build_nets(prepared)
     logged = online_scores(prepared, torch.device("cpu"))(nets)
     nets.eval()
     rows = [row for row in range(30, count) if row != 35]
     first = (KEPT - FRAMES) // 2
     pixels = torch.from_numpy(frames[rows, first : first + FRAMES]).float() / 255
-    heard = torch.from_numpy(sound[rows, first * PER_FRAME : (first + FRAMES) * PER_FRAME]).float() / 32767
+    heard = (
+        torch.from_numpy(sound[rows, first * PER_FRAME : (first + FRAMES) * PER_FRAME]).float()
+        / 32767
+    )
     likeness = nets.space.of_sounds(heard, FRAMES) @ nets.space.of_clips(nets.encoder(pixels)).T
     expected = recalls(likeness, list(range(len(rows))))
     assert (logged["sound_to_clip_r5"], logged["clip_to_sound_r5"]) == pytest.approx(expected)
@@ -52,9 +58,13 @@ def test_sounds_of_the_middle_window_find_their_clips():
 
 @torch.no_grad()
 def test_captions_find_validation_images(tmp_path):
-    captions = [[f"a {WORDS[i % 5]} thing {i}", f"{i} of {WORDS[i % 5]}"][: 1 + i % 2] for i in range(60)]
+    captions = [
+        [f"a {WORDS[i % 5]} thing {i}", f"{i} of {WORDS[i % 5]}"][: 1 + i % 2] for i in range(60)
+    ]
     data = captioned_parquet(tmp_path / "set.parquet", captions)
-    prepared = prepare(data, TrainSettings(image_size=12, device="cpu", val_fraction=0.4, labels="none"), "clip")
+    prepared = prepare(
+        data, TrainSettings(image_size=12, device="cpu", val_fraction=0.4, labels="none"), "clip"
+    )
     nets = build_nets(prepared)
     nets.space.train()
     logged = online_scores(prepared, torch.device("cpu"))(nets)

@@ -19,7 +19,10 @@ def test_confusion_has_true_classes_as_rows():
 
 
 def test_unlabelled_images_are_left_out():
-    assert confusion(torch.tensor([0, 1, 1]), torch.tensor([-1, 1, 0]), 2).tolist() == [[0, 1], [0, 1]]
+    assert confusion(torch.tensor([0, 1, 1]), torch.tensor([-1, 1, 0]), 2).tolist() == [
+        [0, 1],
+        [0, 1],
+    ]
     assert confusion(torch.tensor([0]), torch.tensor([-1]), 2).tolist() == [[0, 0], [0, 0]]
 
 
@@ -37,6 +40,11 @@ def test_worst_classes_name_their_commonest_confusion():
 
     worst = worst_classes(matrix, ["coat", "shirt", "bag", "boot"], count=5)
     assert [each.name for each in worst] == ["shirt", "coat", "bag"]
-    assert (worst[0].accuracy, worst[0].count, worst[0].taken_for, worst[0].taken_share) == (0.25, 4, "bag", 0.5)
+    assert (worst[0].accuracy, worst[0].count, worst[0].taken_for, worst[0].taken_share) == (
+        0.25,
+        4,
+        "bag",
+        0.5,
+    )
     assert worst[2].taken_for is None and worst[2].taken_share == 0
     assert len(worst_classes(matrix, ["coat", "shirt", "bag", "boot"], count=1)) == 1

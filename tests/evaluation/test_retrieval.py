@@ -39,9 +39,15 @@ def test_scores_are_shares_of_ranks():
     v, t, owner = made()
     found = ranks(v, t, owner)
     scores = {each.score.name: each.score for each in measure_retrieval(found)}
-    assert list(scores) == [f"{way}_r{k}" for way in ("text_to_image", "image_to_text") for k in (1, 5, 10)]
-    assert scores["text_to_image_r5"].value == pytest.approx(float((found.of_queries < 5).float().mean()))
-    assert scores["image_to_text_r1"].value == pytest.approx(float((found.of_images < 1).float().mean()))
+    assert list(scores) == [
+        f"{way}_r{k}" for way in ("text_to_image", "image_to_text") for k in (1, 5, 10)
+    ]
+    assert scores["text_to_image_r5"].value == pytest.approx(
+        float((found.of_queries < 5).float().mean())
+    )
+    assert scores["image_to_text_r1"].value == pytest.approx(
+        float((found.of_images < 1).float().mean())
+    )
     assert all(score.low <= score.value <= score.high for score in scores.values())
 
 
@@ -50,9 +56,13 @@ def test_chance_is_what_random_vectors_find():
     drawn = [F.normalize(torch.randn(80, 50), dim=1).split([20, 60]) for _ in range(200)]
     found = [ranks(v, t, owner) for v, t in drawn]
     for score in (each.score for each in measure_retrieval(found[0])):
-        of = [each.of_queries if score.name.startswith("text") else each.of_images for each in found]
+        of = [
+            each.of_queries if score.name.startswith("text") else each.of_images for each in found
+        ]
         k = int(score.name.rpartition("r")[2])
-        assert float((torch.stack(of) < k).float().mean()) == pytest.approx(score.protocol["chance"], abs=0.02)
+        assert float((torch.stack(of) < k).float().mean()) == pytest.approx(
+            score.protocol["chance"], abs=0.02
+        )
 
 
 def test_a_collapse_finds_nothing():
@@ -77,4 +87,6 @@ def test_zero_shot_hits_are_shares_of_the_nearest_classes():
         assert scores[f"zero_shot_hit{k}"] == pytest.approx(
             sum(int(labels[i]) in nearest[i, :k].tolist() for i in range(40)) / 40
         )
-    assert [each.score.name for each in measure_zero_shot(v, classes[:3], labels % 3)] == ["zero_shot_hit1"]
+    assert [each.score.name for each in measure_zero_shot(v, classes[:3], labels % 3)] == [
+        "zero_shot_hit1"
+    ]

@@ -37,7 +37,10 @@ def examples() -> Examples:
     images += (labels * 60).to(torch.uint8).view(-1, 1, 1, 1)
     labels[:3] = -1
     return Examples(
-        images=Stored(images), index=torch.arange(30), labels=labels, ids=[f"{row}.png" for row in range(30)]
+        images=Stored(images),
+        index=torch.arange(30),
+        labels=labels,
+        ids=[f"{row}.png" for row in range(30)],
     )
 
 
@@ -81,7 +84,9 @@ def test_answers_are_those_given_one_image_at_a_time(monkeypatch):
                 assert float(found.confidence[k, s, place]) == pytest.approx(
                     float(sure), abs=0.01
                 )  # 1/255 may round the other way
-        assert bool(found.clean_correct[place]) == bool(probe.predict(encoder(clean)) == test.labels[row])
+        assert bool(found.clean_correct[place]) == bool(
+            probe.predict(encoder(clean)) == test.labels[row]
+        )
     assert found.clean > 0.9
     assert found.interval.value == pytest.approx(float(found.accuracy.mean()))
     clean, mild, strong = found.calibrations()
@@ -94,10 +99,15 @@ def test_encoders_stand_side_by_side_and_are_left_in_their_mode():
     probes = {who: probed(encoder, test) for who, encoder in encoders.items()}
     encoders["untrained"].train()
     own = nn.Sequential(Brightness(), nn.Linear(3, 3))
-    found = corrupted_scores(encoders, probes, test, centre(), classifiers={"trained": own}, robustness=SMALL)
+    found = corrupted_scores(
+        encoders, probes, test, centre(), classifiers={"trained": own}, robustness=SMALL
+    )
     assert encoders["untrained"].training
     scores = found.scores()
-    assert [score.name for score in scores["trained"]] == ["corrupted_linear_top1", "corrupted_classifier_top1"]
+    assert [score.name for score in scores["trained"]] == [
+        "corrupted_linear_top1",
+        "corrupted_classifier_top1",
+    ]
     assert [score.name for score in scores["untrained"]] == ["corrupted_linear_top1"]
     (gain,) = found.differences()
     mine, theirs = scores["trained"][0], scores["untrained"][0]

@@ -25,18 +25,26 @@ def clouds(count, seed):
 MEASURES = {
     "knn": lambda train, test: [Knn(k=5).evaluate(train, test)],
     "linear": lambda train, test: [LinearProbe().fit(train).evaluate(test)],
-    "few labels": lambda train, test: FewLabel((2, 5), draws=2).evaluate(train, test, [str(n) for n in range(120)]),
+    "few labels": lambda train, test: FewLabel((2, 5), draws=2).evaluate(
+        train, test, [str(n) for n in range(120)]
+    ),
 }
 
 
-@pytest.mark.parametrize(("name", "fewest"), [("knn", 0), ("linear", 0), ("linear", 10**6), ("few labels", 10**6)])
+@pytest.mark.parametrize(
+    ("name", "fewest"), [("knn", 0), ("linear", 0), ("linear", 10**6), ("few labels", 10**6)]
+)
 def test_a_measure_is_the_same_and_comes_back(name, fewest, monkeypatch):
     """Of few numbers a probe is fitted on the host."""
     train, test = clouds(120, 0), clouds(60, 1)
     right = list(MEASURES[name](train, test))
     monkeypatch.setattr(scores, "FEW_NUMBERS", fewest)
     with stand_in_device() as device:
-        found = list(MEASURES[name](*(Features(part.vectors.to(device), part.labels) for part in (train, test))))
+        found = list(
+            MEASURES[name](
+                *(Features(part.vectors.to(device), part.labels) for part in (train, test))
+            )
+        )
         for measurement, other in zip(found, right, strict=True):
             assert type(measurement.predictions) is torch.Tensor
             assert torch.equal(measurement.predictions, other.predictions)
@@ -56,7 +64,9 @@ def test_a_gpu_with_room_scores_every_encoder_and_gives_back_the_vectors(monkeyp
     right = evaluation()
     with stand_in_device() as device:
         moved = []
-        monkeypatch.setattr(evaluating, "scored_on", lambda _, vectors: moved.append(1) or vectors.to(device))
+        monkeypatch.setattr(
+            evaluating, "scored_on", lambda _, vectors: moved.append(1) or vectors.to(device)
+        )
         found = evaluation()
     assert len(moved) == 4
     assert type(found.vectors) is torch.Tensor

@@ -46,12 +46,21 @@ class Patches(Encoder):
 def scenes(count=12, height=30, width=40, ignore_index=255, name="scenes"):
     """Images in quarters, each of a class with a colour of its own; a ignore_index frame."""
     draw = generator(3, name)
-    colours = torch.tensor([[250, 10, 10], [10, 250, 10], [10, 10, 250], [200, 200, 200]], dtype=torch.uint8)
+    colours = torch.tensor(
+        [[250, 10, 10], [10, 250, 10], [10, 10, 250], [200, 200, 200]], dtype=torch.uint8
+    )
     images, masks = torch.empty(count, 3, 32, 32, dtype=torch.uint8), []
     for row in range(count):
         classes = torch.randint(CLASSES, (2, 2), generator=draw)
-        mask = classes.repeat_interleave(height // 2, 0).repeat_interleave(width // 2, 1).numpy().astype(np.uint8)
-        images[row] = colours[classes].permute(2, 0, 1).repeat_interleave(16, 1).repeat_interleave(16, 2)
+        mask = (
+            classes.repeat_interleave(height // 2, 0)
+            .repeat_interleave(width // 2, 1)
+            .numpy()
+            .astype(np.uint8)
+        )
+        images[row] = (
+            colours[classes].permute(2, 0, 1).repeat_interleave(16, 1).repeat_interleave(16, 2)
+        )
         mask[:2], mask[:, -2:] = ignore_index, ignore_index
         masks.append(mask)
     aspect = torch.full((count,), width / height)
@@ -77,14 +86,18 @@ def test_scores_equal_a_loop_over_pixels():
     random = np.random.default_rng(0)
     masks = [random.integers(-1, 3, (5, 7)) for _ in range(4)]  # class 3 never occurs
     predictions = [random.integers(0, 4, (5, 7)) for _ in range(4)]
-    tables = torch.stack([confusion(p, m, 4).double() for p, m in zip(predictions, masks, strict=True)])
+    tables = torch.stack(
+        [confusion(p, m, 4).double() for p, m in zip(predictions, masks, strict=True)]
+    )
     naive = naive_iou(predictions, masks, 4)
     found = ious(tables.sum(dim=0))
     assert naive[3] is None and found[3].isnan()
     assert found[:3].tolist() == naive[:3]
     assert float(mean_iou(tables.sum(dim=0))) == pytest.approx(sum(naive[:3]) / 3, rel=1e-15)
     right = sum(int(((p == m) & (m != -1)).sum()) for p, m in zip(predictions, masks, strict=True))
-    assert float(pixel_accuracy(tables.sum(dim=0))) == right / sum(int((m != -1).sum()) for m in masks)
+    assert float(pixel_accuracy(tables.sum(dim=0))) == right / sum(
+        int((m != -1).sum()) for m in masks
+    )
 
 
 def test_sampled_locations_have_their_labels():
@@ -101,7 +114,9 @@ def test_sampled_locations_have_their_labels():
 def test_a_map_that_tells_the_classes_beats_one_that_does_not():
     train, test = scenes(30), scenes(12, name="others")
     probe = SegmentationProbe(pixels=3000, batch_size=5)
-    found = probe.evaluate({"trained": Patches(), "untrained": Patches(blind=True)}, train, test, 32, "cpu")
+    found = probe.evaluate(
+        {"trained": Patches(), "untrained": Patches(blind=True)}, train, test, 32, "cpu"
+    )
     (miou, accuracy), (blind, _) = found.scores["trained"], found.scores["untrained"]
     assert (miou.name, accuracy.name) == ("linear_miou", "linear_pixel_accuracy")
     assert miou.value > 0.8 and blind.value < 0.2
@@ -116,24 +131,37 @@ def test_a_map_that_tells_the_classes_beats_one_that_does_not():
     everyone = SegmentationProbe(pixels=3000, batch_size=12)
     masks = [test.masks.read(i) for i in found.examples.tolist()]
     part = everyone.evaluate(
-        {"trained": Patches()}, train, SceneImages(test.images, _only(test.masks, found.examples)), 32, "cpu"
+        {"trained": Patches()},
+        train,
+        SceneImages(test.images, _only(test.masks, found.examples)),
+        32,
+        "cpu",
     )
-    assert naive_iou(found.predictions, masks, CLASSES) == pytest.approx(list(part.per_class["trained"].values()))
+    assert naive_iou(found.predictions, masks, CLASSES) == pytest.approx(
+        list(part.per_class["trained"].values())
+    )
     assert found.predictions[0].shape == (30, 40)
 
 
 def _only(masks, rows):
-    return Masks([cell if i in rows.tolist() else None for i, cell in enumerate(masks.cells)], masks.ignore_index)
+    return Masks(
+        [cell if i in rows.tolist() else None for i, cell in enumerate(masks.cells)],
+        masks.ignore_index,
+    )
 
 
 def test_void_is_neither_learned_nor_counted():
     """The same with ignore_index pixels of any value, and with images that have no mask among them."""
     probe, encoders = SegmentationProbe(pixels=600), {"trained": Patches()}
     usual = probe.evaluate(encoders, scenes(), scenes(6, name="others"), 32, "cpu")
-    other = probe.evaluate(encoders, scenes(ignore_index=9), scenes(6, ignore_index=9, name="others"), 32, "cpu")
+    other = probe.evaluate(
+        encoders, scenes(ignore_index=9), scenes(6, ignore_index=9, name="others"), 32, "cpu"
+    )
     assert usual.per_class == other.per_class
     test = scenes(6, name="others")
-    fewer = probe.evaluate(encoders, scenes(), SceneImages(test.images, _only(test.masks, torch.arange(4))), 32, "cpu")
+    fewer = probe.evaluate(
+        encoders, scenes(), SceneImages(test.images, _only(test.masks, torch.arange(4))), 32, "cpu"
+    )
     assert fewer.scores["trained"][0].count == 4
 
 

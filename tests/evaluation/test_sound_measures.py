@@ -30,7 +30,11 @@ def test_its_interval_covers_what_new_clips_give():
     inside, studies = 0, 60
     for _ in range(studies):
         clip = torch.randn(60, 1)  # shifts of one clip are alike
-        found = sync_auc(1.0 + torch.randn(60), clip + 0.3 * torch.randn(60, 5), torch.ones(60, 5, dtype=torch.bool))
+        found = sync_auc(
+            1.0 + torch.randn(60),
+            clip + 0.3 * torch.randn(60, 5),
+            torch.ones(60, 5, dtype=torch.bool),
+        )
         truth = torch.distributions.Normal(0, (2 + 0.09) ** 0.5).cdf(torch.tensor(1.0)).item()
         inside += found.low <= truth <= found.high
     assert 0.85 * studies <= inside
@@ -43,7 +47,9 @@ def test_what_is_always_in_order_has_an_area_of_one_and_the_reverse_none():
 
 
 def test_attention_within_a_box_counts_places_by_the_share_that_it_covers():
-    attention = torch.tensor([[0.1, 0.2, 0.3, 0.4]]).repeat(3, 1)  # top left, top right, bottom left, bottom right
+    attention = torch.tensor([[0.1, 0.2, 0.3, 0.4]]).repeat(
+        3, 1
+    )  # top left, top right, bottom left, bottom right
     boxes = torch.tensor([[0.5, 0.0, 1.0, 1.0], [0.0, 0.0, 0.25, 0.5], [0.25, 0.25, 0.75, 1.0]])
     expected = [0.2 + 0.4, 0.1 / 2, 0.1 / 4 + 0.2 / 4 + 0.3 / 2 + 0.4 / 2]
     assert attention_in_boxes(attention, boxes).tolist() == pytest.approx(expected)
@@ -51,7 +57,9 @@ def test_attention_within_a_box_counts_places_by_the_share_that_it_covers():
 
 def test_even_attention_has_the_share_of_the_boxs_area():
     boxes = torch.tensor([[0.13, 0.2, 0.71, 0.9]])
-    assert attention_in_boxes(torch.full((1, 49), 1 / 49), boxes).item() == pytest.approx(0.58 * 0.7, rel=1e-5)
+    assert attention_in_boxes(torch.full((1, 49), 1 / 49), boxes).item() == pytest.approx(
+        0.58 * 0.7, rel=1e-5
+    )
 
 
 def test_the_image_mean_keeps_within_its_interval():

@@ -13,7 +13,12 @@ from likewise.data.video.clip_frames import open_frames, open_whole_clips
 from likewise.data.video.clips import clip_manifest
 from likewise.encoders.clip_networks import clip_encoder
 from likewise.evaluation.metrics.audio_visual import attention_in_boxes
-from likewise.evaluation.sound_scores import SHIFTS, embed_audio_visual, measure_audio_visual, sound_ranks
+from likewise.evaluation.sound_scores import (
+    SHIFTS,
+    embed_audio_visual,
+    measure_audio_visual,
+    sound_ranks,
+)
 from likewise.heads.sound_space import SoundSpace, SoundSpaceSettings
 
 COUNT, KEPT, FRAMES, SIDE, PER_FRAME = 5, 24, 6, 16, 640
@@ -26,14 +31,18 @@ def split(boxes=None, silent=()):
     sound[list(silent)] = 0
     manifest = clip_manifest("made", frames, 25, sound=sound)
     if boxes is not None:
-        manifest = dataclasses.replace(manifest, columns={**manifest.columns, SOUND_BOX: Boxes(boxes)})
+        manifest = dataclasses.replace(
+            manifest, columns={**manifest.columns, SOUND_BOX: Boxes(boxes)}
+        )
     return Split(manifest, open_frames(manifest, SIDE, 1, FRAMES), open_whole_clips(manifest, 1))
 
 
 def networks():
     torch.manual_seed(0)
     encoder = clip_encoder("r2plus1d-small", (0.5,), (0.3,)).eval()
-    return encoder, SoundSpace(SoundSpaceSettings(encoder.width, 1, bands=8, dim=8, local_dim=4)).eval()
+    return encoder, SoundSpace(
+        SoundSpaceSettings(encoder.width, 1, bands=8, dim=8, local_dim=4)
+    ).eval()
 
 
 @torch.no_grad()
@@ -53,7 +62,8 @@ def test_the_middle_window_meets_its_own_sound_and_sound_from_earlier_and_later(
     torch.testing.assert_close(found.attention, own.attention)
     torch.testing.assert_close(found.clips, space.of_clips(encoder(pixels)))
     torch.testing.assert_close(
-        found.synchronous, (own.video_steps[:, :, None] * own.audio_steps).sum(dim=3).mean(dim=(1, 2))
+        found.synchronous,
+        (own.video_steps[:, :, None] * own.audio_steps).sum(dim=3).mean(dim=(1, 2)),
     )
     assert found.valid.all()
     for place, shift in enumerate(SHIFTS):
@@ -85,11 +95,16 @@ def test_scores_by_name_with_and_without_a_box_and_without_room_to_shift():
     known = torch.tensor([0, 2, 3, 4])
     inside = attention_in_boxes(embeddings.attention[known], torch.from_numpy(boxes[known.numpy()]))
     assert scores["attention_in_box"].value == pytest.approx(inside.mean().item())
-    assert (scores["attention_in_box"].count, scores["attention_in_box"].protocol["chance"]) == (4, 0.5)
+    assert (scores["attention_in_box"].count, scores["attention_in_box"].protocol["chance"]) == (
+        4,
+        0.5,
+    )
     assert scores["sound_to_clip_r1"].protocol["chance"] == pytest.approx(1 / COUNT)
     test.manifest.pixels.clips.valid_frames[:] = FRAMES
     short = embed_audio_visual(*networks(), test, SIDE, device)
-    assert "sync_auc" not in {measurement.score.name for measurement in measure_audio_visual(short, sound_ranks(short))}
+    assert "sync_auc" not in {
+        measurement.score.name for measurement in measure_audio_visual(short, sound_ranks(short))
+    }
 
 
 def test_clips_without_sound_are_left_out():
@@ -115,8 +130,12 @@ class OracleSpace(SoundSpace):
 def test_a_perfect_run_separates_every_shift():
     """Brightness of a frame is loudness of its sound: the area is then 1."""
     random = np.random.default_rng(3)
-    level = random.permuted(np.tile(np.arange(KEPT), (COUNT, 1)), axis=1) / KEPT  # [N, T], all different
-    frames = np.broadcast_to((255 * level)[:, :, None, None, None], (COUNT, KEPT, 1, SIDE, SIDE)).round()
+    level = (
+        random.permuted(np.tile(np.arange(KEPT), (COUNT, 1)), axis=1) / KEPT
+    )  # [N, T], all different
+    frames = np.broadcast_to(
+        (255 * level)[:, :, None, None, None], (COUNT, KEPT, 1, SIDE, SIDE)
+    ).round()
     loud = np.repeat(np.rint(32767 * level), PER_FRAME, axis=1).astype(np.int16)
     manifest = clip_manifest("made", frames.astype(np.uint8), 25, sound=loud)
     test = Split(manifest, open_frames(manifest, SIDE, 1, FRAMES), open_whole_clips(manifest, 1))

@@ -14,7 +14,14 @@ from likewise.cli import main
 from likewise.errors import LikewiseError
 from likewise.vectors import read_vectors
 
-SETTINGS = {"encoder": "conv4", "batch_size": 8, "steps": 3, "loggers": (), "num_evals": 1, "max_bad": 0.5}
+SETTINGS = {
+    "encoder": "conv4",
+    "batch_size": 8,
+    "steps": 3,
+    "loggers": (),
+    "num_evals": 1,
+    "max_bad": 0.5,
+}
 BROKEN = ("a/03.png", "b/01.png", "b/07.png")
 
 
@@ -23,7 +30,9 @@ def hurt_folder(root, broken=BROKEN, count=12):
     for name, shade in (("a", 40), ("b", 200)):
         (root / name).mkdir(parents=True)
         for number in range(count):
-            image = picture(number, 20, 20).point(lambda value, shade=shade: (value + 3 * shade) // 4)
+            image = picture(number, 20, 20).point(
+                lambda value, shade=shade: (value + 3 * shade) // 4
+            )
             image.save(root / name / f"{number:02}.png")
     for name in broken:
         _break_pixels(root / name)
@@ -49,7 +58,9 @@ def exit_code(*words) -> int:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    return lw.train(str(hurt_folder(folder / "data", broken=())), out=str(folder / "run"), **SETTINGS)
+    return lw.train(
+        str(hurt_folder(folder / "data", broken=())), out=str(folder / "run"), **SETTINGS
+    )
 
 
 @pytest.fixture(params=["memory", "files"])
@@ -70,7 +81,9 @@ def test_embed_gives_no_vector_to_what_it_cannot_read(run, tmp_path, decoding):
         torch.testing.assert_close(vector, of_whole[name])
 
 
-def test_the_command_names_every_file_also_in_its_output_and_strict_ends_with_1(run, tmp_path, capsys):
+def test_the_command_names_every_file_also_in_its_output_and_strict_ends_with_1(
+    run, tmp_path, capsys
+):
     data, out = str(hurt_folder(tmp_path / "data")), str(tmp_path / "vectors.parquet")
     (tmp_path / "data" / "b" / "10.png").write_bytes(b"")
     words = ["embed", str(run.folder.path), data, "--out", out]
@@ -99,7 +112,9 @@ def test_vectors_of_another_encoder_are_refused(run, tmp_path):
 
 
 def test_training_counts_lists_and_replaces_and_scores_nothing_of_it(tmp_path, decoding):
-    run = lw.train(str(hurt_folder(tmp_path / "data")), out=str(tmp_path / "run"), **{**SETTINGS, "steps": 12})
+    run = lw.train(
+        str(hurt_folder(tmp_path / "data")), out=str(tmp_path / "run"), **{**SETTINGS, "steps": 12}
+    )
     scores = json.loads(run.folder.scores.read_text())
     listed = json.loads(run.folder.unread.read_text())["unread"]
     assert listed and set(listed) | set(scores["unread"]) == set(BROKEN)
@@ -118,12 +133,21 @@ def test_above_max_bad_training_stops_with_the_list(tmp_path, decoding):
 def test_evaluation_leaves_unread_images_out_of_every_encoder(run, tmp_path, decoding):
     data = hurt_folder(tmp_path / "data", broken=("a/02.png", "b/05.png"))
     test = np.array([number % 3 == 2 for _ in range(2) for number in range(12)])
-    found = lw.evaluate(run, str(data), test=test, baseline=run.encoder, measures=["knn", "label_free"], image_size=20)
+    found = lw.evaluate(
+        run,
+        str(data),
+        test=test,
+        baseline=run.encoder,
+        measures=["knn", "label_free"],
+        image_size=20,
+    )
     assert set(found.unread) == {"a/02.png", "b/05.png"}
     assert len(found.vectors) == 6
     assert [score.count for score in found.by_encoder["baseline"]] == [6]
     scores = run.evaluate(str(data))
-    assert scores and exit_code("evaluate", str(run.folder.path), "--data", str(data), "--strict") == 1
+    assert (
+        scores and exit_code("evaluate", str(run.folder.path), "--data", str(data), "--strict") == 1
+    )
     with pytest.raises(LikewiseError):
         cut_short(data / "a" / "00.png")
         run.evaluate(str(data), strict=True)

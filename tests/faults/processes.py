@@ -63,7 +63,12 @@ def training(data, out, *more):
 def start(words, **more):
     """A process whose output is read at its end."""
     return subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(**more), cwd="/"
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(**more),
+        cwd="/",
     )
 
 
@@ -74,7 +79,9 @@ def finish(process, timeout=PATIENCE):
     except subprocess.TimeoutExpired:
         process.kill()
         output = process.communicate()[0]
-        raise AssertionError(f"the process did not end within {timeout} s:\n{output[-2000:]}") from None
+        raise AssertionError(
+            f"the process did not end within {timeout} s:\n{output[-2000:]}"
+        ) from None
     return process.returncode, output
 
 
@@ -116,4 +123,8 @@ def kill_at_random(process, rng: random.Random, longest):
 def losses(out: Path):
     """What ``metrics.jsonl`` says of each step but times."""
     lines = list(RunFolder(out).metric_lines())  # a line that is being written is passed over
-    return [{name: value for name, value in line.items() if "seconds" not in name} for line in lines if "loss" in line]
+    return [
+        {name: value for name, value in line.items() if "seconds" not in name}
+        for line in lines
+        if "loss" in line
+    ]

@@ -41,7 +41,9 @@ def test_a_flipped_byte_in_the_checkpoint_costs_two_steps_and_is_said(pictures, 
     code, output = run(training(pictures, out, "--steps", 12, "--resume"))
     assert code == 0, output
     assert "last.ckpt" in output and "step 10" in output
-    assert (out / "encoder.safetensors").read_bytes() == (trained / "encoder.safetensors").read_bytes()
+    assert (out / "encoder.safetensors").read_bytes() == (
+        trained / "encoder.safetensors"
+    ).read_bytes()
     assert losses(out) == losses(trained)
 
 
@@ -55,7 +57,9 @@ def test_two_damaged_checkpoints_are_refused_with_what_to_type(pictures, trained
     assert code == 2 and "--overwrite" in output
 
 
-@pytest.mark.parametrize("name", ["encoder.safetensors", "classifier.safetensors", "config.json", "encoder.json"])
+@pytest.mark.parametrize(
+    "name", ["encoder.safetensors", "classifier.safetensors", "config.json", "encoder.json"]
+)
 def test_every_command_refuses_a_damaged_file_by_name(name, pictures, trained, tmp_path, capfd):
     """In this process: what matters is that nothing else than a message and an exit code comes of it."""
     from likewise import cli
@@ -158,9 +162,26 @@ def test_three_ranks_are_one_where_the_last_batch_is_uneven(tmp_path, method):
     ends = []
     for devices in (1, 3):
         out = tmp_path / str(devices)
-        words = ["--method", method, "--encoder", "conv4-half", "--batch-size", 12, "--num-evals", 0, "--device", "cpu"]
+        words = [
+            "--method",
+            method,
+            "--encoder",
+            "conv4-half",
+            "--batch-size",
+            12,
+            "--num-evals",
+            0,
+            "--device",
+            "cpu",
+        ]
         words += ["--seed", 3, "--steps", 5, "--labels", 2, "--out", out]
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]  # more than cores
+        launcher = [
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            str(devices),
+        ]  # more than cores
         code, output = run([sys.executable, *launcher, *command("train", data, *words)[1:]])
         assert code == 0, output
         ends.append(torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["learner"])

@@ -53,7 +53,9 @@ def on_a_small_disk(*lines):
     return run([*SMALL_DISK, "\n".join(lines)], timeout=900)
 
 
-def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_goes_on_where_there_is_room(pictures, trained, tmp_path):
+def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_goes_on_where_there_is_room(
+    pictures, trained, tmp_path
+):
     disk, out, kept = tmp_path / "disk", tmp_path / "disk" / "run", tmp_path / "kept"
     disk.mkdir()
     train = shlex.join(training(pictures, out, "--steps", 12, "--resume"))
@@ -69,7 +71,9 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_goes_on_where_there_i
     full, _, rest = output.partition("code 1")
     assert "code 0" in rest, output
     assert str(out) in full.replace("\n", "") and "free" in full and "--resume" in full
-    assert "last.ckpt" in rest and ".partial" not in rest.partition("code 0")[0].partition("data ")[0]
+    assert (
+        "last.ckpt" in rest and ".partial" not in rest.partition("code 0")[0].partition("data ")[0]
+    )
     assert not damage(kept)
     assert (tmp_path / "encoder").read_bytes() == (trained / "encoder.safetensors").read_bytes()
 
@@ -84,13 +88,17 @@ def test_other_commands_name_the_file_that_found_no_room(what, pictures, trained
         "export": ["export", trained, "--out", disk / "encoder.safetensors"],
     }[what]
     code, output = on_a_small_disk(
-        f"mount -t tmpfs -o size=4k none {disk}", f"{shlex.join(command(*words))}; code=$?; ls -A {disk}; exit $code"
+        f"mount -t tmpfs -o size=4k none {disk}",
+        f"{shlex.join(command(*words))}; code=$?; ls -A {disk}; exit $code",
     )
     require_plain(output)
     assert code == 1, output
     message, _, left = output.partition("--out")
     assert str(disk) in message
-    assert "encoder.safetensors\n" not in left.split("with", 1)[-1] and "vectors" not in left.split("with", 1)[-1]
+    assert (
+        "encoder.safetensors\n" not in left.split("with", 1)[-1]
+        and "vectors" not in left.split("with", 1)[-1]
+    )
 
 
 def test_a_folder_that_may_not_be_written_to_is_named(pictures, tmp_path):
@@ -109,7 +117,9 @@ def test_a_read_only_disk_is_named(pictures, trained, tmp_path):
         training(pictures, disk / "run", "--steps", 2),
         command("embed", trained, pictures, "--out", disk / "vectors.parquet"),
     ):
-        code, output = on_a_small_disk(f"mount -t tmpfs -o ro,size=1m none {disk}", f"exec {shlex.join(words)}")
+        code, output = on_a_small_disk(
+            f"mount -t tmpfs -o ro,size=1m none {disk}", f"exec {shlex.join(words)}"
+        )
         require_plain(output)
         assert code == 1 and str(disk) in output
 

@@ -44,7 +44,15 @@ def loop(folder, name):
     rule = method(name)
     nets = nets_of(rule)
     plan = LoopSettings(STEPS, seed=4, log_every=1, save_every=1)
-    train(Fabric(accelerator="cpu", devices=1), rule, nets, loader(rule), Recipe("lars", 0.2), plan, RunFolder(folder))
+    train(
+        Fabric(accelerator="cpu", devices=1),
+        rule,
+        nets,
+        loader(rule),
+        Recipe("lars", 0.2),
+        plan,
+        RunFolder(folder),
+    )
     torch.save(nets.state_dict(), folder / "end.pt")
 
 

@@ -46,7 +46,9 @@ def read(folder: Path, opened: str, labels: str | None, captions: str | None) ->
     try:
         if opened.endswith(".gz"):
             return Reading("", {opened: _digest(read_idx(Path(data)))}, {})
-        manifest = open_manifest(data, labels and folder / labels, captions=captions and folder / captions)
+        manifest = open_manifest(
+            data, labels and folder / labels, captions=captions and folder / captions
+        )
         examine(manifest)
         settings = DataSettings(labels=str(folder / labels) if labels else "all")
         splitter = DataSplitter(settings, size=SIZE)
@@ -80,7 +82,9 @@ def _check_split(split: Split) -> dict[str, str]:
 
 
 def _digests(manifest: Manifest) -> tuple[dict[str, bytes], dict[str, str]]:
-    source = manifest.pixels.source if isinstance(manifest.pixels, RangedPixels) else manifest.pixels
+    source = (
+        manifest.pixels.source if isinstance(manifest.pixels, RangedPixels) else manifest.pixels
+    )
     found, unread = dict[str, bytes](), dict[str, str]()
     for row, name in enumerate(manifest.ids):
         try:
@@ -91,7 +95,9 @@ def _digests(manifest: Manifest) -> tuple[dict[str, bytes], dict[str, str]]:
 
 
 def _digest(pixels: np.ndarray) -> bytes:
-    return hashlib.blake2b(f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes(), digest_size=12).digest()
+    return hashlib.blake2b(
+        f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes(), digest_size=12
+    ).digest()
 
 
 def check(found: Reading, whole: Reading, damaged: str) -> None:
@@ -113,7 +119,9 @@ def check(found: Reading, whole: Reading, damaged: str) -> None:
         if Path(owner).name != Path(name).name:
             raise WrongPixels(f"{name} shows {owner}")
     for name, digest in whole.pixels.items():
-        touched = name.startswith(damaged) or damaged.endswith((".csv", ".tar", ".npz", ".npy", ".pt", ".gz"))
+        touched = name.startswith(damaged) or damaged.endswith(
+            (".csv", ".tar", ".npz", ".npy", ".pt", ".gz")
+        )
         if touched:
             continue
         if name not in found.pixels and name not in found.named:

@@ -50,7 +50,9 @@ def make_case(number: int, seeds: list[Seed]) -> Case:
     chance = random.Random(number)
     seed = seeds[number % len(seeds)]
     damaged = chance.choice(sorted(seed.hurt or seed.files))
-    return Case(seed, {**seed.files, damaged: mutated(seed.files[damaged], chance, STRANGERS)}, damaged)
+    return Case(
+        seed, {**seed.files, damaged: mutated(seed.files[damaged], chance, STRANGERS)}, damaged
+    )
 
 
 def read_case(case: Case, whole: Reading) -> str:
@@ -76,11 +78,15 @@ def read_whole(seeds: list[Seed]) -> dict[str, Reading]:
             write(seed, seed.files, Path(folder))
             readings[seed.name] = read(Path(folder), seed.opened, seed.labels, seed.captions)
         if readings[seed.name].refused or readings[seed.name].named:
-            print(f"{seed.name} is not read whole: {readings[seed.name].refused or readings[seed.name].named}")
+            print(
+                f"{seed.name} is not read whole: {readings[seed.name].refused or readings[seed.name].named}"
+            )
     return readings
 
 
-def work(numbers: range, seeds: list[Seed], readings: Mapping[str, Reading], pipe: Connection) -> None:
+def work(
+    numbers: range, seeds: list[Seed], readings: Mapping[str, Reading], pipe: Connection
+) -> None:
     """Read cases one after another, and tell of each when it begins and how it ended."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what libraries in C write
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -109,7 +115,9 @@ class Worker:
     def __init__(self, numbers: range, seeds: list[Seed], readings: Mapping[str, Reading]) -> None:
         self.pipe, other = multiprocessing.Pipe(duplex=False)
         context = multiprocessing.get_context("fork")
-        self.process = context.Process(target=work, args=(numbers, seeds, readings, other), daemon=True)
+        self.process = context.Process(
+            target=work, args=(numbers, seeds, readings, other), daemon=True
+        )
         self.process.start()
         other.close()
         self.number = numbers.start
@@ -138,7 +146,11 @@ class Worker:
                 outcome, number, detail = self.pipe.recv()
             except EOFError:
                 self.process.join()
-                return "finding", self.number, f"the process ended with code {self.process.exitcode}\n"
+                return (
+                    "finding",
+                    self.number,
+                    f"the process ended with code {self.process.exitcode}\n",
+                )
             self.number = number
             if outcome != "begins":
                 return outcome, number, detail
@@ -180,11 +192,15 @@ def store(case: Case, number: int, detail: str, out: Path) -> None:
 
 def main() -> None:
     """Words to work."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=60, help="how long to go on")
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--case", type=int, help="read this case alone, in this process")
-    parser.add_argument("--out", type=Path, default=Path("fuzz-findings"), help="folder for findings")
+    parser.add_argument(
+        "--out", type=Path, default=Path("fuzz-findings"), help="folder for findings"
+    )
     given = parser.parse_args()
     if given.case is None:
         raise SystemExit(1 if fuzz(given.seconds, given.first, given.out) else 0)

@@ -47,7 +47,12 @@ def strangers() -> list[bytes]:
     """Contents that belong to no input: parts of them are put into files."""
     forms = {"PNG": "RGB", "JPEG": "RGB", "GIF": "P", "TIFF": "L", "WEBP": "RGB", "BMP": "RGB"}
     pictures = [_encoded(99, form, mode) for form, mode in forms.items()]
-    return [*pictures, _tar(90).files["train-0.tar"], *_parquet(90).files.values(), b"image_path,label\n9.png,bird\n"]
+    return [
+        *pictures,
+        _tar(90).files["train-0.tar"],
+        *_parquet(90).files.values(),
+        b"image_path,label\n9.png,bird\n",
+    ]
 
 
 def _encoded(number: int, form: str, mode: str = "RGB", **options: object) -> bytes:
@@ -124,7 +129,9 @@ def _dicom(number: int) -> bytes:
     record.SamplesPerPixel, record.PhotometricInterpretation = 1, "MONOCHROME2"
     record.BitsAllocated = record.BitsStored = 16
     record.HighBit, record.PixelRepresentation = 15, 0
-    record.PixelData = np.random.default_rng(number).integers(0, 4000, (SIDE, SIDE), dtype=np.uint16).tobytes()
+    record.PixelData = (
+        np.random.default_rng(number).integers(0, 4000, (SIDE, SIDE), dtype=np.uint16).tobytes()
+    )
     stream = io.BytesIO()
     record.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
@@ -139,7 +146,9 @@ def _tables_of_labels() -> Iterator[Seed]:
     text = "\n".join(["image_path,label", *lines]) + "\n"
     semicolons = text.replace(",", ";")
     quoted = "\r\n".join(["image_path,label", *(f'"{i}.png","{CLASSES[i % 2]}"' for i in range(6))])
-    captions = "\n".join(["image_path,caption", *(f'{i}.png,"a, {CLASSES[i % 2]}"' for i in range(6))])
+    captions = "\n".join(
+        ["image_path,caption", *(f'{i}.png,"a, {CLASSES[i % 2]}"' for i in range(6))]
+    )
     for name, content in {
         "UTF-8": text.encode(),
         "UTF-16": text.encode("utf-16"),
@@ -147,13 +156,21 @@ def _tables_of_labels() -> Iterator[Seed]:
         "quotes": quoted.encode(),
     }.items():
         hurt = ("labels.csv",)
-        yield Seed(f"label file in {name}", {**_pngs(), "labels.csv": content}, "labels.csv", hurt=hurt)
         yield Seed(
-            f"labels beside a folder in {name}", {**_pngs(), "labels.csv": content}, ".", "labels.csv", hurt=hurt
+            f"label file in {name}", {**_pngs(), "labels.csv": content}, "labels.csv", hurt=hurt
+        )
+        yield Seed(
+            f"labels beside a folder in {name}",
+            {**_pngs(), "labels.csv": content},
+            ".",
+            "labels.csv",
+            hurt=hurt,
         )
     written = {**_pngs(), "captions.csv": captions.encode()}
     yield Seed("caption file", written, "captions.csv", hurt=("captions.csv",))
-    yield Seed("captions beside a folder", written, ".", captions="captions.csv", hurt=("captions.csv",))
+    yield Seed(
+        "captions beside a folder", written, ".", captions="captions.csv", hurt=("captions.csv",)
+    )
 
 
 def _tar(first: int = 0) -> Seed:
@@ -181,7 +198,11 @@ def _parquet(first: int = 0) -> Seed:
         pq.write_table(table, stream, row_group_size=3, compression="snappy")
         return stream.getvalue()
 
-    return Seed("Parquet files", {"train-0.parquet": rows(range(6)), "train-1.parquet": rows(range(6, 12))}, ".")
+    return Seed(
+        "Parquet files",
+        {"train-0.parquet": rows(range(6)), "train-1.parquet": rows(range(6, 12))},
+        ".",
+    )
 
 
 def _arrays() -> Iterator[Seed]:
@@ -190,12 +211,21 @@ def _arrays() -> Iterator[Seed]:
     stream = io.BytesIO()
     np.save(stream, images)
     yield Seed("NumPy array", {"images.npy": stream.getvalue()}, "images.npy")
-    for name, save in {"NumPy arrays": np.savez, "compressed NumPy arrays": np.savez_compressed}.items():
+    for name, save in {
+        "NumPy arrays": np.savez,
+        "compressed NumPy arrays": np.savez_compressed,
+    }.items():
         stream = io.BytesIO()
         save(stream, images=images, labels=labels)
         yield Seed(name, {"images.npz": stream.getvalue()}, "images.npz")
     stream = io.BytesIO()
-    torch.save({"images": torch.from_numpy(images).permute(0, 3, 1, 2), "labels": torch.from_numpy(labels)}, stream)
+    torch.save(
+        {
+            "images": torch.from_numpy(images).permute(0, 3, 1, 2),
+            "labels": torch.from_numpy(labels),
+        },
+        stream,
+    )
     yield Seed("tensors", {"images.pt": stream.getvalue()}, "images.pt")
 
 
@@ -203,7 +233,9 @@ def _idx() -> Seed:
     """Read by `likewise.data.sources.idx` alone."""
     values = np.random.default_rng(0).integers(0, 256, (6, SIDE, SIDE), dtype=np.uint8)
     header = b"\0\0\x08\x03" + np.array(values.shape, ">i4").tobytes()
-    return Seed("IDX", {"images.idx.gz": gzip.compress(header + values.tobytes(), mtime=0)}, "images.idx.gz")
+    return Seed(
+        "IDX", {"images.idx.gz": gzip.compress(header + values.tobytes(), mtime=0)}, "images.idx.gz"
+    )
 
 
 def _videos() -> Iterator[Seed]:

@@ -27,7 +27,11 @@ def test_a_damaged_column_of_labels_or_captions_is_named_with_its_file(seeds, tm
     seed = seeds["Parquet files"]
     damaged = bytearray(seed.files["train-1.parquet"])
     group = pq.ParquetFile(io.BytesIO(damaged)).metadata.row_group(0)
-    found = next(group.column(i) for i in range(group.num_columns) if group.column(i).path_in_schema == column)
+    found = next(
+        group.column(i)
+        for i in range(group.num_columns)
+        if group.column(i).path_in_schema == column
+    )
     start = found.dictionary_page_offset or found.data_page_offset
     damaged[start : start + 24] = b"\xff" * 24
     write(seed, {**seed.files, "train-1.parquet": bytes(damaged)}, tmp_path)
@@ -49,7 +53,9 @@ def test_a_damaged_column_of_images_costs_its_rows_alone(seeds, tmp_path):
 def test_a_video_whose_codec_is_not_known_is_named(seeds, tmp_path):
     seed = seeds["folder of videos"]
     damaged = seed.files["dog/1.mp4"].replace(b"mp4v", b"????")
-    damaged = damaged.replace(b"\x04\x80\x80\x80\x41\x20", b"\x04\x80\x80\x80\x41\xff")  # the object type
+    damaged = damaged.replace(
+        b"\x04\x80\x80\x80\x41\x20", b"\x04\x80\x80\x80\x41\xff"
+    )  # the object type
     write(seed, {**seed.files, "dog/1.mp4": damaged}, tmp_path)
     assert [entry.id for entry in open_manifest(str(tmp_path)).skipped] == ["dog/1.mp4"]
 
@@ -86,7 +92,9 @@ def test_the_fuzzer_would_see_another_pictures_pixels(seeds, tmp_path):
         check(lost, whole, "cat/0.png")
 
 
-@pytest.mark.parametrize(("first", "count"), [(0, 26), pytest.param(1000, 1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("first", "count"), [(0, 26), pytest.param(1000, 1500, marks=pytest.mark.slow)]
+)
 def test_damaged_inputs_are_read_named_or_refused(seeds, first, count):
     listed, readings = list(seeds.values()), read_whole(list(seeds.values()))
     outcomes = set()

@@ -5,7 +5,12 @@ import torch
 import torch.nn.functional as F
 
 from likewise.encoders.clip_networks import clip_encoder
-from likewise.heads.sound_space import SoundSpace, SoundSpaceSettings, load_sound_space, save_sound_space
+from likewise.heads.sound_space import (
+    SoundSpace,
+    SoundSpaceSettings,
+    load_sound_space,
+    save_sound_space,
+)
 from likewise.heads.spatial_attention import attention_pooling, attention_weights
 
 FRAMES, SIDE, PER_FRAME = 6, 24, 640
@@ -14,7 +19,9 @@ FRAMES, SIDE, PER_FRAME = 6, 24, 640
 def made(**changed):
     torch.manual_seed(0)
     encoder = clip_encoder("r2plus1d-small", (0.4,), (0.3,)).eval()
-    settings = SoundSpaceSettings(encoder.width, 1, **{"bands": 8, "dim": 8, "local_dim": 4, **changed})
+    settings = SoundSpaceSettings(
+        encoder.width, 1, **{"bands": 8, "dim": 8, "local_dim": 4, **changed}
+    )
     return encoder, SoundSpace(settings).eval()
 
 
@@ -39,18 +46,28 @@ def test_it_compares_step_by_step_as_the_method_is_written():
         scores = []
         for y in range(side):
             for x in range(side):
-                place = F.normalize(space.video_global.weight @ maps[clip, :, :, y, x].mean(dim=1), dim=0)
+                place = F.normalize(
+                    space.video_global.weight @ maps[clip, :, :, y, x].mean(dim=1), dim=0
+                )
                 torch.testing.assert_close(found.locations[clip, y * side + x], place)
                 scores.append(place.dot(whole) / 0.1)
         where = torch.stack(scores).softmax(dim=0)
         torch.testing.assert_close(found.attention[clip], where, rtol=1e-4, atol=1e-5)
         for t in range(FRAMES):
-            seen = sum(where[y * side + x] * thin[clip, :, t, y, x] for y in range(side) for x in range(side))
+            seen = sum(
+                where[y * side + x] * thin[clip, :, t, y, x]
+                for y in range(side)
+                for x in range(side)
+            )
             expected = F.normalize(space.video_local.weight @ seen, dim=0)
             torch.testing.assert_close(found.video_steps[clip, t], expected, rtol=1e-4, atol=1e-5)
             for step in range(4):
-                heard = F.normalize(space.sound_local.weight @ instants[clip, :, 4 * t + step], dim=0)
-                torch.testing.assert_close(found.audio_steps[clip, t, step], heard, rtol=1e-4, atol=1e-5)
+                heard = F.normalize(
+                    space.sound_local.weight @ instants[clip, :, 4 * t + step], dim=0
+                )
+                torch.testing.assert_close(
+                    found.audio_steps[clip, t, step], heard, rtol=1e-4, atol=1e-5
+                )
 
 
 def test_attention_adds_up_to_one_and_pools_what_it_lies_on():
@@ -58,7 +75,9 @@ def test_attention_adds_up_to_one_and_pools_what_it_lies_on():
     weights = attention_weights(places[:, 4], places, 0.001)
     assert weights.sum(dim=1).tolist() == pytest.approx([1, 1])
     maps = torch.randn(2, 7, 3, 3, 3)
-    torch.testing.assert_close(attention_pooling(maps, weights), maps[..., 1, 1].mT, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        attention_pooling(maps, weights), maps[..., 1, 1].mT, rtol=1e-3, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("per_frame", [640, 533, 2000])
@@ -107,11 +126,15 @@ def test_a_sound_of_any_length_is_the_mean_of_its_stretches():
     sound = torch.randint(-9000, 9000, (int(2.5 * FRAMES * PER_FRAME),), dtype=torch.int16)
     length = FRAMES * PER_FRAME
     stretches = [sound[:length], sound[length : 2 * length], sound[-length:]]
-    expected = torch.stack([space.of_sounds(part[None].float() / 32767, FRAMES)[0] for part in stretches]).mean(dim=0)
+    expected = torch.stack(
+        [space.of_sounds(part[None].float() / 32767, FRAMES)[0] for part in stretches]
+    ).mean(dim=0)
     torch.testing.assert_close(space.of_sound(sound, FRAMES, 25.0), F.normalize(expected, dim=0))
     short = sound[:1000]
     padded = F.pad(short, (0, length - 1000))
-    torch.testing.assert_close(space.of_sound(short, FRAMES, 25.0), space.of_sound(padded, FRAMES, 25.0))
+    torch.testing.assert_close(
+        space.of_sound(short, FRAMES, 25.0), space.of_sound(padded, FRAMES, 25.0)
+    )
 
 
 def test_clips_as_wholes_are_compared_where_their_places_are():
@@ -119,4 +142,6 @@ def test_clips_as_wholes_are_compared_where_their_places_are():
     pixels, _ = shown()
     maps = encoder.feature_map(pixels)
     of_places = space.video_global(maps.mean(dim=2).flatten(2).mT).mean(dim=1)
-    torch.testing.assert_close(space.of_clips(encoder(pixels)), F.normalize(of_places, dim=1).detach())
+    torch.testing.assert_close(
+        space.of_clips(encoder(pixels)), F.normalize(of_places, dim=1).detach()
+    )

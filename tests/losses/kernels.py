@@ -15,10 +15,15 @@ import torch
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda"
 on_kernels = pytest.mark.skipif(
-    not INTERPRETED and DEVICE == "cpu", reason="no CUDA device; the interpreter runs this case in a process of its own"
+    not INTERPRETED and DEVICE == "cpu",
+    reason="no CUDA device; the interpreter runs this case in a process of its own",
 )
-needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
-runs_elsewhere = pytest.mark.skipif(INTERPRETED or DEVICE == "cuda", reason="the cases run in this process")
+needs_triton = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="Triton is not installed"
+)
+runs_elsewhere = pytest.mark.skipif(
+    INTERPRETED or DEVICE == "cuda", reason="the cases run in this process"
+)
 
 OF_THE_INTERPRETER = ("aten.set_", "aten.copy_") if INTERPRETED else ()
 """Operations by which Triton's interpreter moves data between the host and the kernels."""
@@ -27,7 +32,18 @@ OF_THE_INTERPRETER = ("aten.set_", "aten.copy_") if INTERPRETED else ()
 def pass_through_the_interpreter(file):
     """Every case of a file whose name says ``kernels``, in a process of its own."""
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", file, "-k", "kernels", "-p", "no:cacheprovider", "-p", "no:xdist"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            file,
+            "-k",
+            "kernels",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:xdist",
+        ],
         env=os.environ | {"TRITON_INTERPRET": "1"},
         cwd=Path(file).parents[2],
         capture_output=True,
@@ -50,7 +66,11 @@ class Counted:
 
 def beside(operations):
     """Launches of PyTorch's own operations in a trace."""
-    return {name: count for name, count in operations.operations.items() if name not in OF_THE_INTERPRETER}
+    return {
+        name: count
+        for name, count in operations.operations.items()
+        if name not in OF_THE_INTERPRETER
+    }
 
 
 BEFORE_COMPILING = """
@@ -99,6 +119,8 @@ def compiled_for_a_gpu_that_is_not_here(code):
     All must hold the ``Compiled.instructions`` that it sets.
     """
     clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    run = subprocess.run([sys.executable, "-c", BEFORE_COMPILING + code], env=clean, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", BEFORE_COMPILING + code], env=clean, capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stderr
     return run.stdout.split().count("compiled")

@@ -24,7 +24,9 @@ def rows(*shape, seed=0):
 
 def assert_alike(found, expected, *inputs):
     torch.testing.assert_close(found, expected)
-    for mine, naive in zip(torch.autograd.grad(found, inputs), torch.autograd.grad(expected, inputs), strict=True):
+    for mine, naive in zip(
+        torch.autograd.grad(found, inputs), torch.autograd.grad(expected, inputs), strict=True
+    ):
         torch.testing.assert_close(mine, naive)
 
 
@@ -50,15 +52,21 @@ def test_class_evidence_is_the_two_terms_of_real_and_the_one_of_made(real):
 def test_class_evidence_is_half_the_cross_entropy_of_k_plus_one_classes_of_which_the_last_is_held_at_zero():
     logits = rows(5, 3)
     with_made = torch.cat([logits, torch.zeros(5, 1, dtype=torch.float64)], dim=1).softmax(dim=1)
-    torch.testing.assert_close(class_evidence(logits, real=False), -with_made[:, -1].log().mean() / 2)
-    torch.testing.assert_close(class_evidence(logits, real=True), -with_made[:, :-1].sum(dim=1).log().mean() / 2)
+    torch.testing.assert_close(
+        class_evidence(logits, real=False), -with_made[:, -1].log().mean() / 2
+    )
+    torch.testing.assert_close(
+        class_evidence(logits, real=True), -with_made[:, :-1].sum(dim=1).log().mean() / 2
+    )
 
 
 def test_class_evidence_cannot_overflow():
     huge = torch.tensor([[500.0, -500.0]])
     assert class_evidence(huge, real=False).item() == pytest.approx(250)
     assert class_evidence(huge, real=True).item() == 0
-    assert class_evidence(-huge.abs() * 2, real=True).item() == pytest.approx((1000 - math.log(2)) / 2)
+    assert class_evidence(-huge.abs() * 2, real=True).item() == pytest.approx(
+        (1000 - math.log(2)) / 2
+    )
 
 
 @pytest.mark.parametrize("real", [True, False])
@@ -76,7 +84,9 @@ def test_doubted_confidence_moves_the_largest_probability_alone():
         naive = naive + max(torch.exp(row) / sum(torch.exp(row))) * softplus(-doubt) / 5 / 2
     found = discriminator_confidence(logits, judged)
     assert_alike(found, naive, logits)
-    assert torch.autograd.grad(discriminator_confidence(logits, judged), judged, allow_unused=True) == (None,)
+    assert torch.autograd.grad(
+        discriminator_confidence(logits, judged), judged, allow_unused=True
+    ) == (None,)
 
 
 def test_feature_matching_is_the_mean_difference_of_means_and_the_real_ones_take_no_gradient():
@@ -101,7 +111,9 @@ def test_pull_away_is_the_mean_squared_cosine_of_pairs():
 
 def test_pull_away_at_points_known():
     assert pull_away(torch.eye(3)).item() == pytest.approx(0)
-    assert pull_away(torch.tensor([[1.0, 1.0], [2.0, 2.0], [-3.0, -3.0]])).item() == pytest.approx(1)
+    assert pull_away(torch.tensor([[1.0, 1.0], [2.0, 2.0], [-3.0, -3.0]])).item() == pytest.approx(
+        1
+    )
     with pytest.raises(LossInputError, match=r"pull_away.*1 "):
         pull_away(torch.ones(1, 3))
 
@@ -123,10 +135,14 @@ def test_uneven_guesses_is_the_cross_entropy_of_the_uniform_against_the_mean_gue
     assert_alike(class_imbalance(logits), naive, logits)
     sure_but_even = torch.eye(4) * 100
     assert class_imbalance(sure_but_even).item() == pytest.approx(math.log(4), abs=1e-5)
-    assert class_imbalance(torch.tensor([[400.0, 0.0]])).item() == pytest.approx(200)  # nothing overflows
+    assert class_imbalance(torch.tensor([[400.0, 0.0]])).item() == pytest.approx(
+        200
+    )  # nothing overflows
 
 
-@pytest.mark.parametrize("loss", [lambda x: class_evidence(x, True), prediction_entropy, class_imbalance, pull_away])
+@pytest.mark.parametrize(
+    "loss", [lambda x: class_evidence(x, True), prediction_entropy, class_imbalance, pull_away]
+)
 def test_terms_leave_mixed_precision(loss):
     logits = rows(6, 4).detach().float()
     with torch.autocast("cpu", dtype=torch.bfloat16):

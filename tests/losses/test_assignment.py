@@ -26,7 +26,9 @@ def test_reference_values():
     codes = sinkhorn(SCORES[1], 0.05, 3)
     expected = torch.tensor([0.0021536196, 0.8342921202, 0.1635542602], dtype=torch.float64)
     torch.testing.assert_close(codes[0], expected, atol=1e-10, rtol=0)
-    term = swapped_prediction(SCORES[:2], [torch.full((4, 3), 1 / 3, dtype=torch.float64), codes], 0.1)
+    term = swapped_prediction(
+        SCORES[:2], [torch.full((4, 3), 1 / 3, dtype=torch.float64), codes], 0.1
+    )
     uniform = -(SCORES[1] / 0.1).log_softmax(dim=1).mean()
     assert float(2 * term - uniform) == pytest.approx(4.828130167186359, rel=1e-10)
 
@@ -34,14 +36,19 @@ def test_reference_values():
 @pytest.mark.parametrize(("epsilon", "iterations"), [(0.05, 3), (0.5, 1), (0.2, 0)])
 def test_codes_equal_the_naive_ones(epsilon, iterations):
     torch.testing.assert_close(
-        sinkhorn(SCORES[0], epsilon, iterations), naive_codes(SCORES[0], epsilon, iterations), rtol=1e-10, atol=1e-14
+        sinkhorn(SCORES[0], epsilon, iterations),
+        naive_codes(SCORES[0], epsilon, iterations),
+        rtol=1e-10,
+        atol=1e-14,
     )
 
 
 def test_every_prototype_is_used_as_much_in_the_end():
     scores = torch.randn(12, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     codes = sinkhorn(scores + torch.tensor([5.0, 0, 0, 0]), 0.5, 200)
-    torch.testing.assert_close(codes.sum(dim=0), torch.full((4,), 3.0, dtype=torch.float64), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        codes.sum(dim=0), torch.full((4,), 3.0, dtype=torch.float64), rtol=1e-6, atol=0
+    )
     torch.testing.assert_close(codes.sum(dim=1), torch.ones(12, dtype=torch.float64))
 
 
@@ -67,7 +74,9 @@ def test_loss_and_gradient_equal_the_naive_ones():
             if v != a:
                 for row in range(4):
                     guess = torch.softmax(naive[v][row] / 0.1, dim=0)
-                    expected = expected - sum(codes[a][row][k] * guess[k].log() for k in range(3)) / 4 / (2 * 2)
+                    expected = expected - sum(
+                        codes[a][row][k] * guess[k].log() for k in range(3)
+                    ) / 4 / (2 * 2)
     found.backward()
     expected.backward()
     assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-12)

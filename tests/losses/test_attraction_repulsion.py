@@ -12,7 +12,11 @@ from likewise.losses import (
     contrastive_repulsion,
     repulsion_weights,
 )
-from likewise.losses.attraction_repulsion import multi_view_attraction, multi_view_repulsion, unit_views
+from likewise.losses.attraction_repulsion import (
+    multi_view_attraction,
+    multi_view_repulsion,
+    unit_views,
+)
 from losses.vectors import QUEUE, raw, unit
 
 VIEWS = torch.stack([raw(4, 3, offset) for offset in (0, 0.5, 1.1)], dim=1)
@@ -39,7 +43,11 @@ def naive_attraction(anchors, positives, sharpness, attached):
 
 def naive_repulsion(anchors, others, sharpness, attached, self_index):
     rows = [
-        -weighted([distance(a, b) for j, b in enumerate(others) if j != self_index[i]], -sharpness, attached)
+        -weighted(
+            [distance(a, b) for j, b in enumerate(others) if j != self_index[i]],
+            -sharpness,
+            attached,
+        )
         for i, a in enumerate(anchors)
     ]
     return sum(rows) / len(rows)
@@ -49,7 +57,9 @@ def naive(z, pull, push, attached):
     """Both terms over all views of z [B, V, D]."""
     z = F.normalize(z, dim=2)
     count = range(z.shape[1])
-    attraction = [naive_attraction(z[:, v], z[:, [w for w in count if w != v]], pull, attached) for v in count]
+    attraction = [
+        naive_attraction(z[:, v], z[:, [w for w in count if w != v]], pull, attached) for v in count
+    ]
     pairs = [(v, w) for v in count for w in count if v < w]
     repulsion = [naive_repulsion(z[:, v], z[:, w], push, attached, range(len(z))) for v, w in pairs]
     return sum(attraction) / len(attraction) + sum(repulsion) / len(repulsion)
@@ -69,15 +79,23 @@ def assert_alike(found, expected):
 def test_reference_values():
     """Computed by the authors' own functions on the same inputs."""
     views = unit_views(VIEWS)
-    assert float(multi_view_attraction(views, views, 1.0, True)) == pytest.approx(0.7114065106406086, rel=1e-12)
-    assert float(multi_view_repulsion(views, 0.9, True)) == pytest.approx(-0.8292278892139434, rel=1e-12)
+    assert float(multi_view_attraction(views, views, 1.0, True)) == pytest.approx(
+        0.7114065106406086, rel=1e-12
+    )
+    assert float(multi_view_repulsion(views, 0.9, True)) == pytest.approx(
+        -0.8292278892139434, rel=1e-12
+    )
     assert float(cacr(VIEWS, 1.0, 0.9)) == pytest.approx(-0.11782137857333486, rel=1e-12)
 
 
 def test_reference_gradient_with_and_without_the_weights():
-    (_, full), (_, cut) = (value_and_gradient(lambda z, on=on: cacr(z, 1.0, 0.9, on), VIEWS) for on in (True, False))
+    (_, full), (_, cut) = (
+        value_and_gradient(lambda z, on=on: cacr(z, 1.0, 0.9, on), VIEWS) for on in (True, False)
+    )
     assert (cut.norm() / full.norm()).item() == pytest.approx(0.8663, abs=5e-5)
-    assert F.cosine_similarity(cut.flatten(), full.flatten(), dim=0).item() == pytest.approx(0.9635, abs=5e-5)
+    assert F.cosine_similarity(cut.flatten(), full.flatten(), dim=0).item() == pytest.approx(
+        0.9635, abs=5e-5
+    )
 
 
 def test_the_weights_give_the_reference_values_of_the_authors_forms_for_imagenet():
@@ -86,7 +104,8 @@ def test_the_weights_give_the_reference_values_of_the_authors_forms_for_imagenet
     pulled = attraction_weights(key, torch.stack(queries, dim=1), 1.0)
     image = torch.arange(4)
     rbf = sum(
-        2 * (pulled[:, v] * F.cross_entropy(q @ key.T, image, reduction="none")).mean() for v, q in enumerate(queries)
+        2 * (pulled[:, v] * F.cross_entropy(q @ key.T, image, reduction="none")).mean()
+        for v, q in enumerate(queries)
     )
     assert float(rbf) == pytest.approx(2.346063415349252, rel=1e-12)
     euclidean = 0.0
@@ -109,12 +128,17 @@ def test_cacr_is_the_formula(views, pull, push, attached):
 @pytest.mark.parametrize("attached", [True, False])
 def test_attraction_is_the_formula(attached):
     torch.manual_seed(2)
-    anchors, positives = unit(torch.randn(5, 4, dtype=torch.float64)), torch.randn(5, 3, 4, dtype=torch.float64)
+    anchors, positives = (
+        unit(torch.randn(5, 4, dtype=torch.float64)),
+        torch.randn(5, 3, 4, dtype=torch.float64),
+    )
     positives = F.normalize(positives, dim=2)
     found = value_and_gradient(
         lambda a, p: contrastive_attraction(_unit(a), _unit(p), 1.7, attached), anchors, positives
     )
-    expected = value_and_gradient(lambda a, p: naive_attraction(_unit(a), _unit(p), 1.7, attached), anchors, positives)
+    expected = value_and_gradient(
+        lambda a, p: naive_attraction(_unit(a), _unit(p), 1.7, attached), anchors, positives
+    )
     assert_alike(found, expected)
 
 
@@ -125,10 +149,14 @@ def test_repulsion_is_the_formula(self_index, attached):
     anchors, others = unit(torch.randn(4, 3, dtype=torch.float64)), QUEUE
     columns = None if self_index is None else torch.tensor(self_index)
     found = value_and_gradient(
-        lambda a, o: contrastive_repulsion(_unit(a), _unit(o), 1.3, columns, attached), anchors, others
+        lambda a, o: contrastive_repulsion(_unit(a), _unit(o), 1.3, columns, attached),
+        anchors,
+        others,
     )
     expected = value_and_gradient(
-        lambda a, o: naive_repulsion(_unit(a), _unit(o), 1.3, attached, self_index or [-1] * 4), anchors, others
+        lambda a, o: naive_repulsion(_unit(a), _unit(o), 1.3, attached, self_index or [-1] * 4),
+        anchors,
+        others,
     )
     assert_alike(found, expected)
 
@@ -141,7 +169,10 @@ def test_the_farthest_positive_and_the_nearest_other_weigh_the_most():
     torch.manual_seed(4)
     anchors, others = _unit(torch.randn(6, 8)), _unit(torch.randn(20, 8))
     positives = _unit(torch.randn(6, 5, 8))
-    pulled, pushed = attraction_weights(anchors, positives, 1.0), repulsion_weights(anchors, others, 2.0)
+    pulled, pushed = (
+        attraction_weights(anchors, positives, 1.0),
+        repulsion_weights(anchors, others, 2.0),
+    )
     near = torch.einsum("nd,nkd->nk", anchors, positives)
     assert torch.equal(pulled.argsort(dim=1), near.argsort(dim=1, descending=True))
     assert torch.equal(pushed.argsort(dim=1), (anchors @ others.T).argsort(dim=1))
@@ -151,7 +182,9 @@ def test_the_farthest_positive_and_the_nearest_other_weigh_the_most():
 
 def test_without_sharpness_all_weigh_alike_and_ones_own_image_nothing():
     anchors = _unit(torch.randn(4, 3))
-    assert torch.allclose(attraction_weights(anchors, _unit(torch.randn(4, 5, 3)), 0.0), torch.tensor(0.2))
+    assert torch.allclose(
+        attraction_weights(anchors, _unit(torch.randn(4, 5, 3)), 0.0), torch.tensor(0.2)
+    )
     weights = repulsion_weights(anchors, anchors, 0.0, self_index=torch.arange(4))
     torch.testing.assert_close(weights, (1 - torch.eye(4)) / 3)
 
@@ -161,22 +194,32 @@ def test_collapse_is_zero_and_the_sharpest_repulsion_is_from_the_nearest():
     assert float(cacr(positives_logsumexp)) == pytest.approx(0, abs=1e-6)
     anchors, others = _unit(torch.randn(5, 3)), _unit(torch.randn(9, 3))
     nearest = torch.cdist(anchors, others).min(dim=1).values.square().mean()
-    assert float(contrastive_repulsion(anchors, others, 1e4)) == pytest.approx(-float(nearest), abs=1e-3)
+    assert float(contrastive_repulsion(anchors, others, 1e4)) == pytest.approx(
+        -float(nearest), abs=1e-3
+    )
 
 
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: cacr(torch.ones(4, 1, 3)), r"at least 2 views of at least 2 images; got \(4, 1, 3\)"),
+        (
+            lambda: cacr(torch.ones(4, 1, 3)),
+            r"at least 2 views of at least 2 images; got \(4, 1, 3\)",
+        ),
         (lambda: cacr(torch.ones(1, 4, 3)), "with one image nothing to repel"),
         (lambda: cacr(torch.ones(4, 3)), r"\[B, V, D\]"),
         (lambda: cacr(torch.ones(4, 2, 3), -1.0), "sharpness must be 0 or more, got -1.0"),
         (lambda: contrastive_attraction(torch.ones(4, 3), torch.ones(4, 3)), r"\[B, P, D\]"),
         (lambda: contrastive_attraction(torch.ones(4, 3), torch.ones(5, 2, 3)), r"\[B, P, D\]"),
-        (lambda: contrastive_attraction(torch.ones(4, 3), torch.ones(4, 0, 3)), r"positives \(4, 0, 3\)"),
+        (
+            lambda: contrastive_attraction(torch.ones(4, 3), torch.ones(4, 0, 3)),
+            r"positives \(4, 0, 3\)",
+        ),
         (lambda: contrastive_repulsion(torch.ones(4, 3), torch.ones(0, 3)), r"others \(0, 3\)"),
         (
-            lambda: repulsion_weights(torch.ones(1, 3), torch.ones(1, 3), self_index=torch.tensor([0])),
+            lambda: repulsion_weights(
+                torch.ones(1, 3), torch.ones(1, 3), self_index=torch.tensor([0])
+            ),
             "at least two images",
         ),
     ],

@@ -20,7 +20,9 @@ def naive(queries, keys, query_id, key_id, temperature, self_index, kind):
             continue
         valid += 1
         all_logsumexp = sum(math.exp(float(queries[i] @ keys[a]) / temperature) for a in compared)
-        chances = [math.exp(float(queries[i] @ keys[p]) / temperature) / all_logsumexp for p in positive]
+        chances = [
+            math.exp(float(queries[i] @ keys[p]) / temperature) / all_logsumexp for p in positive
+        ]
         if kind == "out":
             total -= sum(math.log(c) for c in chances) / len(positive)
         elif kind == "in":
@@ -40,7 +42,9 @@ def test_info_nce_is_the_formula(kind, rectangular):
     key_id = torch.tensor([0, 1, 1, 2, -1, 0, 7, -1, 2, 2, 1]) if rectangular else query_id
     self_index = torch.tensor([3, -1, 0, 8, 2, 1, 1]) if rectangular else torch.arange(7)
     ours = info_nce(queries, keys, query_id, key_id, 0.2, self_index, kind)
-    assert float(ours) == pytest.approx(naive(queries, keys, query_id, key_id, 0.2, self_index, kind), rel=1e-12)
+    assert float(ours) == pytest.approx(
+        naive(queries, keys, query_id, key_id, 0.2, self_index, kind), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,7 +58,10 @@ def test_info_nce_is_the_formula(kind, rectangular):
         (lambda: sup_con(Z, LABELS, 0.5, "in"), 1.5234009412328202),
         (lambda: suncet(Z, LABELS, 0.1), 0.3211429357976099),
         (lambda: suncet(Z, LABELS, 0.5), 0.42478865256471054),
-        (lambda: sup_con(ZA, torch.tensor([0, 1, 1, 2]), 0.1, reduction="all"), 0.15003347061691796),
+        (
+            lambda: sup_con(ZA, torch.tensor([0, 1, 1, 2]), 0.1, reduction="all"),
+            0.15003347061691796,
+        ),
         (lambda: sup_con(ZA, torch.tensor([0, 1, 1, 2]), 0.1), 0.3000669412338359),
         (lambda: queue_nce(ZA, ZB, QUEUE, 0.2), 0.5302592503927438),
     ],
@@ -95,13 +102,17 @@ def test_gradients_by_finite_differences(kind):
         return info_nce(unit_z, unit_z, ids, ids, 0.3, torch.arange(6), kind)
 
     torch.manual_seed(0)
-    assert torch.autograd.gradcheck(loss, torch.randn(6, 4, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(
+        loss, torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
+    )
 
 
 def test_one_positive_each_makes_the_three_kinds_equal():
     ids = torch.arange(4).repeat(2)
     self_index = torch.arange(8)
-    values = {float(info_nce(Z, Z, ids, ids, 0.2, self_index, kind)) for kind in ("out", "in", "nca")}
+    values = {
+        float(info_nce(Z, Z, ids, ids, 0.2, self_index, kind)) for kind in ("out", "in", "nca")
+    }
     assert max(values) - min(values) < 1e-12
 
 
@@ -112,12 +123,16 @@ def test_suncet_is_l_in_less_log_of_positives():
 
 def test_views_and_flat_rows_agree():
     stacked = torch.stack([ZA, ZB], dim=1)
-    assert float(sup_con(stacked, LABELS[:4], 0.1)) == pytest.approx(float(sup_con(Z, LABELS, 0.1)), rel=1e-12)
+    assert float(sup_con(stacked, LABELS[:4], 0.1)) == pytest.approx(
+        float(sup_con(Z, LABELS, 0.1)), rel=1e-12
+    )
 
 
 def test_without_labels_sup_con_is_simclr():
     stacked = torch.stack([ZA, ZB], dim=1)
-    assert float(sup_con(stacked, torch.full((4,), -1), 0.1)) == pytest.approx(float(nt_xent(ZA, ZB, 0.1)), rel=1e-12)
+    assert float(sup_con(stacked, torch.full((4,), -1), 0.1)) == pytest.approx(
+        float(nt_xent(ZA, ZB, 0.1)), rel=1e-12
+    )
 
 
 def test_chance_level_is_log_of_candidates():
@@ -131,7 +146,10 @@ def test_unlabelled_rows_are_negatives_and_no_class():
     labels = torch.tensor([0, 0, -1, -1, 1, 1, -1, -1])
     expected = naive(Z, Z, labels, labels, 0.1, torch.arange(8), "out")
     assert float(sup_con(Z, labels, 0.1)) == pytest.approx(expected, rel=1e-12)
-    assert abs(float(sup_con(Z, labels, 0.1)) - float(sup_con(Z, labels.where(labels >= 0, 9), 0.1))) > 0.1
+    assert (
+        abs(float(sup_con(Z, labels, 0.1)) - float(sup_con(Z, labels.where(labels >= 0, 9), 0.1)))
+        > 0.1
+    )
 
 
 @pytest.mark.parametrize("kind", ["out", "in", "nca"])
@@ -153,7 +171,10 @@ def test_row_without_positive_gets_no_pull_and_finite_gradient(kind):
         (lambda: sup_con(ZA, torch.full((4,), -1)), "None of the 4 queries has a positive"),
         (lambda: nt_xent(ZA[:1], ZB[:1]), "nothing to push apart"),
         (lambda: suncet(ZA, torch.zeros(4, dtype=torch.int64)), "nothing to push apart"),
-        (lambda: sup_con(ZA, torch.zeros(4, dtype=torch.int64), kind="in"), "nothing to push apart"),
+        (
+            lambda: sup_con(ZA, torch.zeros(4, dtype=torch.int64), kind="in"),
+            "nothing to push apart",
+        ),
         (lambda: sup_con(ZA, torch.zeros(3, dtype=torch.int64)), "4 whole numbers"),
         (lambda: sup_con(ZA, ["cat", "dog", "cat", "dog"]), "class names into numbers"),
         (lambda: sup_con(ZA, torch.zeros(4)), "whole numbers"),
@@ -195,7 +216,9 @@ def test_half_precision_is_widened_before_the_similarities(dtype):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = nt_xent(first, second, 0.07)
     assert loss.dtype == torch.float32
-    assert float(loss) == pytest.approx(float(nt_xent(first.double(), second.double(), 0.07)), rel=1e-5)
+    assert float(loss) == pytest.approx(
+        float(nt_xent(first.double(), second.double(), 0.07)), rel=1e-5
+    )
 
 
 def test_autocast_does_not_round_the_loss():

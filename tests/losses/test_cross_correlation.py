@@ -25,7 +25,9 @@ def naive_loss(first, second, weight):
     correlation, loss = naive_correlation(first, second), 0.0
     for i in range(len(correlation)):
         for j in range(len(correlation)):
-            loss = loss + ((1 - correlation[i, j]) ** 2 if i == j else weight * correlation[i, j] ** 2)
+            loss = loss + (
+                (1 - correlation[i, j]) ** 2 if i == j else weight * correlation[i, j] ** 2
+            )
     return loss
 
 
@@ -35,7 +37,11 @@ def test_correlation_is_the_textbook_one():
 
 def test_it_standardises_as_batch_normalisation_does():
     ours = cross_correlation(A, B)
-    theirs = F.batch_norm(A, None, None, training=True).T @ F.batch_norm(B, None, None, training=True) / len(A)
+    theirs = (
+        F.batch_norm(A, None, None, training=True).T
+        @ F.batch_norm(B, None, None, training=True)
+        / len(A)
+    )
     torch.testing.assert_close(ours, theirs)
 
 

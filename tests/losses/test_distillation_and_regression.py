@@ -59,7 +59,9 @@ def test_soft_cross_entropy_by_hand():
         sum(-t * (x - torch.logsumexp(row, 0)) for t, x in zip(target, row, strict=True))
         for target, row in zip(targets, logits, strict=True)
     ]
-    assert float(soft_cross_entropy(logits, targets)) == pytest.approx(float(sum(rows)) / 2, rel=1e-12)
+    assert float(soft_cross_entropy(logits, targets)) == pytest.approx(
+        float(sum(rows)) / 2, rel=1e-12
+    )
 
 
 def test_shapes_and_empty_queues_are_refused():
@@ -72,18 +74,28 @@ def test_shapes_and_empty_queues_are_refused():
 STUDENT, TEACHER = 2 * raw(4, 3, 0.9), 2 * raw(4, 3, 0.2)
 
 
-@pytest.mark.parametrize(("temperature", "value"), [(3, 0.3774462318717275), (4, 0.38228481839679157)])
+@pytest.mark.parametrize(
+    ("temperature", "value"), [(3, 0.3774462318717275), (4, 0.38228481839679157)]
+)
 def test_kd_reference_values(temperature, value):
-    assert float(knowledge_distillation(STUDENT, TEACHER, temperature)) == pytest.approx(value, rel=1e-12)
+    assert float(knowledge_distillation(STUDENT, TEACHER, temperature)) == pytest.approx(
+        value, rel=1e-12
+    )
 
 
 def test_kd_and_its_gradient_by_hand():
     """The gradient of a row is T (softmax(s / T) - softmax(t / T)) over the number of rows, never of elements."""
-    student, teacher, temperature = STUDENT.clone().requires_grad_(), TEACHER.clone().requires_grad_(), 3
+    student, teacher, temperature = (
+        STUDENT.clone().requires_grad_(),
+        TEACHER.clone().requires_grad_(),
+        3,
+    )
     loss = knowledge_distillation(student, teacher, temperature)
     loss.backward()
     total = 0.0
-    for s, t, gradient in zip(STUDENT / temperature, TEACHER / temperature, student.grad, strict=True):
+    for s, t, gradient in zip(
+        STUDENT / temperature, TEACHER / temperature, student.grad, strict=True
+    ):
         p, q = t.exp() / t.exp().sum(), s.exp() / s.exp().sum()
         total += sum(float(a * (a.log() - b.log())) for a, b in zip(p, q, strict=True))
         torch.testing.assert_close(gradient, temperature * (q - p) / 4)

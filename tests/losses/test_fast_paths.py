@@ -23,7 +23,9 @@ def path(request, monkeypatch):
 
 
 def rows(count, dim=5, seed=0, length=None):
-    vectors = torch.randn(count, dim, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    vectors = torch.randn(
+        count, dim, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
     return F.normalize(vectors, dim=1) * (1 if length is None else length)
 
 
@@ -85,7 +87,11 @@ def test_queries_against_other_keys(path, kind, self_index, shape):
     many, other = shape
     query_id, key_id = whole_numbers(-1, 3, many, 2), whole_numbers(-1, 3, other, 3)
     query_id[0], key_id[:2] = 1, torch.tensor([1, 2])
-    mine = None if self_index == "none" else whole_numbers(-1, other, many, 4).where(itself(many) > 0, 2)
+    mine = (
+        None
+        if self_index == "none"
+        else whole_numbers(-1, other, many, 4).where(itself(many) > 0, 2)
+    )
     assert_same(
         lambda q, k: losses.info_nce(q, k, query_id, key_id, 0.15, mine, kind),
         lambda q, k: dense.info_nce(q, k, query_id, key_id, 0.15, mine, kind),
@@ -103,7 +109,9 @@ def test_scores_beyond_the_range_of_exp(path, kind, temperature, length):
     value, gradient = value_and_gradients(
         lambda z: losses.info_nce(z, z, ids, ids, temperature, itself(20), kind), z.float()
     )
-    wanted, exact = value_and_gradients(lambda z: dense.info_nce(z, z, ids, ids, temperature, itself(20), kind), z)
+    wanted, exact = value_and_gradients(
+        lambda z: dense.info_nce(z, z, ids, ids, temperature, itself(20), kind), z
+    )
     assert float(value) == pytest.approx(float(wanted), rel=1e-4)
     assert (gradient[0].double() - exact[0]).norm() <= 1e-3 * exact[0].norm()
 
@@ -113,7 +121,9 @@ def test_the_least_similar_positive_is_not_lost_beside_a_near_negative(path):
     z = F.normalize(torch.tensor([[1.0, 0.0], [-1.0, 0.05], [1.0, 0.01], [-1.0, 0.0]]), dim=1)
     ids = torch.tensor([0, 0, 1, 1])
     exact = dense.info_nce(z.double(), z.double(), ids, ids, 0.01, itself(4), "nca")
-    assert float(losses.info_nce(z, z, ids, ids, 0.01, itself(4), "nca")) == pytest.approx(float(exact), rel=1e-5)
+    assert float(losses.info_nce(z, z, ids, ids, 0.01, itself(4), "nca")) == pytest.approx(
+        float(exact), rel=1e-5
+    )
 
 
 def test_all_alike_asks_for_equal_similarities(path):
@@ -132,7 +142,12 @@ def test_nt_xent(path, detached):
         ids = torch.arange(len(first)).repeat(2)
         return dense.info_nce(z, z.detach() if detached else z, ids, ids, 0.2, itself(len(z)))
 
-    assert_same(lambda a, b: losses.nt_xent(a, b, 0.2, detached), exact, 3 * rows(13), 0.2 * rows(13, seed=9))
+    assert_same(
+        lambda a, b: losses.nt_xent(a, b, 0.2, detached),
+        exact,
+        3 * rows(13),
+        0.2 * rows(13, seed=9),
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.2, 0.01])
@@ -140,10 +155,14 @@ def test_against_a_queue(path, temperature):
     positives, queue = rows(11, seed=3), rows(37, seed=4)
     for a, b in [(positives, queue), (positives.float(), queue.float())]:
         fast, exact = (
-            value_and_gradients(lambda q, f=f, a=a, b=b: f(q, a, b, temperature), rows(11).to(a.dtype))
+            value_and_gradients(
+                lambda q, f=f, a=a, b=b: f(q, a, b, temperature), rows(11).to(a.dtype)
+            )
             for f in (losses.queue_nce, dense.queue_nce)
         )
-        torch.testing.assert_close(fast, exact, rtol=1e-4 if a.dtype == torch.float32 else 1e-9, atol=1e-5)
+        torch.testing.assert_close(
+            fast, exact, rtol=1e-4 if a.dtype == torch.float32 else 1e-9, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("temperatures", [(0.1, 0.01), (0.02, 0.02), (0.3, 0.5)])
@@ -157,7 +176,9 @@ def test_similarity_distillation(path, temperatures):
 
 
 def test_soft_targets_reach_both_sides(path):
-    targets = torch.rand(9, 21, dtype=torch.float64, generator=torch.Generator().manual_seed(8)).softmax(dim=1)
+    targets = torch.rand(
+        9, 21, dtype=torch.float64, generator=torch.Generator().manual_seed(8)
+    ).softmax(dim=1)
     targets[0] = 0  # a row without a target asks for nothing
     assert_same(
         lambda q, k: losses.soft_nce(q, k, targets.to(q), 0.1),
@@ -185,7 +206,9 @@ def test_rows_of_any_stride(path):
     assert not strided.is_contiguous()
     for kind in ("out", "nca"):
         ours, theirs = (
-            value_and_gradients(lambda z, k=kind: losses.info_nce(z, z, ids, ids, 0.2, itself(18), k), a)
+            value_and_gradients(
+                lambda z, k=kind: losses.info_nce(z, z, ids, ids, 0.2, itself(18), k), a
+            )
             for a in (z, strided)
         )
         torch.testing.assert_close(ours, theirs)
@@ -203,7 +226,9 @@ def test_two_losses_at_once_do_not_share_their_rooms(path):
     """The second forward must not overwrite what the first one's backward needs."""
     ids = torch.arange(18) // 3
     first, second = rows(18).requires_grad_(), rows(18, seed=5).requires_grad_()
-    alone = torch.autograd.grad(losses.info_nce(first, first, ids, ids, 0.2, itself(18), "in"), first)[0]
+    alone = torch.autograd.grad(
+        losses.info_nce(first, first, ids, ids, 0.2, itself(18), "in"), first
+    )[0]
     one = losses.info_nce(first, first, ids, ids, 0.2, itself(18), "in")
     losses.info_nce(second, second, ids, ids, 0.2, itself(18), "in").backward()
     assert torch.equal(torch.autograd.grad(one, first)[0], alone)
@@ -214,7 +239,9 @@ def test_second_derivatives_are_refused_by_name_and_the_dense_form_has_them(path
     z, queue, ids = rows(12).requires_grad_(), rows(20, seed=2), torch.arange(12) // 2
     loss = {
         "among": lambda m: m.info_nce(z, z, ids, ids, 0.2, itself(12)),
-        "between": lambda m: m.info_nce(z, torch.cat([z, queue]), ids, torch.arange(32) // 2, 0.2, itself(12)),
+        "between": lambda m: m.info_nce(
+            z, torch.cat([z, queue]), ids, torch.arange(32) // 2, 0.2, itself(12)
+        ),
         "fixed": lambda m: m.queue_nce(z, queue[:12], queue, 0.2),
     }[make]
     with pytest.raises(NotTwiceDifferentiable, match=r"likewise\.losses\.dense"):
@@ -235,7 +262,9 @@ def test_tiles_at_their_real_size_agree_with_the_dense_form():
     z, labels = rows(1100, dim=16).float(), whole_numbers(-1, 9, 1100)
     known = labels != -1
     for kind, reduction in itertools.product(("out", "in"), ("valid", "all")):
-        ours, gradient = value_and_gradients(lambda z, k=kind, r=reduction: losses.sup_con(z, labels, 0.1, k, r), z)
+        ours, gradient = value_and_gradients(
+            lambda z, k=kind, r=reduction: losses.sup_con(z, labels, 0.1, k, r), z
+        )
         theirs, exact = value_and_gradients(
             lambda z, k=kind, r=reduction: dense.info_nce(
                 *[F.normalize(z, dim=1)] * 2, labels, labels, 0.1, itself(1100), k, r
@@ -274,10 +303,18 @@ def test_which_path_is_taken(monkeypatch):
     def watched(name, real):
         return lambda *given: (calls.append(name), real(*given))[1]
 
-    for name in ("tiles_cached.forward_square", "tiles_torch.forward_square", "tiles_torch.forward"):
+    for name in (
+        "tiles_cached.forward_square",
+        "tiles_torch.forward_square",
+        "tiles_torch.forward",
+    ):
         module = {"tiles_cached": tiles_cached, "tiles_torch": tiles_torch}[name.split(".")[0]]
         function = name.split(".")[1]
         monkeypatch.setattr(module, function, watched(name, getattr(module, function)))
     for count, scale in [(64, 1.0), (1100, 1.0), (64, 20.0)]:
         similarity_sums.self_logsumexp((rows(count).float() * scale).requires_grad_())
-    assert calls == ["tiles_cached.forward_square", "tiles_torch.forward_square", "tiles_torch.forward"]
+    assert calls == [
+        "tiles_cached.forward_square",
+        "tiles_torch.forward_square",
+        "tiles_torch.forward",
+    ]

@@ -43,8 +43,12 @@ def test_no_gradient_reaches_the_target():
 
 def test_explained_is_one_minus_the_squares_left_over():
     prediction, target = rows(0), rows(1)
-    left = sum(((prediction - target)[b, f] ** 2).sum() for b in range(3) for f in range(4) if VALID[b, f])
+    left = sum(
+        ((prediction - target)[b, f] ** 2).sum() for b in range(3) for f in range(4) if VALID[b, f]
+    )
     all_ = sum((target[b, f] ** 2).sum() for b in range(3) for f in range(4) if VALID[b, f])
-    assert float(r2_score(prediction, target, VALID)) == pytest.approx(float(1 - left / all_), rel=1e-12)
+    assert float(r2_score(prediction, target, VALID)) == pytest.approx(
+        float(1 - left / all_), rel=1e-12
+    )
     assert float(r2_score(target, target, VALID)) == 1
     assert float(r2_score(torch.zeros_like(target), target, VALID)) == pytest.approx(0, abs=1e-12)

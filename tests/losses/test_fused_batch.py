@@ -31,7 +31,9 @@ def test_every_case_through_the_interpreter():
 
 
 def rows(count, width=12, seed=0):
-    drawn = torch.randn(count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    drawn = torch.randn(
+        count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     return (3 * drawn).to(DEVICE)
 
 
@@ -46,7 +48,9 @@ LOSSES = {
         z.unflatten(0, (-1, 2)), whole_numbers(len(z) // 2), t, "out", "all"
     ),
     "in": lambda z, t: losses.sup_con(z, whole_numbers(len(z)), t, "in"),
-    "in of views": lambda z, t: losses.sup_con(z.unflatten(0, (-1, 2)), whole_numbers(len(z) // 2), t, "in"),
+    "in of views": lambda z, t: losses.sup_con(
+        z.unflatten(0, (-1, 2)), whole_numbers(len(z) // 2), t, "in"
+    ),
     "nca": lambda z, t: losses.suncet(z, whole_numbers(len(z), 0), t),
 }
 
@@ -64,7 +68,9 @@ def counted(monkeypatch):
     calls = []
     made = fused_batch.loss_within_batch
     monkeypatch.setattr(
-        fused_batch, "loss_within_batch", lambda *args, **kwargs: calls.append(1) or made(*args, **kwargs)
+        fused_batch,
+        "loss_within_batch",
+        lambda *args, **kwargs: calls.append(1) or made(*args, **kwargs),
     )
     return calls
 
@@ -86,7 +92,9 @@ def test_kernels_give_value_and_gradient(name, temperature, counted, monkeypatch
 
 
 @on_kernels
-@pytest.mark.parametrize(("name", "others"), [("nt_xent", 1), ("out", 0), ("in of views", 0), ("nca", 0)])
+@pytest.mark.parametrize(
+    ("name", "others"), [("nt_xent", 1), ("out", 0), ("in of views", 0), ("nca", 0)]
+)
 def test_kernels_are_five_and_little_stands_beside_them(name, others, monkeypatch):
     """PyTorch joins two views; labels and half precision cost nothing. The backward is two."""
     launched, kernels = [], fused_batch._kernels()
@@ -138,7 +146,9 @@ def test_kernels_make_unit_rows_in_one_launch_each_way(dtype, monkeypatch):
     found, found_gradient = value_and_gradient(lambda z, length: unit(z, length).sum(), z, 1.5)
     assert launched == ["unit_kernel", "unit_gradient_kernel"]
     torch.testing.assert_close(found, right, rtol=1e-6, atol=1e-5)
-    torch.testing.assert_close(found_gradient, gradient, rtol=1e-5 if dtype == torch.float32 else 1e-2, atol=1e-5)
+    torch.testing.assert_close(
+        found_gradient, gradient, rtol=1e-5 if dtype == torch.float32 else 1e-2, atol=1e-5
+    )
 
 
 @on_kernels
@@ -148,13 +158,17 @@ def test_kernels_of_unit_rows_can_be_differentiated_twice():
         (slope,) = torch.autograd.grad((unit(z)[:, 0] ** 3).sum(), z, create_graph=True)
         return torch.autograd.grad(slope.square().sum(), z)[0]
 
-    torch.testing.assert_close(curvature(rows(5).float()).double(), curvature(rows(5)), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        curvature(rows(5).float()).double(), curvature(rows(5)), rtol=1e-4, atol=1e-6
+    )
 
 
 @on_kernels
 def test_kernels_refuse_second_derivatives():
     z = rows(8).float().requires_grad_()
-    (gradient,) = torch.autograd.grad(losses.nt_xent(*z.chunk(2)), z, create_graph=False, retain_graph=True)
+    (gradient,) = torch.autograd.grad(
+        losses.nt_xent(*z.chunk(2)), z, create_graph=False, retain_graph=True
+    )
     assert gradient.isfinite().all()
     with pytest.raises(NotTwiceDifferentiable):
         torch.autograd.grad(losses.nt_xent(*z.chunk(2)), z, create_graph=True)

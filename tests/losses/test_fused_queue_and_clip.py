@@ -30,7 +30,9 @@ def test_every_case_through_the_interpreter():
 
 
 def rows(count, width, seed):
-    drawn = torch.randn(count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    drawn = torch.randn(
+        count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     return F.normalize(drawn, dim=1).to(DEVICE)
 
 
@@ -41,7 +43,9 @@ def number(temperature):
 
 LOSSES = {
     "queue_nce": lambda a, b, queue, t: losses.queue_nce(a, b, queue, t),
-    "similarity_distillation": lambda a, b, queue, t: losses.similarity_distillation(a, b, queue, number(t), 0.04),
+    "similarity_distillation": lambda a, b, queue, t: losses.similarity_distillation(
+        a, b, queue, number(t), 0.04
+    ),
     "clip_loss": lambda a, b, queue, t: losses.clip_loss(a, b, 1 / t),
     "clip_loss, smoothed": lambda a, b, queue, t: losses.clip_loss(a, b, 1 / t, 0.3),
 }
@@ -63,7 +67,9 @@ def launched(monkeypatch):
 def value_and_gradients(loss, leaves, queue, temperature):
     """The loss with its gradients by all of the rows, and by the temperature."""
     leaves = [leaf.detach().requires_grad_() for leaf in leaves]
-    temperature = torch.tensor(temperature, dtype=leaves[0].dtype, device=DEVICE, requires_grad=True)
+    temperature = torch.tensor(
+        temperature, dtype=leaves[0].dtype, device=DEVICE, requires_grad=True
+    )
     value = loss(*leaves, queue, temperature)
     found = torch.autograd.grad(value * 1.7, [*leaves, temperature], allow_unused=True)
     return value.detach().double(), [None if each is None else each.double() for each in found]
@@ -71,7 +77,8 @@ def value_and_gradients(loss, leaves, queue, temperature):
 
 def close(found, right, tolerance):
     return all(
-        (one is None) == (other is None) and (one is None or (one - other).norm() <= tolerance * (other.norm() + 1e-2))
+        (one is None) == (other is None)
+        and (one is None or (one - other).norm() <= tolerance * (other.norm() + 1e-2))
         for one, other in zip(found, right, strict=True)
     )
 
@@ -136,7 +143,9 @@ def test_kernels_are_few_and_little_stands_beside_them(name, kernels, others, la
     learned = (4 * one).requires_grad_()
     calls = LOSSES | {
         "clip_loss": lambda a, b, queue, scale: losses.clip_loss(a, b, scale),
-        "similarity_distillation": lambda a, b, queue, _: losses.similarity_distillation(a, b, queue),
+        "similarity_distillation": lambda a, b, queue, _: losses.similarity_distillation(
+            a, b, queue
+        ),
     }
     with Launches() as forward:
         value = calls[name](*leaves, queue, learned)
@@ -201,7 +210,9 @@ def test_a_compiler_takes_these_losses_whole_and_by_pytorchs_operations(monkeypa
     right = loss(*leaves)
     monkeypatch.setattr(fused_batch, "interpreted", lambda: True)
     for module in (fused_queue, fused_clip):
-        monkeypatch.setattr(module, "serves", lambda *given: pytest.fail("a kernel would have been launched"))
+        monkeypatch.setattr(
+            module, "serves", lambda *given: pytest.fail("a kernel would have been launched")
+        )
     found = torch.compile(loss, fullgraph=True, backend="eager")(*leaves)
     torch.testing.assert_close(found, right)
 

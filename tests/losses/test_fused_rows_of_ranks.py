@@ -16,7 +16,9 @@ from training.test_two_processes import free_port
 pytestmark = [
     pytest.mark.slow,
     needs_triton,
-    pytest.mark.skipif(sys.platform == "win32", reason="gloo over loopback is not set up on Windows"),
+    pytest.mark.skipif(
+        sys.platform == "win32", reason="gloo over loopback is not set up on Windows"
+    ),
 ]
 
 ROWS = 19
@@ -31,7 +33,9 @@ LABELS = torch.tensor([0, 1, -1, 2, 1, 0, -1, 2, 2, 0, 1, 1, 3, 3, 0, 2, -1, 1, 
 LOSSES = {
     "nt_xent": lambda z: losses.nt_xent(*z[:18].chunk(2), 0.3),
     "out": lambda z: losses.sup_con(z, LABELS, 0.3),
-    "out of views": lambda z: losses.sup_con(z[:18].unflatten(0, (9, 2)), LABELS[:9], 0.3, "out", "all"),
+    "out of views": lambda z: losses.sup_con(
+        z[:18].unflatten(0, (9, 2)), LABELS[:9], 0.3, "out", "all"
+    ),
     "in": lambda z: losses.sup_con(z, LABELS, 0.3, "in"),
     "nca": lambda z: losses.suncet(z, LABELS.clamp(min=0), 0.3),
 }
@@ -56,8 +60,13 @@ def one_of_two(at, port, results):
 
 @pytest.fixture(scope="module")
 def two_processes():
-    with pytest.MonkeyPatch.context() as patch, multiprocessing.get_context("spawn").Manager() as manager:
-        patch.setitem(os.environ, "TRITON_INTERPRET", "1")  # read when Triton is imported, by the processes alone
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        multiprocessing.get_context("spawn").Manager() as manager,
+    ):
+        patch.setitem(
+            os.environ, "TRITON_INTERPRET", "1"
+        )  # read when Triton is imported, by the processes alone
         results = manager.dict()
         multiprocessing.spawn(one_of_two, (free_port(), results), nprocs=2)
         return dict(results)

@@ -13,7 +13,10 @@ QUEUE = torch.randn(6, 3)
 
 OF_A_PAIR = {
     "queue_nce": (lambda a, b: losses.queue_nce(a, b, QUEUE, 0.2), "positives"),
-    "similarity_distillation": (lambda a, b: losses.similarity_distillation(a, b, QUEUE), "teacher"),
+    "similarity_distillation": (
+        lambda a, b: losses.similarity_distillation(a, b, QUEUE),
+        "teacher",
+    ),
     "cosine_regression": (losses.cosine_regression, "target"),
     "soft_cross_entropy": (losses.soft_cross_entropy, "targets"),
     "knowledge_distillation": (lambda a, b: losses.knowledge_distillation(a, b, 2.0), "teacher"),
@@ -34,7 +37,9 @@ def test_an_empty_batch_has_no_mean(name):
         loss(NONE, NONE)
 
 
-@pytest.mark.parametrize("temperature", [float("inf"), float("nan"), 0, -1.0, None, "0.1", torch.tensor(float("inf"))])
+@pytest.mark.parametrize(
+    "temperature", [float("inf"), float("nan"), 0, -1.0, None, "0.1", torch.tensor(float("inf"))]
+)
 def test_a_temperature_is_finite_and_above_0(temperature):
     with pytest.raises(LossInputError, match="temperature"):
         losses.nt_xent(torch.randn(4, 3), torch.randn(4, 3), temperature)
@@ -72,7 +77,9 @@ ODD = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-@pytest.mark.parametrize(("name", "argument"), TENSORS, ids=[f"{name}-{argument}" for name, argument in TENSORS])
+@pytest.mark.parametrize(
+    ("name", "argument"), TENSORS, ids=[f"{name}-{argument}" for name, argument in TENSORS]
+)
 def test_every_loss_names_the_tensor_that_does_not_fit(name, argument, kind):
     given = {**CALLS, **MODULES}[name][argument]
     with pytest.raises(LossInputError, match=argument):
@@ -92,9 +99,15 @@ def test_the_valid_call_is_accepted(name):
 
 
 @pytest.mark.parametrize("rows", [torch.randn(4, 3), torch.randn(4, 2, 3)])
-@pytest.mark.parametrize("loss", [losses.sup_con, losses.SupConLoss(), losses.suncet, losses.SuNCEtLoss()])
+@pytest.mark.parametrize(
+    "loss", [losses.sup_con, losses.SupConLoss(), losses.suncet, losses.SuNCEtLoss()]
+)
 def test_a_label_below_minus_1_is_named(loss, rows):
-    if rows.dim() == 3 and loss not in (losses.sup_con,) and not isinstance(loss, losses.SupConLoss):
+    if (
+        rows.dim() == 3
+        and loss not in (losses.sup_con,)
+        and not isinstance(loss, losses.SupConLoss)
+    ):
         return  # SuNCEt has no views
     with pytest.raises(LossInputError, match=r"labels.*-2"):
         loss(rows, torch.tensor([-1, -2, 0, 0]))
@@ -108,7 +121,9 @@ def test_a_support_label_below_minus_1_is_named():
 
 def test_views_of_an_unlabelled_image_are_still_a_class_of_their_own():
     z = torch.randn(3, 2, 4)
-    assert torch.allclose(losses.sup_con(z, torch.full((3,), -1)), losses.sup_con(z, torch.arange(3)))
+    assert torch.allclose(
+        losses.sup_con(z, torch.full((3,), -1)), losses.sup_con(z, torch.arange(3))
+    )
 
 
 def test_square_targets_are_square():
@@ -118,6 +133,11 @@ def test_square_targets_are_square():
 
 @pytest.mark.parametrize("argument", ["scores", "codes"])
 def test_views_are_a_list_of_tensors(argument):
-    for odd in (torch.randn(2, 4, 3), [torch.randn(4, 3).numpy()] * 2, [torch.randn(4, 3), torch.randn(1, 3)], []):
+    for odd in (
+        torch.randn(2, 4, 3),
+        [torch.randn(4, 3).numpy()] * 2,
+        [torch.randn(4, 3), torch.randn(1, 3)],
+        [],
+    ):
         with pytest.raises(LossInputError, match=argument):
             call("swapped_prediction", **{argument: odd})

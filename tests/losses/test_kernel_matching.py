@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from likewise.losses import LossInputError, kernel_alignment, kernel_cross_entropy, kernel_regression
+from likewise.losses import (
+    LossInputError,
+    kernel_alignment,
+    kernel_cross_entropy,
+    kernel_regression,
+)
 from likewise.losses.kernel_matching import gaussian_log_kernel, mean_cosine
 from likewise.randomness import generator
 
@@ -22,7 +27,10 @@ def flows(count=3, size=5):
 
 
 def kernel(first, second):
-    return math.exp(-sum((a - b) ** 2 for a, b in zip(first.tolist(), second.tolist(), strict=True)) / (2 * WIDTH**2))
+    return math.exp(
+        -sum((a - b) ** 2 for a, b in zip(first.tolist(), second.tolist(), strict=True))
+        / (2 * WIDTH**2)
+    )
 
 
 def naive_cross_entropy(phi, flow, target):
@@ -34,13 +42,20 @@ def naive_cross_entropy(phi, flow, target):
         raised = kernels if target == "l1" else [math.exp(k / TEMPERATURE) for k in kernels]
         all_logsumexp = sum((phi[p] @ phi[q] / TEMPERATURE).exp() for q in others)
         for q, share in zip(others, raised, strict=True):
-            total = total - share / sum(raised) * ((phi[p] @ phi[q] / TEMPERATURE).exp() / all_logsumexp).log()
+            total = (
+                total
+                - share
+                / sum(raised)
+                * ((phi[p] @ phi[q] / TEMPERATURE).exp() / all_logsumexp).log()
+            )
     return total / len(phi)
 
 
 def naive_regression(phi, flow):
     pairs = [(p, q) for p in range(len(phi)) for q in range(len(phi)) if p != q]
-    return sum(((1 + phi[p] @ phi[q]) / 2 - kernel(flow[p], flow[q])) ** 2 for p, q in pairs) / len(pairs)
+    return sum(((1 + phi[p] @ phi[q]) / 2 - kernel(flow[p], flow[q])) ** 2 for p, q in pairs) / len(
+        pairs
+    )
 
 
 def naive_alignment(phi, flow):
@@ -52,11 +67,15 @@ def naive_alignment(phi, flow):
 
 LOSSES = {
     "cross-entropy l1": (
-        lambda phi, log_kernel, weights: kernel_cross_entropy(phi, log_kernel, TEMPERATURE, "l1", weights),
+        lambda phi, log_kernel, weights: kernel_cross_entropy(
+            phi, log_kernel, TEMPERATURE, "l1", weights
+        ),
         lambda phi, flow: naive_cross_entropy(phi, flow, "l1"),
     ),
     "cross-entropy softmax": (
-        lambda phi, log_kernel, weights: kernel_cross_entropy(phi, log_kernel, TEMPERATURE, "softmax", weights),
+        lambda phi, log_kernel, weights: kernel_cross_entropy(
+            phi, log_kernel, TEMPERATURE, "softmax", weights
+        ),
         lambda phi, flow: naive_cross_entropy(phi, flow, "softmax"),
     ),
     "regression": (kernel_regression, naive_regression),
@@ -70,7 +89,11 @@ def test_value_and_gradient_equal_the_naive_loop(name, weights):
     loss, naive = LOSSES[name]
     phi, flow = sets().requires_grad_(), flows().requires_grad_()
     shares = weights or (1.0, 1.0, 1.0)
-    mine = loss(phi, gaussian_log_kernel(flow, WIDTH), torch.tensor(shares, dtype=torch.float64) if weights else None)
+    mine = loss(
+        phi,
+        gaussian_log_kernel(flow, WIDTH),
+        torch.tensor(shares, dtype=torch.float64) if weights else None,
+    )
     theirs = sum(w * naive(phi[b], flow[b].detach()) for b, w in enumerate(shares)) / sum(shares)
     assert mine.item() == pytest.approx(theirs.item(), rel=1e-12)
     of_mine, of_flow = torch.autograd.grad(mine, [phi, flow], allow_unused=True)
@@ -81,7 +104,9 @@ def test_value_and_gradient_equal_the_naive_loop(name, weights):
 @pytest.mark.parametrize("name", LOSSES)
 def test_sets_without_weight_give_zero_and_a_gradient_of_zero(name):
     phi = sets().requires_grad_()
-    loss = LOSSES[name][0](phi, gaussian_log_kernel(flows(), WIDTH), torch.zeros(3, dtype=torch.float64))
+    loss = LOSSES[name][0](
+        phi, gaussian_log_kernel(flows(), WIDTH), torch.zeros(3, dtype=torch.float64)
+    )
     loss.backward()
     assert loss.item() == 0 and phi.grad is not None and phi.grad.abs().sum() == 0
 
@@ -106,7 +131,13 @@ def test_what_moves_together_and_is_alike_costs_less_than_what_does_not():
 
 def test_mean_cosine_is_that_of_all_pairs():
     phi = sets()
-    pairs = [(phi[b, p] @ phi[b, q]).item() for b in range(3) for p in range(5) for q in range(5) if p != q]
+    pairs = [
+        (phi[b, p] @ phi[b, q]).item()
+        for b in range(3)
+        for p in range(5)
+        for q in range(5)
+        if p != q
+    ]
     assert mean_cosine(phi).item() == pytest.approx(sum(pairs) / len(pairs), rel=1e-12)
 
 

@@ -35,7 +35,9 @@ def naive(rows, bags, temperature):
 
 def assert_same_with_gradients(found, expected, inputs):
     assert found.item() == pytest.approx(expected.item(), rel=1e-10, abs=1e-12)
-    for mine, theirs in zip(torch.autograd.grad(found, inputs), torch.autograd.grad(expected, inputs), strict=True):
+    for mine, theirs in zip(
+        torch.autograd.grad(found, inputs), torch.autograd.grad(expected, inputs), strict=True
+    ):
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
@@ -61,7 +63,9 @@ def test_bags_of_one_are_contrast_within_the_batch():
     partners, nothing, image = bags[:, 0], torch.zeros_like(rows), torch.arange(N)
     queries = torch.cat([rows, partners], dim=1)
     keys = torch.cat([torch.cat([partners, nothing], dim=1), torch.cat([nothing, rows], dim=1)])
-    expected = info_nce(queries, keys, image, torch.cat([image, torch.full((N,), -1)]), 0.2, self_index=image + N)
+    expected = info_nce(
+        queries, keys, image, torch.cat([image, torch.full((N,), -1)]), 0.2, self_index=image + N
+    )
     assert_same_with_gradients(mil_nce(rows, bags, 0.2), expected, [rows, bags])
 
 
@@ -72,9 +76,9 @@ def test_a_perfect_match_costs_nothing_where_the_doubled_bag_would_cost_log_two(
 
 def test_a_collapse_costs_the_log_of_how_many_are_compared():
     positives_logsumexp, size = torch.ones(N, D) / math.sqrt(D), 2
-    assert mil_nce(positives_logsumexp, positives_logsumexp[:, None].repeat(1, size, 1), 0.1).item() == pytest.approx(
-        math.log(2 * N - 1), rel=1e-5
-    )
+    assert mil_nce(
+        positives_logsumexp, positives_logsumexp[:, None].repeat(1, size, 1), 0.1
+    ).item() == pytest.approx(math.log(2 * N - 1), rel=1e-5)
 
 
 def test_one_good_element_of_a_bag_is_enough():

@@ -13,7 +13,9 @@ ROWS, WIDTH = 8, 6
 
 
 def rows(seed, count=ROWS, width=WIDTH):
-    return torch.randn(count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def labels():
@@ -46,7 +48,9 @@ def test_nt_xent_is_the_formula():
     logits = (z @ z.T / 0.3).fill_diagonal_(-torch.inf)
     partner = torch.arange(2 * ROWS).roll(ROWS)
     expected = F.cross_entropy(logits, partner)
-    assert losses.NTXentLoss(temperature=0.3)(z0, z1).item() == pytest.approx(expected.item(), abs=1e-12)
+    assert losses.NTXentLoss(temperature=0.3)(z0, z1).item() == pytest.approx(
+        expected.item(), abs=1e-12
+    )
 
 
 def test_sup_con_takes_flat_embeddings_and_views():
@@ -54,10 +58,14 @@ def test_sup_con_takes_flat_embeddings_and_views():
     unit = F.normalize(z, dim=1)
     log_prob = (unit @ unit.T / 0.1).fill_diagonal_(-torch.inf).log_softmax(dim=1)
     positives_logsumexp = (labels()[:, None] == labels()[None]).fill_diagonal_(False)
-    expected = -(log_prob.where(positives_logsumexp, 0).sum(dim=1) / positives_logsumexp.sum(dim=1)).mean()
+    expected = -(
+        log_prob.where(positives_logsumexp, 0).sum(dim=1) / positives_logsumexp.sum(dim=1)
+    ).mean()
     assert losses.SupConLoss()(z, labels()).item() == pytest.approx(expected.item(), abs=1e-12)
     views = torch.stack([z, rows(2)], dim=1)  # [B, V, D]
-    assert losses.SupConLoss()(views, labels()).item() == pytest.approx(losses.sup_con(views, labels()).item())
+    assert losses.SupConLoss()(views, labels()).item() == pytest.approx(
+        losses.sup_con(views, labels()).item()
+    )
 
 
 def test_suncet_is_the_stochastic_neighbour_formula():
@@ -65,17 +73,28 @@ def test_suncet_is_the_stochastic_neighbour_formula():
     similarity = (z @ z.T / 0.1).exp().fill_diagonal_(0)
     positives_logsumexp = labels()[:, None] == labels()[None]
     expected = -((similarity * positives_logsumexp).sum(dim=1) / similarity.sum(dim=1)).log().mean()
-    assert losses.SuNCEtLoss()(rows(1), labels()).item() == pytest.approx(expected.item(), abs=1e-12)
+    assert losses.SuNCEtLoss()(rows(1), labels()).item() == pytest.approx(
+        expected.item(), abs=1e-12
+    )
 
 
 def test_queue_losses_normalise_their_inputs():
     query, key, queue = rows(1), rows(2), rows(3, 16)
     unit_query, unit_key, unit_queue = (F.normalize(each, dim=1) for each in (query, key, queue))
-    logits = torch.cat([(unit_query * unit_key).sum(dim=1, keepdim=True), unit_query @ unit_queue.T], dim=1) / 0.2
+    logits = (
+        torch.cat(
+            [(unit_query * unit_key).sum(dim=1, keepdim=True), unit_query @ unit_queue.T], dim=1
+        )
+        / 0.2
+    )
     expected = F.cross_entropy(logits, torch.zeros(ROWS, dtype=torch.int64))
-    assert losses.InfoNCELoss()(query, 3 * key, queue).item() == pytest.approx(expected.item(), abs=1e-12)
+    assert losses.InfoNCELoss()(query, 3 * key, queue).item() == pytest.approx(
+        expected.item(), abs=1e-12
+    )
     expected = losses.similarity_distillation(unit_query, unit_key, unit_queue, 0.02, 0.01)
-    assert losses.ISDLoss(teacher_temperature=0.01)(query, key, queue).item() == pytest.approx(expected.item())
+    assert losses.ISDLoss(teacher_temperature=0.01)(query, key, queue).item() == pytest.approx(
+        expected.item()
+    )
 
 
 def test_cosine_takes_no_gradient_to_its_target():
@@ -83,7 +102,9 @@ def test_cosine_takes_no_gradient_to_its_target():
     loss = losses.NegativeCosineSimilarity()(prediction, target)
     loss.backward()
     assert target.grad is None and prediction.grad.abs().sum() > 0
-    assert losses.cosine_regression(prediction, target).item() == pytest.approx(2 + 2 * loss.item(), abs=1e-6)
+    assert losses.cosine_regression(prediction, target).item() == pytest.approx(
+        2 + 2 * loss.item(), abs=1e-6
+    )
     with pytest.raises(losses.LossInputError):
         losses.NegativeCosineSimilarity()(prediction, target[:2])
 
@@ -93,10 +114,14 @@ def test_swav_predicts_the_codes_of_the_other_view():
     codes = [losses.sinkhorn(view) for view in high]
     expected = losses.swapped_prediction([*high, *low], codes)
     assert losses.SwAVLoss()(high, low).item() == pytest.approx(expected.item())
-    assert losses.SwAVLoss(sinkhorn_iterations=0)(high, low).item() != pytest.approx(expected.item())
+    assert losses.SwAVLoss(sinkhorn_iterations=0)(high, low).item() != pytest.approx(
+        expected.item()
+    )
 
 
-@pytest.mark.parametrize("kind", ["NTXentLoss", "SupConLoss", "SuNCEtLoss", "InfoNCELoss", "SwAVLoss", "ISDLoss"])
+@pytest.mark.parametrize(
+    "kind", ["NTXentLoss", "SupConLoss", "SuNCEtLoss", "InfoNCELoss", "SwAVLoss", "ISDLoss"]
+)
 def test_a_temperature_of_nothing_is_refused(kind):
     setting = "student_temperature" if kind == "ISDLoss" else "temperature"
     with pytest.raises(losses.LossInputError, match="temperature"):
@@ -132,7 +157,9 @@ def two_processes():
     started.set_forkserver_preload(["likewise.losses", "pytest"])
     with started.Manager() as manager:
         results = manager.dict()
-        multiprocessing.start_processes(one_of_two, (port, results), nprocs=2, start_method="forkserver")
+        multiprocessing.start_processes(
+            one_of_two, (port, results), nprocs=2, start_method="forkserver"
+        )
         yield dict(results)
 
 
@@ -141,7 +168,9 @@ def test_two_processes_have_the_loss_and_the_gradient_of_one(name, two_processes
     loss, gradients = loss_and_gradients(name)
     halves = [two_processes[name, rank] for rank in range(2)]
     # What data parallelism does: the mean over ranks, of losses and of each parameter's gradient.
-    assert torch.stack([half for half, _ in halves]).mean().item() == pytest.approx(loss.item(), abs=1e-9)
+    assert torch.stack([half for half, _ in halves]).mean().item() == pytest.approx(
+        loss.item(), abs=1e-9
+    )
     for place, gradient in enumerate(gradients):
         if gradient is None:
             assert halves[0][1][place] is None
@@ -156,7 +185,9 @@ def test_a_rank_can_keep_to_its_own_rows(two_processes):
     assert two_processes["alone", 0].item() == pytest.approx(expected.item(), abs=1e-12)
 
 
-@pytest.mark.parametrize("given", [[[1.0, 2.0]], None, rows(1).numpy()], ids=["a list", "nothing", "an array"])
+@pytest.mark.parametrize(
+    "given", [[[1.0, 2.0]], None, rows(1).numpy()], ids=["a list", "nothing", "an array"]
+)
 @pytest.mark.parametrize("kind", ["NTXentLoss", "BarlowTwinsLoss"])
 def test_what_is_no_tensor_is_refused(kind, given):
     with pytest.raises(losses.LossInputError):

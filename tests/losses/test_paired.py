@@ -6,14 +6,23 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from likewise.losses import LossInputError, clip_loss, optimal_transport_targets, pair_divergence, pair_targets
+from likewise.losses import (
+    LossInputError,
+    clip_loss,
+    optimal_transport_targets,
+    pair_divergence,
+    pair_targets,
+)
 
 N, D = 5, 4
 
 
 def pairs(seed=0):
     torch.manual_seed(seed)
-    rows = [F.normalize(torch.randn(N, D, dtype=torch.float64), dim=1).requires_grad_() for _ in range(2)]
+    rows = [
+        F.normalize(torch.randn(N, D, dtype=torch.float64), dim=1).requires_grad_()
+        for _ in range(2)
+    ]
     return *rows, torch.tensor(7.0, dtype=torch.float64, requires_grad=True)
 
 
@@ -22,7 +31,9 @@ def naive_cross_entropy(queries, keys, scale, targets):
     total = 0.0
     for i in range(len(queries)):
         scores = torch.stack([scale * queries[i].dot(keys[j]) for j in range(len(keys))])
-        total = total - sum(targets[i][j] * (scores[j] - scores.exp().sum().log()) for j in range(len(keys)))
+        total = total - sum(
+            targets[i][j] * (scores[j] - scores.exp().sum().log()) for j in range(len(keys))
+        )
     return total / len(queries)
 
 
@@ -32,7 +43,9 @@ def memory_smoothing(epsilon):
 
 def assert_same_with_gradients(found, expected, inputs):
     assert found.item() == pytest.approx(expected.item(), rel=1e-10, abs=1e-12)
-    for mine, theirs in zip(torch.autograd.grad(found, inputs), torch.autograd.grad(expected, inputs), strict=True):
+    for mine, theirs in zip(
+        torch.autograd.grad(found, inputs), torch.autograd.grad(expected, inputs), strict=True
+    ):
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
@@ -40,15 +53,21 @@ def assert_same_with_gradients(found, expected, inputs):
 def test_pair_nce_is_the_mean_of_both_cross_entropies(epsilon):
     images, texts, scale = pairs()
     targets = memory_smoothing(epsilon)
-    expected = naive_cross_entropy(images, texts, scale, targets) + naive_cross_entropy(texts, images, scale, targets)
-    assert_same_with_gradients(clip_loss(images, texts, scale, epsilon), expected / 2, [images, texts, scale])
+    expected = naive_cross_entropy(images, texts, scale, targets) + naive_cross_entropy(
+        texts, images, scale, targets
+    )
+    assert_same_with_gradients(
+        clip_loss(images, texts, scale, epsilon), expected / 2, [images, texts, scale]
+    )
 
 
 def test_a_perfect_match_costs_nothing_and_a_collapse_log_n():
     unlike = torch.eye(N)
     assert clip_loss(unlike, unlike, 100.0).item() == pytest.approx(0, abs=1e-6)
     positives_logsumexp = torch.ones(N, D) / math.sqrt(D)
-    assert clip_loss(positives_logsumexp, positives_logsumexp, 100.0).item() == pytest.approx(math.log(N), rel=1e-5)
+    assert clip_loss(positives_logsumexp, positives_logsumexp, 100.0).item() == pytest.approx(
+        math.log(N), rel=1e-5
+    )
 
 
 def test_pair_divergence_is_the_mean_of_both_kl_divergences():
@@ -74,7 +93,9 @@ def test_pair_divergence_is_nothing_where_both_agree_and_sends_targets_no_gradie
 def test_certain_targets_make_the_divergence_pair_nce():
     images, texts, scale = pairs()
     eye = torch.eye(N, dtype=torch.float64)
-    torch.testing.assert_close(pair_divergence(images, texts, eye, eye, scale), clip_loss(images, texts, scale))
+    torch.testing.assert_close(
+        pair_divergence(images, texts, eye, eye, scale), clip_loss(images, texts, scale)
+    )
 
 
 @pytest.mark.parametrize(("c_v", "c_t"), [(0, 0), (1, 1), (0.5, 2)])
@@ -85,7 +106,12 @@ def test_pair_targets_are_the_softmax_of_weighted_likenesses(c_v, c_t):
     for i in range(N):
         for way, (mine, other) in enumerate(((images, texts), (texts, images))):
             scores = [
-                9 * (c_v * images[i].dot(images[j]) + c_t * texts[i].dot(texts[j]) + mine[i].dot(other[j]))
+                9
+                * (
+                    c_v * images[i].dot(images[j])
+                    + c_t * texts[i].dot(texts[j])
+                    + mine[i].dot(other[j])
+                )
                 for j in range(N)
             ]
             expected = torch.stack(scores).detach().softmax(0)
@@ -98,7 +124,9 @@ def test_transported_targets_leave_the_named_partner_out_and_want_each_alike():
     found = optimal_transport_targets(images, texts, iterations=200)
     assert found.diagonal(dim1=1, dim2=2).max() < 1e-12
     torch.testing.assert_close(found.sum(2), torch.ones(2, 6, dtype=torch.float64))
-    torch.testing.assert_close(found.sum(1), torch.ones(2, 6, dtype=torch.float64), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        found.sum(1), torch.ones(2, 6, dtype=torch.float64), rtol=1e-3, atol=1e-3
+    )
     table = (images @ images.T + texts @ texts.T + images @ texts.T) / 0.15
     table = table.masked_fill(torch.eye(6, dtype=torch.bool), -torch.inf).exp()
     table = table / table.sum(1, keepdim=True)  # rows first, as in the authors' code

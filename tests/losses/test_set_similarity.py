@@ -24,9 +24,13 @@ def naive_loss(locations, partners, matched, queue, temperature, more=0.0):
                 all_logsumexp = [(q[u] @ k[v] / temperature).exp() for v in second] + [
                     (q[u] @ n / temperature).exp() for n in queue
                 ]
-                each = [-((q[u] @ k[v] / temperature).exp() / sum(all_logsumexp)).log() for v in second]
+                each = [
+                    -((q[u] @ k[v] / temperature).exp() / sum(all_logsumexp)).log() for v in second
+                ]
                 by_place.append(sum(each) / (len(second) + more))
-        images.append(sum(by_place) / (len(by_place) + more) if by_place else torch.zeros((), dtype=q.dtype))
+        images.append(
+            sum(by_place) / (len(by_place) + more) if by_place else torch.zeros((), dtype=q.dtype)
+        )
     return sum(images) / len(images)
 
 
@@ -63,7 +67,9 @@ def test_value_and_gradient_equal_the_naive_loop(share):
 
 def test_no_pair_at_all_is_zero_with_a_gradient_of_zero():
     locations = random_unit(2, 3, 4, name="q").requires_grad_()
-    loss = set_similarity(locations, locations.detach(), torch.zeros(2, 3, 3), QUEUE.new_ones(2, 4), 0.2)
+    loss = set_similarity(
+        locations, locations.detach(), torch.zeros(2, 3, 3), QUEUE.new_ones(2, 4), 0.2
+    )
     loss.backward()
     assert loss.item() == 0 and locations.grad is not None and locations.grad.abs().sum() == 0
 
@@ -92,7 +98,10 @@ def test_what_cannot_be_used_is_refused(pairs, queue, temperature, said):
 def test_attention_and_mask_have_the_reference_values():
     first, second = raw(4, 4, 0.3)[None], raw(4, 4, 0.8)[None]
     expected = torch.tensor(
-        [[0.9999999993, 0.0278025422, 0, 0.1597371636], [0.9999999992, 0, 0.6343488985, 0.5390474081]],
+        [
+            [0.9999999993, 0.0278025422, 0, 0.1597371636],
+            [0.9999999992, 0, 0.6343488985, 0.5390474081],
+        ],
         dtype=torch.float64,
     )
     found = torch.cat([attention(first), attention(second)])
@@ -152,7 +161,9 @@ def test_nearest_is_the_most_similar_place():
     pairs = nearest(first, second)
     for b in range(2):
         for u in range(3):
-            cosines = [torch.cosine_similarity(first[b, u], second[b, v], dim=0).item() for v in range(5)]
+            cosines = [
+                torch.cosine_similarity(first[b, u], second[b, v], dim=0).item() for v in range(5)
+            ]
             assert pairs[b, u].tolist() == [cosine == max(cosines) for cosine in cosines]
 
 

@@ -12,7 +12,9 @@ from likewise import losses
 from likewise.collectives import over_ranks, shard_of, sharded_rows
 from likewise.losses import similarity_sums, tiles_cached, tiles_torch
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo over loopback is not set up on Windows")
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="gloo over loopback is not set up on Windows"
+)
 
 ROWS, WIDTH = 10, 5
 """No multiple of three rows, so that of three processes one computes more."""
@@ -22,7 +24,9 @@ MATRIX_PRODUCTS = {"mm", "addmm", "addmm_"}
 
 
 def rows(seed, count=ROWS, width=WIDTH, length=1.0):
-    drawn = torch.randn(count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    drawn = torch.randn(
+        count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     return torch.nn.functional.normalize(drawn, dim=1) * length
 
 
@@ -53,11 +57,18 @@ LOSSES = {
     "set_similarity": (
         losses.set_similarity,
         (rows(1, 2 * ROWS).view(ROWS, 2, WIDTH),),
-        (rows(2, 2 * ROWS).view(ROWS, 2, WIDTH), rows(3, ROWS, 4).view(ROWS, 2, 2) > 0, rows(4, 16), 0.2),
+        (
+            rows(2, 2 * ROWS).view(ROWS, 2, WIDTH),
+            rows(3, ROWS, 4).view(ROWS, 2, 2) > 0,
+            rows(4, 16),
+            0.2,
+        ),
     ),
     "contrastive_repulsion": (losses.contrastive_repulsion, (rows(1), rows(2)), (2.0, OWN)),
     "soft_neighbours": (
-        lambda queries, support, classes: losses.soft_neighbours(queries, support, classes).square().sum(),
+        lambda queries, support, classes: (
+            losses.soft_neighbours(queries, support, classes).square().sum()
+        ),
         (rows(1), rows(2)),
         (CLASSES,),
     ),
@@ -133,12 +144,16 @@ def of_labels_on_one_rank(rank, at):
 def uneven(ranks):
     """The rows of each rank: the last has the two that are left, the others equally many."""
     many = (ROWS - 2) // (ranks - 1)
-    return [slice(rank * many, (rank + 1) * many if rank < ranks - 1 else ROWS) for rank in range(ranks)]
+    return [
+        slice(rank * many, (rank + 1) * many if rank < ranks - 1 else ROWS) for rank in range(ranks)
+    ]
 
 
 def one_of(rank, ranks, port, results):
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks)
+    torch.distributed.init_process_group(
+        "gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks
+    )
     found = {}
     for path in PATHS:
         with pytest.MonkeyPatch.context() as patch, sharded_rows():
@@ -177,7 +192,9 @@ def test_each_rank_has_the_value_and_the_mean_over_ranks_is_the_gradient(name, p
     wanted = value_and_gradients(name)
     for found in of_ranks:
         torch.testing.assert_close(found[path, name][0], wanted[0], rtol=1e-12, atol=1e-12)
-        assert found[path, name][0] == of_ranks[0][path, name][0]  # to the bit, so that ranks decide alike
+        assert (
+            found[path, name][0] == of_ranks[0][path, name][0]
+        )  # to the bit, so that ranks decide alike
     for place, gradient in enumerate(wanted[1:], start=1):
         mean = torch.stack([found[path, name][place] for found in of_ranks]).mean(dim=0)
         torch.testing.assert_close(mean, gradient, rtol=1e-10, atol=1e-10)
@@ -188,8 +205,12 @@ def test_criteria_take_ranks_with_other_numbers_of_rows(name, of_ranks):
     loss, gradient = of_module(name, slice(None))
     gradients = [found[name][1] for found in of_ranks]
     assert len({len(each) for each in gradients}) > 1
-    torch.testing.assert_close(torch.stack([found[name][0] for found in of_ranks]).mean(), loss, rtol=1e-12, atol=0)
-    torch.testing.assert_close(torch.cat(gradients) / len(of_ranks), gradient, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        torch.stack([found[name][0] for found in of_ranks]).mean(), loss, rtol=1e-12, atol=0
+    )
+    torch.testing.assert_close(
+        torch.cat(gradients) / len(of_ranks), gradient, rtol=1e-10, atol=1e-10
+    )
 
 
 def test_labels_may_be_on_one_rank_alone(of_ranks):
@@ -198,7 +219,9 @@ def test_labels_may_be_on_one_rank_alone(of_ranks):
     loss = losses.sup_con(z, labels)
     loss.backward()
     found = [found["labels on one rank"] for found in of_ranks]
-    torch.testing.assert_close(torch.stack([value for value, _ in found]).mean(), loss.detach(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        torch.stack([value for value, _ in found]).mean(), loss.detach(), rtol=1e-12, atol=0
+    )
     gradient = torch.cat([of_rank for _, of_rank in found]) / len(of_ranks)
     torch.testing.assert_close(gradient, z.grad, rtol=1e-10, atol=1e-10)
 

@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from likewise.losses import LossInputError, mean_entropy, probability_cross_entropy, sharpen, soft_neighbours
+from likewise.losses import (
+    LossInputError,
+    mean_entropy,
+    probability_cross_entropy,
+    sharpen,
+    soft_neighbours,
+)
 from losses.vectors import ZA, ZB, raw, unit
 
 SUPPORT, CLASSES = unit(raw(4, 3, 3)), torch.tensor([0, 1, 0, 1])
@@ -29,16 +35,24 @@ def naive_sharpened(guess, temperature):
 
 def both_views(first, second, support):
     predictions = torch.cat([soft_neighbours(view, support, CLASSES) for view in (first, second)])
-    targets = torch.cat([sharpen(soft_neighbours(view, support, CLASSES)) for view in (second, first)])
+    targets = torch.cat(
+        [sharpen(soft_neighbours(view, support, CLASSES)) for view in (second, first)]
+    )
     return predictions, targets  # which have a gradient here: the loss is to cut it
 
 
 def test_reference_values():
     predictions, targets = both_views(ZA, ZB, SUPPORT)
     cut = torch.where(targets < 1e-4, 0, targets)  # the authors' code does that; the loss does not
-    assert float(probability_cross_entropy(predictions, cut)) == pytest.approx(0.6131047136367976, rel=1e-12)
-    assert float(probability_cross_entropy(predictions, targets)) == pytest.approx(0.6131047136367976, rel=1e-4)
-    assert float(-mean_entropy(sharpen(predictions))) == pytest.approx(-0.661765753555702, rel=1e-12)
+    assert float(probability_cross_entropy(predictions, cut)) == pytest.approx(
+        0.6131047136367976, rel=1e-12
+    )
+    assert float(probability_cross_entropy(predictions, targets)) == pytest.approx(
+        0.6131047136367976, rel=1e-4
+    )
+    assert float(-mean_entropy(sharpen(predictions))) == pytest.approx(
+        -0.661765753555702, rel=1e-12
+    )
 
 
 def test_loss_and_gradients_equal_the_naive_ones():
@@ -64,7 +78,9 @@ def test_loss_and_gradients_equal_the_naive_ones():
 
 def test_class_numbers_may_have_gaps_and_stand_in_any_order():
     gaps = torch.tensor([3, 9, 3, 9])
-    torch.testing.assert_close(soft_neighbours(ZA, SUPPORT, gaps), soft_neighbours(ZA, SUPPORT, CLASSES))
+    torch.testing.assert_close(
+        soft_neighbours(ZA, SUPPORT, gaps), soft_neighbours(ZA, SUPPORT, CLASSES)
+    )
     order = torch.tensor([2, 1, 3, 0])
     torch.testing.assert_close(
         soft_neighbours(ZA, SUPPORT[order], CLASSES[order]), soft_neighbours(ZA, SUPPORT, CLASSES)
@@ -74,7 +90,9 @@ def test_class_numbers_may_have_gaps_and_stand_in_any_order():
 def test_a_sure_guess_without_smoothing_has_a_finite_gradient():
     queries = torch.eye(3).requires_grad_()
     predictions = soft_neighbours(queries, torch.eye(3), torch.arange(3), 1e-3, smoothing=0.0)
-    (probability_cross_entropy(predictions, torch.eye(3)) - mean_entropy(sharpen(predictions))).backward()
+    (
+        probability_cross_entropy(predictions, torch.eye(3)) - mean_entropy(sharpen(predictions))
+    ).backward()
     assert bool(queries.grad.isfinite().all())
 
 

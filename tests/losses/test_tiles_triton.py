@@ -16,7 +16,14 @@ from likewise import losses
 from likewise.errors import LikewiseError
 from likewise.losses import dense as dense_losses
 from likewise.losses import tiles_triton
-from likewise.losses.triton_launch import Tiles, backward_tiles, fitting, forward_tiles, own_spans, spans
+from likewise.losses.triton_launch import (
+    Tiles,
+    backward_tiles,
+    fitting,
+    forward_tiles,
+    own_spans,
+    spans,
+)
 from losses.kernels import (
     DEVICE,
     compiled_for_a_gpu_that_is_not_here,
@@ -60,16 +67,22 @@ def dense_gradients(queries, keys, self_index, query_id, key_id, grads):
 
 def rows(count, width, seed, dtype=torch.float32, scale=1.0):
     """Standard normal rows of length about `scale`, as the kernels get them."""
-    drawn = torch.randn(count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    drawn = torch.randn(
+        count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     return (drawn * scale / width**0.5).to(DEVICE, dtype)
 
 
 def whole_numbers(low, high, count, seed):
-    return torch.randint(low, high, (count,), generator=torch.Generator().manual_seed(seed)).to(DEVICE)
+    return torch.randint(low, high, (count,), generator=torch.Generator().manual_seed(seed)).to(
+        DEVICE
+    )
 
 
 def weights(count, ids):
-    drawn = torch.randn(2, count, generator=torch.Generator().manual_seed(9), dtype=torch.float64).to(DEVICE)
+    drawn = torch.randn(
+        2, count, generator=torch.Generator().manual_seed(9), dtype=torch.float64
+    ).to(DEVICE)
     return drawn[0], drawn[1] if ids else None
 
 
@@ -82,11 +95,22 @@ def error(ours, right):
     return float(difference.norm() / right[~none].norm().clamp(min=1e-30))
 
 
-def compare(queries, keys, self_index, query_id, key_id, tiles=SMALL, tolerance=2e-6, gradient_tolerance=2e-6):
+def compare(
+    queries,
+    keys,
+    self_index,
+    query_id,
+    key_id,
+    tiles=SMALL,
+    tolerance=2e-6,
+    gradient_tolerance=2e-6,
+):
     """Log-sums and both gradients."""
     exact = (queries.double(), keys.double(), self_index, query_id, key_id)
     grads = weights(len(queries), query_id is not None)
-    all_logsumexp, positives_logsumexp = tiles_triton.forward(queries, keys, self_index, query_id, key_id, tiles)
+    all_logsumexp, positives_logsumexp = tiles_triton.forward(
+        queries, keys, self_index, query_id, key_id, tiles
+    )
     assert all_logsumexp.dtype == torch.float32
     for found, right in zip((all_logsumexp, positives_logsumexp), dense(*exact), strict=True):
         assert (found is None) == (right is None)
@@ -154,19 +178,24 @@ def test_kernels_are_the_formula(scale, self_index, ids):
         "all different": (counted[:n], counted + 10),
         "five": (whole_numbers(0, 5, n, 5), whole_numbers(0, 5, m, 6)),
     }[ids]
-    compare(queries, keys, own_key, query_id, key_id, gradient_tolerance=2e-6 if scale < 2 else 1e-4)
+    compare(
+        queries, keys, own_key, query_id, key_id, gradient_tolerance=2e-6 if scale < 2 else 1e-4
+    )
 
 
 @on_kernels
 @pytest.mark.parametrize(
-    ("self_index", "with_ids"), [("none", True), ("itself", False), ("itself", True), ("mixed", True)]
+    ("self_index", "with_ids"),
+    [("none", True), ("itself", False), ("itself", True), ("mixed", True)],
 )
 @pytest.mark.parametrize("scale", [1.0, 20.0])
 def test_kernels_of_the_square_are_the_formula(self_index, with_ids, scale):
     z = rows(36, 20, 1, scale=scale)
-    own_key = {"none": None, "itself": torch.arange(36, device=DEVICE), "mixed": whole_numbers(-1, 36, 36, 3)}[
-        self_index
-    ]
+    own_key = {
+        "none": None,
+        "itself": torch.arange(36, device=DEVICE),
+        "mixed": whole_numbers(-1, 36, 36, 3),
+    }[self_index]
     ids = whole_numbers(0, 16, 36, 7) if with_ids else None
     compare_square(z, own_key, ids, gradient_tolerance=2e-6 if scale < 2 else 1e-4)
 
@@ -179,7 +208,10 @@ def test_kernels_of_the_first_rows_of_a_square_are_those_of_the_square(count, sc
     first_ids = None if ids is None else ids[:count]
     sums = tiles_triton.forward(z, z, tiles_triton.ITSELF, ids, ids, SMALL)
     first = tiles_triton.forward(z[:count], z, tiles_triton.ITSELF, first_ids, ids, SMALL)
-    grads = [None if log_sum is None else rows(1, 37, seed)[0] for seed, log_sum in enumerate(sums, start=3)]
+    grads = [
+        None if log_sum is None else rows(1, 37, seed)[0]
+        for seed, log_sum in enumerate(sums, start=3)
+    ]
     whole = tiles_triton.backward_square(z, tiles_triton.ITSELF, ids, *sums, *grads, SMALL)
     part = tiles_triton.backward_square(z, tiles_triton.ITSELF, ids, *sums, *grads, SMALL, count)
     for ours, theirs in zip((*first, part), (*sums, whole), strict=True):
@@ -191,12 +223,22 @@ def test_kernels_of_the_first_rows_of_a_square_are_those_of_the_square(count, sc
 @on_kernels
 @pytest.mark.parametrize(
     ("width", "tiles"),
-    [(5, Tiles(16, 32, splits=3)), (16, Tiles(32, 16)), (64, Tiles(16, 32)), (128, Tiles(32, 16, splits=2))],
+    [
+        (5, Tiles(16, 32, splits=3)),
+        (16, Tiles(32, 16)),
+        (64, Tiles(16, 32)),
+        (128, Tiles(32, 16, splits=2)),
+    ],
 )
 def test_kernels_take_any_width_and_any_cut(width, tiles):
     self_index = torch.arange(33, device=DEVICE)
     compare(
-        rows(33, width, 1), rows(48, width, 2), self_index, self_index % 7, torch.arange(48, device=DEVICE) % 7, tiles
+        rows(33, width, 1),
+        rows(48, width, 2),
+        self_index,
+        self_index % 7,
+        torch.arange(48, device=DEVICE) % 7,
+        tiles,
     )
     compare_square(rows(33, width, 1), self_index, self_index % 7, tiles)
 
@@ -216,7 +258,9 @@ def test_kernels_in_half_precision(dtype, tolerance):
     queries, keys = rows(40, 64, 1, dtype, scale=8.0), rows(52, 64, 2, dtype)
     key_id = torch.arange(52, device=DEVICE) % 6
     compare(queries, keys, self_index, self_index % 6, key_id, gradient_tolerance=tolerance)
-    compare_square(keys, self_index[:1].expand(52).contiguous(), key_id, gradient_tolerance=tolerance)
+    compare_square(
+        keys, self_index[:1].expand(52).contiguous(), key_id, gradient_tolerance=tolerance
+    )
 
 
 @on_kernels
@@ -226,8 +270,12 @@ def test_kernels_keep_tiny_weights_in_float16():
     self_index = torch.arange(40, device=DEVICE)
     all_logsumexp, _ = tiles_triton.forward(z, z, self_index, None, None, SMALL)
     weight = torch.full((40,), 1e-6, device=DEVICE)
-    found = tiles_triton.backward_square(z, self_index, None, all_logsumexp, None, weight, None, SMALL)
-    right = sum(dense_gradients(z.double(), z.double(), self_index, None, None, (weight.double(), None)))
+    found = tiles_triton.backward_square(
+        z, self_index, None, all_logsumexp, None, weight, None, SMALL
+    )
+    right = sum(
+        dense_gradients(z.double(), z.double(), self_index, None, None, (weight.double(), None))
+    )
     assert error(found, right) < 6e-4
 
 
@@ -257,7 +305,9 @@ def test_kernels_of_rows_that_are_compared_with_nothing(scale):
     nobody, _ = tiles_triton.forward(one, one, alone[:1], None, None, SMALL)
     assert nobody.tolist() == [-math.inf]
     bad = torch.full((1,), math.nan, device=DEVICE)
-    assert (tiles_triton.backward_square(one, alone[:1], None, nobody, None, bad, None, SMALL) == 0).all()
+    assert (
+        tiles_triton.backward_square(one, alone[:1], None, nobody, None, bad, None, SMALL) == 0
+    ).all()
     compare(one, z, None, None, None, gradient_tolerance=2e-6 if scale < 2 else 1e-4)
 
     empty, _ = tiles_triton.forward(z, z[:0], None, None, None, SMALL)
@@ -268,13 +318,16 @@ def test_kernels_of_rows_that_are_compared_with_nothing(scale):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_kernels_never_read_the_weight_of_an_empty_sum(dtype):
     z, self_index = rows(20, 8, 1, dtype), torch.arange(20, device=DEVICE)
-    all_logsumexp, positives_logsumexp = tiles_triton.forward(z, z, self_index, self_index, self_index, SMALL)
+    all_logsumexp, positives_logsumexp = tiles_triton.forward(
+        z, z, self_index, self_index, self_index, SMALL
+    )
     weight, nan = torch.ones(20, device=DEVICE), torch.full((20,), math.nan, device=DEVICE)
     found = tiles_triton.backward_square(
         z, self_index, self_index, all_logsumexp, positives_logsumexp, weight, nan, SMALL
     )
     assert torch.equal(
-        found, tiles_triton.backward_square(z, self_index, None, all_logsumexp, None, weight, None, SMALL)
+        found,
+        tiles_triton.backward_square(z, self_index, None, all_logsumexp, None, weight, None, SMALL),
     )
 
 
@@ -286,8 +339,12 @@ def test_kernels_take_a_log_sum_of_minus_infinity_for_nothing_at_all(scale):
     silent = ids == 2
     grads = weights(40, ids=True)
     heard = [grad.masked_fill(silent, 0) for grad in grads]
-    right = tiles_triton.backward_square(z, None, ids, all_logsumexp, positives_logsumexp, *heard, SMALL)
-    log_sums = [log_sum.masked_fill(silent, -math.inf) for log_sum in (all_logsumexp, positives_logsumexp)]
+    right = tiles_triton.backward_square(
+        z, None, ids, all_logsumexp, positives_logsumexp, *heard, SMALL
+    )
+    log_sums = [
+        log_sum.masked_fill(silent, -math.inf) for log_sum in (all_logsumexp, positives_logsumexp)
+    ]
     assert error(tiles_triton.backward_square(z, None, ids, *log_sums, *grads, SMALL), right) < 2e-6
     nobody = torch.full_like(all_logsumexp, -math.inf)
     assert (tiles_triton.backward_square(z, None, ids, nobody, nobody, *grads, SMALL) == 0).all()
@@ -310,7 +367,13 @@ def test_kernels_take_matrices_that_are_not_contiguous():
     share = torch.ones((), device=DEVICE).expand(37)
     all_logsumexp, _ = tiles_triton.forward(wide, wide, None, None, None, SMALL)
     found = tiles_triton.backward_square(wide, None, None, all_logsumexp, None, share, None, SMALL)
-    assert error(found, sum(dense_gradients(wide.double(), wide.double(), None, None, None, (share, None)))) < 2e-6
+    assert (
+        error(
+            found,
+            sum(dense_gradients(wide.double(), wide.double(), None, None, None, (share, None))),
+        )
+        < 2e-6
+    )
 
 
 @on_kernels
@@ -344,7 +407,10 @@ def test_kernels_give_the_same_bits_twice(dtype):
     assert torch.equal(log_sums[0][0], log_sums[1][0])
     assert torch.equal(log_sums[0][1], log_sums[1][1])
     grads = weights(50, ids=True)
-    found = [tiles_triton.backward_square(z, self_index, ids, *log_sums[0], *grads, tiles) for _ in range(2)]
+    found = [
+        tiles_triton.backward_square(z, self_index, ids, *log_sums[0], *grads, tiles)
+        for _ in range(2)
+    ]
     assert torch.equal(found[0], found[1])
 
 
@@ -352,7 +418,9 @@ def test_kernels_give_the_same_bits_twice(dtype):
 def test_kernels_pass_nan_on():
     z = rows(20, 8, 1)
     z[4, 2] = math.nan
-    all_logsumexp, _ = tiles_triton.forward(z, z, torch.arange(20, device=DEVICE), None, None, SMALL)
+    all_logsumexp, _ = tiles_triton.forward(
+        z, z, torch.arange(20, device=DEVICE), None, None, SMALL
+    )
     assert all_logsumexp.isnan().all()
     found = tiles_triton.backward_square(
         z, None, None, all_logsumexp, None, torch.ones_like(all_logsumexp), None, SMALL
@@ -377,7 +445,9 @@ def test_kernels_refuse_what_they_cannot_serve():
 # Bytes of shared memory that a program may have: capability 9.0, 8.0, and 8.6 and 8.9.
 @pytest.mark.parametrize("shared_memory", [232448, 166912, 101376])
 @pytest.mark.parametrize("choice", [forward_tiles, backward_tiles])
-@pytest.mark.parametrize(("dtype", "width"), [(torch.bfloat16, 128), (torch.bfloat16, 512), (torch.float32, 128)])
+@pytest.mark.parametrize(
+    ("dtype", "width"), [(torch.bfloat16, 128), (torch.bfloat16, 512), (torch.float32, 128)]
+)
 def test_tiles_are_cut_down_to_the_shared_memory(shared_memory, choice, dtype, width):
     z = torch.empty(1, width, dtype=dtype)
     tiles = fitting(choice(z), width, z.element_size(), shared_memory)
@@ -436,16 +506,33 @@ def test_a_cpu_without_the_interpreter_is_not_served_and_triton_stays_unloaded()
 
 @on_kernels
 @pytest.mark.parametrize(
-    "name", ["among, out", "among, nca", "between, out", "between, in", "queue", "distillation", "soft targets"]
+    "name",
+    [
+        "among, out",
+        "among, nca",
+        "between, out",
+        "between, in",
+        "queue",
+        "distillation",
+        "soft targets",
+    ],
 )
 def test_kernels_serve_the_losses(name):
     """The whole way from a loss of the library to its gradient, by kernels, against the dense form in float64."""
-    z, keys, ids = rows(24, 16, 1, scale=2.0), rows(40, 16, 2, scale=2.0), torch.arange(24, device=DEVICE) // 2
+    z, keys, ids = (
+        rows(24, 16, 1, scale=2.0),
+        rows(40, 16, 2, scale=2.0),
+        torch.arange(24, device=DEVICE) // 2,
+    )
     itself, others = torch.arange(24, device=DEVICE), whole_numbers(-1, 9, 40, 3)
-    targets = torch.rand(24, 40, generator=torch.Generator().manual_seed(4)).softmax(dim=1).to(DEVICE)
+    targets = (
+        torch.rand(24, 40, generator=torch.Generator().manual_seed(4)).softmax(dim=1).to(DEVICE)
+    )
     loss = {
         "among, out": lambda m, z, k: m.info_nce(z, z, ids, ids, 0.2, itself),
-        "among, nca": lambda m, z, k: m.info_nce(z, z, ids.flip(0), ids.flip(0), 0.2, itself, "nca"),
+        "among, nca": lambda m, z, k: m.info_nce(
+            z, z, ids.flip(0), ids.flip(0), 0.2, itself, "nca"
+        ),
         "between, out": lambda m, z, k: m.info_nce(z, k, ids, others, 0.2),
         "between, in": lambda m, z, k: m.info_nce(z, k, ids, others, 0.2, itself.flip(0), "in"),
         "queue": lambda m, z, k: m.queue_nce(z, z.flip(0), k, 0.2),
@@ -456,7 +543,9 @@ def test_kernels_serve_the_losses(name):
     def gradients(module, dtype):
         leaves = [side.detach().to(dtype).requires_grad_() for side in (z, keys)]
         value = loss(module, *leaves)
-        return value, [g for g in torch.autograd.grad(value, leaves, allow_unused=True) if g is not None]
+        return value, [
+            g for g in torch.autograd.grad(value, leaves, allow_unused=True) if g is not None
+        ]
 
     assert tiles_triton.supports(z, keys)
     value, ours = gradients(losses, torch.float32)

@@ -10,7 +10,9 @@ from losses.launches import Launches, Waits
 
 
 def unit_rows(count, seed, width=8):
-    drawn = torch.randn(count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    drawn = torch.randn(
+        count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     return torch.nn.functional.normalize(drawn, dim=1)
 
 
@@ -18,7 +20,9 @@ IDS = torch.tensor([0, 0, 1, 1, -1, 2, 1, 2])
 KEY_IDS = torch.tensor([1, 2, -1, 0, 0, 3])
 OWN = torch.tensor([0, 1, -1, 3, 2, 2, -1, 5])
 TARGETS = torch.rand(8, 6, dtype=torch.float64).softmax(dim=1)
-MATCHED = torch.tensor([[[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]], [[0, 0, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]]])
+MATCHED = torch.tensor(
+    [[[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]], [[0, 0, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]]]
+)
 
 LOSSES = {
     "nt_xent": lambda module, a, b: module.nt_xent(a, a.flip(0)),
@@ -31,7 +35,9 @@ LOSSES = {
     "queue_nce": lambda module, a, b: module.queue_nce(a, a.flip(0).detach(), b, 0.1),
     "similarity_distillation": lambda module, a, b: module.similarity_distillation(a, a.flip(0), b),
     "soft_nce": lambda module, a, b: module.soft_nce(a, b, TARGETS, 0.1),
-    "set_similarity": lambda module, a, b: module.set_similarity(a.view(2, 4, 8), b.view(2, 3, 8), MATCHED, a, 0.2),
+    "set_similarity": lambda module, a, b: module.set_similarity(
+        a.view(2, 4, 8), b.view(2, 3, 8), MATCHED, a, 0.2
+    ),
     "cross-entropy of some rows": lambda module, a, b: labelled_cross_entropy(a, IDS),
     "cross-entropy that may have no row": lambda module, a, b: label_term(a, IDS),
     "cross-entropy of no row": lambda module, a, b: label_term(a, torch.full_like(IDS, -1)),
@@ -59,7 +65,9 @@ def test_nothing_waits_and_the_numbers_are_the_same(name, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "labels", [torch.full((8,), -1), torch.zeros(8, dtype=torch.int64)], ids=["no positive", "no negative"]
+    "labels",
+    [torch.full((8,), -1), torch.zeros(8, dtype=torch.int64)],
+    ids=["no positive", "no negative"],
 )
 def test_where_nothing_can_be_learned_the_loss_is_no_number(labels, monkeypatch):
     with pytest.raises(losses.LossInputError):
@@ -75,7 +83,12 @@ def test_a_loss_that_looks_at_values_is_found_out():
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("nt_xent", (16, 28)), ("sup_con out", (64, 36)), ("queue_nce", (16, 18)), ("similarity_distillation", (28, 10))],
+    [
+        ("nt_xent", (16, 28)),
+        ("sup_con out", (64, 36)),
+        ("queue_nce", (16, 18)),
+        ("similarity_distillation", (28, 10)),
+    ],
 )
 def test_a_loss_of_pytorchs_operations_launches_no_more_than_it_did(name, most, monkeypatch):
     """Forward and backward, where no kernels of ours serve a GPU."""

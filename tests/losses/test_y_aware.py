@@ -6,7 +6,10 @@ import torch
 from likewise.losses import LossInputError, y_aware_nce
 from likewise.methods.y_aware import YAware, jaccard
 
-Z = [torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+Z = [
+    torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    for seed in (0, 1)
+]
 SIMILARITY = torch.rand(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
 SIMILARITY = (SIMILARITY + SIMILARITY.T) / 2
 
@@ -16,9 +19,14 @@ def by_loops(first, second, similarity, temperature):
     total, count = 0.0, len(first)
     for queries, keys in ((first, second), (second, first)):
         for i in range(count):
-            cosines = [torch.cosine_similarity(queries[i], keys[j], dim=0) / temperature for j in range(count)]
+            cosines = [
+                torch.cosine_similarity(queries[i], keys[j], dim=0) / temperature
+                for j in range(count)
+            ]
             norm = torch.stack(cosines).exp().sum().log()
-            total -= sum(similarity[i, j] / similarity[i].sum() * (cosines[j] - norm) for j in range(count))
+            total -= sum(
+                similarity[i, j] / similarity[i].sum() * (cosines[j] - norm) for j in range(count)
+            )
     return total / (2 * count)
 
 
@@ -57,7 +65,9 @@ def test_near_numbers_are_more_similar():
     torch.testing.assert_close(similarity[0], torch.tensor([0.0, -1 / 8, -2.0]).exp())
 
 
-@pytest.mark.parametrize("shapes", [((5, 4), (4, 4), (5, 5)), ((5, 4), (5, 4), (5, 4)), ((0, 4), (0, 4), (0, 0))])
+@pytest.mark.parametrize(
+    "shapes", [((5, 4), (4, 4), (5, 5)), ((5, 4), (5, 4), (5, 4)), ((0, 4), (0, 4), (0, 0))]
+)
 def test_what_does_not_fit_is_refused(shapes):
     with pytest.raises(LossInputError, match=r"similarity|first|second"):
         y_aware_nce(*(torch.ones(shape) for shape in shapes))

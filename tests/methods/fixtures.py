@@ -28,7 +28,13 @@ CLIP_FRAMES = 8
 def method(name):
     """A registered method with small widths, queues and supports."""
     settings = {field.name for field in dataclasses.fields(METHODS[name])}
-    smaller = {"queue": 16, "hidden": 16, "dim": 8, "classes_per_batch": CLASSES, "images_per_class": 2}
+    smaller = {
+        "queue": 16,
+        "hidden": 16,
+        "dim": 8,
+        "classes_per_batch": CLASSES,
+        "images_per_class": 2,
+    }
     smaller |= {"text_width": 16, "vocabulary": 64}
     present = {key: value for key, value in smaller.items() if key in settings}
     rule = dataclasses.replace(METHODS[name](), **present)
@@ -56,7 +62,9 @@ def encoder_of(rule):
 
 def images(count=32, rule=None):
     if rule is None or rule.clip_sampling is None:
-        pixels = torch.randint(0, 256, (count, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(7))
+        pixels = torch.randint(
+            0, 256, (count, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(7)
+        )
         return InMemoryImages(Pixels(pixels, torch.ones(count)))
     shown = torch.randint(CLIP_FRAMES // 2, CLIP_FRAMES + 1, (count,), generator=generator(6))
     return InMemoryImages(Pixels(clips(count), torch.ones(count), shown))
@@ -64,13 +72,20 @@ def images(count=32, rule=None):
 
 def clips(count):
     """Noise, uint8."""
-    return torch.randint(0, 256, (count, CLIP_FRAMES, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(7))
+    return torch.randint(
+        0, 256, (count, CLIP_FRAMES, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(7)
+    )
 
 
 def loader(rule, labels=None, count=32, batch_size=8):
     labels = torch.arange(count) % CLASSES if labels is None else labels
     return Loader(
-        images(count, rule), labels, batch_size, seed=5, support=rule.support, modalities=modalities(rule, count)
+        images(count, rule),
+        labels,
+        batch_size,
+        seed=5,
+        support=rule.support,
+        modalities=modalities(rule, count),
     )
 
 
@@ -78,11 +93,18 @@ class Random:
     """Random rows of a modality."""
 
     def __init__(self, count, name):
-        self.rows = {CAPTIONS: self.captions, SOUND: self.sound, FLOW: self.flow, TARGETS: self.targets}[name](count)
+        self.rows = {
+            CAPTIONS: self.captions,
+            SOUND: self.sound,
+            FLOW: self.flow,
+            TARGETS: self.targets,
+        }[name](count)
 
     def sound(self, count):
         """A noise of its own for each clip, 160 samples a frame."""
-        return torch.randint(-9999, 9999, (count, CLIP_FRAMES * 160), dtype=torch.int16, generator=generator(8))
+        return torch.randint(
+            -9999, 9999, (count, CLIP_FRAMES * 160), dtype=torch.int16, generator=generator(8)
+        )
 
     def flow(self, count):
         """Up to two pixels either way."""
@@ -117,7 +139,8 @@ def modalities(rule, count=32):
     tracks = {name: rows.rows.numpy() for name, rows in made.items() if name in (SOUND, FLOW)}
     train = clip_manifest("made", clips(count).numpy(), rule.clip_sampling.frame_rate, **tracks)
     return {
-        name: transform.of(train.columns[name]) for name, transform in rule.column_transforms(train.columns).items()
+        name: transform.of(train.columns[name])
+        for name, transform in rule.column_transforms(train.columns).items()
     }
 
 

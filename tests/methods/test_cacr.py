@@ -16,7 +16,15 @@ from training.test_cached_gradients import assert_same, batch_of, gradients, net
 
 
 def rule_of(**settings):
-    return CACR(**{"hidden": 16, "dim": 8, "queue": 0, "views": dataclasses.replace(CACR().views, size=12), **settings})
+    return CACR(
+        **{
+            "hidden": 16,
+            "dim": 8,
+            "queue": 0,
+            "views": dataclasses.replace(CACR().views, size=12),
+            **settings,
+        }
+    )
 
 
 def test_within_the_batch_the_step_is_the_loss_over_all_views():
@@ -27,7 +35,9 @@ def test_within_the_batch_the_step_is_the_loss_over_all_views():
     assert rows["queries"].shape == (8, 4, 8)
     step = rule.compute_loss(nets, rows, progress())
     assert step.loss.item() == pytest.approx(cacr(rows["queries"], 1.0, 0.9).item(), rel=1e-6)
-    assert (step.metrics["attraction"] + step.metrics["repulsion"]).item() == pytest.approx(step.loss.item(), rel=1e-6)
+    assert (step.metrics["attraction"] + step.metrics["repulsion"]).item() == pytest.approx(
+        step.loss.item(), rel=1e-6
+    )
     assert step.memory_updates == {}
     rule.after_update(nets, step, progress())
 
@@ -39,7 +49,10 @@ def test_with_a_queue_every_view_meets_the_teacher_the_queue_and_the_batch(attac
     nets = nets_of(rule).double()
     nets.queue.rows = F.normalize(nets.queue.rows, dim=1)
     torch.manual_seed(0)
-    z, keys = torch.randn(4, 3, 8, dtype=torch.float64, requires_grad=True), torch.randn(4, 3, 8, dtype=torch.float64)
+    z, keys = (
+        torch.randn(4, 3, 8, dtype=torch.float64, requires_grad=True),
+        torch.randn(4, 3, 8, dtype=torch.float64),
+    )
     step = rule.compute_loss(nets, {"queries": z, "keys": keys}, progress())
     unit, teacher, queue = F.normalize(z, dim=2), F.normalize(keys, dim=2), nets.queue.rows
     terms = []
@@ -47,7 +60,9 @@ def test_with_a_queue_every_view_meets_the_teacher_the_queue_and_the_batch(attac
         others = [w for w in range(3) if w != v]
         terms.append(naive_attraction(unit[:, v], teacher[:, others], 1.0, attached))
         everyone = [*queue, *unit[:, v]]
-        terms.append(naive_repulsion(unit[:, v], everyone, 0.9, attached, [5 + i for i in range(4)]))
+        terms.append(
+            naive_repulsion(unit[:, v], everyone, 0.9, attached, [5 + i for i in range(4)])
+        )
     expected = sum(terms) / 3
     assert step.loss.item() == pytest.approx(expected.item(), rel=1e-12)
     torch.testing.assert_close(*(torch.autograd.grad(loss, z)[0] for loss in (step.loss, expected)))
@@ -56,8 +71,12 @@ def test_with_a_queue_every_view_meets_the_teacher_the_queue_and_the_batch(attac
 
 def test_views_are_of_the_image_that_they_belong_to():
     """An image's rows follow it when the batch is reordered."""
-    rule = dataclasses.replace(rule_of(positives=2), views=dataclasses.replace(rule_of().views, crop_area=(1.0, 1.0)))
-    rule = dataclasses.replace(rule, views=dataclasses.replace(rule.views, jitter=0, grey=0, blur=0, flip=0))
+    rule = dataclasses.replace(
+        rule_of(positives=2), views=dataclasses.replace(rule_of().views, crop_area=(1.0, 1.0))
+    )
+    rule = dataclasses.replace(
+        rule, views=dataclasses.replace(rule.views, jitter=0, grey=0, blur=0, flip=0)
+    )
     nets, batch = nets_of(rule).eval(), loader(rule).batch(0)
     rows = rule.embed(nets, batch, progress())["queries"]
     for v in range(1, 3):  # nothing but the crop's shape is random, and the same images look alike
@@ -96,7 +115,9 @@ def test_the_page_shows_the_weights_that_a_step_uses(queue):
         pull = torch.tensor([(z[i, 0] - keys[i, v]).square().sum() for v in (1, 2, 3)]).softmax(0)
         for picture, k in zip(others[:3], pull.argsort(descending=True).tolist(), strict=True):
             assert torch.equal(picture.pixels, views[1 + k][i])
-            assert float(picture.caption.removesuffix("%")) == pytest.approx(100 * pull[k].item(), rel=5e-3)
+            assert float(picture.caption.removesuffix("%")) == pytest.approx(
+                100 * pull[k].item(), rel=5e-3
+            )
         pushing = [*(nets.queue.rows if queue else []), *z[:, seen]]
         push = torch.tensor([-0.9 * (z[i, 0] - other).square().sum() for other in pushing])
         push[queue + i] = -torch.inf
@@ -104,7 +125,9 @@ def test_the_page_shows_the_weights_that_a_step_uses(queue):
         strongest = push.argsort(descending=True).tolist()[:6]
         for picture, j in zip(others[3:], strongest, strict=True):
             assert torch.equal(picture.pixels, views[seen][j])
-            assert float(picture.caption.removesuffix("%")) == pytest.approx(100 * push[j].item(), rel=5e-3)
+            assert float(picture.caption.removesuffix("%")) == pytest.approx(
+                100 * push[j].item(), rel=5e-3
+            )
 
 
 def test_no_positives_are_refused():

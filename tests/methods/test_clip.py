@@ -46,7 +46,9 @@ def test_a_feature_is_the_mean_of_the_states_and_words_know_their_neighbours_and
     assert not torch.allclose(network(swapped), network(rows))
     other = rows.clone()
     other[1, 5] = (other[1, 5] + 1) % 50
-    assert not torch.allclose(network.states(other.clamp(min=0), rows != NO_TOKEN)[1, 0], states[1, 0])
+    assert not torch.allclose(
+        network.states(other.clamp(min=0), rows != NO_TOKEN)[1, 0], states[1, 0]
+    )
 
 
 def test_no_tokens_are_a_row_of_zeros_and_no_nan():
@@ -61,10 +63,14 @@ def test_no_tokens_are_a_row_of_zeros_and_no_nan():
 def test_a_block_is_pre_norm_attention_as_pytorch_has_it():
     torch.manual_seed(0)
     ours = SmallTransformer(SMALL).blocks[0].double()
-    theirs = nn.TransformerEncoderLayer(128, 2, 512, 0.0, "gelu", batch_first=True, norm_first=True).double()
+    theirs = nn.TransformerEncoderLayer(
+        128, 2, 512, 0.0, "gelu", batch_first=True, norm_first=True
+    ).double()
     for mine, name in ((ours.qkv, "in_proj_"), (ours.out, "out_proj.")):
         for part in ("weight", "bias"):
-            dict(theirs.self_attn.named_parameters())[name + part].data.copy_(getattr(mine, part).data)
+            dict(theirs.self_attn.named_parameters())[name + part].data.copy_(
+                getattr(mine, part).data
+            )
     for mine, other in ((ours.mlp[0], theirs.linear1), (ours.mlp[2], theirs.linear2)):
         other.load_state_dict(mine.state_dict())
     states, there = torch.randn(3, 7, 128, dtype=torch.float64), torch.rand(3, 7) < 0.7
@@ -80,7 +86,9 @@ def test_the_step_is_clips_loss_at_the_learned_scale():
     torch.testing.assert_close(rows["image"].norm(dim=1), torch.ones(8))
     step = rule.compute_loss(nets, rows, progress())
     logits = rows["image"] @ rows["text"].T / 0.07
-    expected = (F.cross_entropy(logits, torch.arange(8)) + F.cross_entropy(logits.T, torch.arange(8))) / 2
+    expected = (
+        F.cross_entropy(logits, torch.arange(8)) + F.cross_entropy(logits.T, torch.arange(8))
+    ) / 2
     assert step.loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert step.metrics["scale"].item() == pytest.approx(1 / 0.07, rel=1e-5)
 

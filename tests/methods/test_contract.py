@@ -34,7 +34,9 @@ def test_loss_is_a_finite_scalar_with_a_gradient_for_every_learned_part(name):
     step = rule.step(nets, loader(rule).batch(3), progress())
     assert step.loss.shape == ()
     assert torch.isfinite(step.loss)
-    assert not [key for key, kept in {**step.metrics, **step.memory_updates}.items() if kept.requires_grad]
+    assert not [
+        key for key, kept in {**step.metrics, **step.memory_updates}.items() if kept.requires_grad
+    ]
     step.loss.backward()
     learned = {key: p for key, p in nets.named_parameters() if p.requires_grad}
     without = [key for key, p in learned.items() if p.grad is None or not p.grad.abs().sum() > 0]
@@ -60,7 +62,11 @@ def test_queues_take_no_gradient_and_warn_where_they_exceed_the_training_set(nam
     rule.step(nets, loader(rule).batch(3), progress()).loss.backward()
     queues = [module for module in nets.modules() if isinstance(module, Queue)]
     assert {len(queue) for queue in queues if not isinstance(queue, BatchHistory)} == {16}
-    assert all(buffer.grad is None and not buffer.requires_grad for queue in queues for buffer in queue.buffers())
+    assert all(
+        buffer.grad is None and not buffer.requires_grad
+        for queue in queues
+        for buffer in queue.buffers()
+    )
     assert queue_warnings(nets, 16) == []
     (warning,) = queue_warnings(nets, 12)
     assert "16" in warning and "--method.queue 3" in warning
@@ -111,11 +117,15 @@ def test_order_within_the_batch_does_not_matter(name):
     nets = nets_of(rule)
     rows = dict(rule.embed(nets, loader(rule).batch(3), progress()))
     expected = rule.compute_loss(nets, rows, progress()).loss
-    own = {key for key in rows if key.startswith("support") or (key == "labels" and "support" in rows)}
+    own = {
+        key for key in rows if key.startswith("support") or (key == "labels" and "support" in rows)
+    }
     order = torch.randperm(8, generator=generator(1))
     support_order = torch.randperm(8, generator=generator(2))
     shuffled = {key: row[support_order if key in own else order] for key, row in rows.items()}
-    assert rule.compute_loss(nets, shuffled, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert rule.compute_loss(nets, shuffled, progress()).loss.item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -142,7 +152,9 @@ def test_bfloat16_is_close_to_float32(name):
     assert rounded.dtype == torch.float32
     # Networks round to 8 bits; losses themselves do not, so 3% covers temperatures down to 0.02. PAWS takes guesses at
     # temperature 0.1 to the power of 4 and then subtracts two terms of like size.
-    assert rounded.item() == pytest.approx(exact.item(), rel=0.03, abs=0.06 if name == "paws" else 0.02)
+    assert rounded.item() == pytest.approx(
+        exact.item(), rel=0.03, abs=0.06 if name == "paws" else 0.02
+    )
 
 
 @pytest.mark.parametrize("name", ALL)

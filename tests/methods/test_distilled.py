@@ -41,17 +41,28 @@ def test_kd_shows_both_networks_one_view():
     pixels = rule.views(batch.pixels, progress().rng("view", batch)).pixels
     teacher = nets.teacher.nets
     nets.teacher.nets.classifier.weight.data.normal_()  # cross-entropy's starts at zero
-    logits, believed = nets.classifier(nets.encoder(pixels)), teacher.classifier(teacher.encoder(pixels))
-    expected = F.cross_entropy(logits, batch.labels) + rule.teacher_weight * softened(logits, believed, 4)
-    assert rule.step(nets, batch, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    logits, believed = (
+        nets.classifier(nets.encoder(pixels)),
+        teacher.classifier(teacher.encoder(pixels)),
+    )
+    expected = F.cross_entropy(logits, batch.labels) + rule.teacher_weight * softened(
+        logits, believed, 4
+    )
+    assert rule.step(nets, batch, progress()).loss.item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
 
 
 def test_hsakd_is_the_labels_of_unturned_rows_and_the_teacher_at_the_end_and_at_every_depth():
     rule = method("hsakd")
     nets, batch = nets_of(rule).eval(), loader(rule).batch(0)
     pixels = four_rotations(rule.views(batch.pixels, progress().rng("view", batch)).pixels)
-    (logits, *depth), (believed, *deep) = (by_hand(each, pixels) for each in (nets, nets.teacher.nets))
-    expected = F.cross_entropy(logits[[0, 4, 8, 12, 16, 20, 24, 28]], batch.labels) + softened(logits, believed, 3)
+    (logits, *depth), (believed, *deep) = (
+        by_hand(each, pixels) for each in (nets, nets.teacher.nets)
+    )
+    expected = F.cross_entropy(logits[[0, 4, 8, 12, 16, 20, 24, 28]], batch.labels) + softened(
+        logits, believed, 3
+    )
     expected = expected + sum(softened(s, t, 3) for s, t in zip(depth, deep, strict=True))
     step = rule.step(nets, batch, progress())
     assert step.loss.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -65,7 +76,9 @@ def test_a_batch_without_labels_learns_from_the_teacher_alone(name):
     nets.classifier.weight.data.normal_()
     full = rule.step(nets, batch, progress())
     bare = rule.step(nets, batch._replace(labels=torch.full_like(batch.labels, -1)), progress())
-    assert bare.loss.item() == pytest.approx(full.loss.item() - full.metrics["labels"].item(), abs=1e-5)
+    assert bare.loss.item() == pytest.approx(
+        full.loss.item() - full.metrics["labels"].item(), abs=1e-5
+    )
     bare.loss.backward()
     assert nets.classifier.weight.grad.abs().sum() > 0
 
@@ -85,8 +98,12 @@ def test_the_teacher_of_hsakd_learns_class_and_rotation_at_every_depth():
     pixels = four_rotations(rule.views(batch.pixels, progress().rng("view", batch)).pixels)
     logits, *deep = by_hand(nets, pixels)
     joint = torch.tensor([4 * label + j for label in batch.labels.tolist() for j in range(4)])
-    expected = F.cross_entropy(logits[::4], batch.labels) + sum(F.cross_entropy(each, joint) for each in deep)
-    assert rule.step(nets, batch, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    expected = F.cross_entropy(logits[::4], batch.labels) + sum(
+        F.cross_entropy(each, joint) for each in deep
+    )
+    assert rule.step(nets, batch, progress()).loss.item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
 
 
 def test_the_labels_reach_the_unturned_rows_alone_and_the_teacher_all():
@@ -105,20 +122,34 @@ def test_the_labels_reach_the_unturned_rows_alone_and_the_teacher_all():
 def reached(loss, nets):
     """First part of the names of all that gets a gradient."""
     learned = dict(nets.named_parameters())
-    found = torch.autograd.grad(loss, [p for p in learned.values() if p.requires_grad], allow_unused=True)
+    found = torch.autograd.grad(
+        loss, [p for p in learned.values() if p.requires_grad], allow_unused=True
+    )
     names = [name for name, p in learned.items() if p.requires_grad]
-    return {name.split(".")[0] for name, g in zip(names, found, strict=True) if g is not None and g.abs().sum() > 0}
+    return {
+        name.split(".")[0]
+        for name, g in zip(names, found, strict=True)
+        if g is not None and g.abs().sum() > 0
+    }
 
 
 def test_every_depth_teaches_the_encoder_below_it():
     """Gradient of the auxiliary classifiers flows into the stages they stand on, and into no later one."""
     rule = method("hsakd")
     nets, batch = nets_of(rule), loader(rule).batch(0)
-    assert reached(rule.step(nets, batch, progress()).loss, nets) == {"encoder", "classifier", "auxiliaries"}
+    assert reached(rule.step(nets, batch, progress()).loss, nets) == {
+        "encoder",
+        "classifier",
+        "auxiliaries",
+    }
     for depth in (1, 2, 3, 4):
         rows = rule.embed(nets, batch, progress())
-        blocks = {f"encoder.blocks.{i}": block[0].weight for i, block in enumerate(nets.encoder.blocks)}
-        found = torch.autograd.grad(rows[f"depth {depth}"].square().sum(), list(blocks.values()), allow_unused=True)
+        blocks = {
+            f"encoder.blocks.{i}": block[0].weight for i, block in enumerate(nets.encoder.blocks)
+        }
+        found = torch.autograd.grad(
+            rows[f"depth {depth}"].square().sum(), list(blocks.values()), allow_unused=True
+        )
         assert [g is not None for g in found] == [i < depth for i in range(4)]
 
 
@@ -129,7 +160,11 @@ def test_a_teacher_stays_as_it_is(name):
     before = {key: value.clone() for key, value in nets.teacher.state_dict().items()}
     assert not any(module.training for module in nets.teacher.modules())
     take_steps(rule, nets, loader(rule), 3)
-    assert [key for key, value in nets.teacher.state_dict().items() if not torch.equal(value, before[key])] == []
+    assert [
+        key
+        for key, value in nets.teacher.state_dict().items()
+        if not torch.equal(value, before[key])
+    ] == []
     assert all(p.grad is None and not p.requires_grad for p in nets.teacher.parameters())
     assert nets.encoder.training
     assert not nets.eval().encoder.training
@@ -144,7 +179,11 @@ def test_microbatches_leave_a_teachers_statistics_to_the_bit():
             buffer.copy_(torch.rand_like(buffer))
     before = {key: value.clone() for key, value in nets.teacher.state_dict().items()}
     gradients(rule, nets, 3, loader(rule, count=48, batch_size=12).batch(3))
-    assert [key for key, value in nets.teacher.state_dict().items() if not torch.equal(value, before[key])] == []
+    assert [
+        key
+        for key, value in nets.teacher.state_dict().items()
+        if not torch.equal(value, before[key])
+    ] == []
 
 
 def test_a_kept_network_is_taken_over_and_only_the_auxiliaries_learn():
@@ -156,7 +195,9 @@ def test_a_kept_network_is_taken_over_and_only_the_auxiliaries_learn():
     nets.train()
     pixels = torch.rand(4, 1, SIZE, SIZE)
     expected = classify(given, taught.eval(), pixels)
-    assert {name.split(".")[0] for name, p in nets.named_parameters() if p.requires_grad} == {"auxiliaries"}
+    assert {name.split(".")[0] for name, p in nets.named_parameters() if p.requires_grad} == {
+        "auxiliaries"
+    }
     assert nets.auxiliaries.training
     assert reached(rule.step(nets, loader(rule).batch(0), progress()).loss, nets) == {"auxiliaries"}
     take_steps(rule, nets, loader(rule), 3)
@@ -169,7 +210,9 @@ def test_auxiliary_classifiers_continue_the_network_with_weights_of_their_own(na
     heads = auxiliary_heads(encoder, 12)
     stages = list(encoder.stages())
     assert len(heads) == len(stages)
-    for depth, (maps, head) in enumerate(zip(encoder.stage_maps(torch.rand(2, 1, 32, 32)), heads, strict=True), 1):
+    for depth, (maps, head) in enumerate(
+        zip(encoder.stage_maps(torch.rand(2, 1, 32, 32)), heads, strict=True), 1
+    ):
         assert head(maps).shape == (2, 12)
         assert len(head) - 3 == max(len(stages) - depth, 1)
         assert head[-1].in_features == encoder.width

@@ -57,8 +57,12 @@ def test_flow_is_that_of_the_frame_which_is_seen():
 def test_flow_follows_the_crop_and_turns_with_a_mirror():
     """What is enlarged moves farther, and what is mirrored to the left."""
     mirrored = dataclasses.replace(UNTOUCHED, views=dataclasses.replace(UNTOUCHED.views, flip=1.0))
-    enlarged = dataclasses.replace(UNTOUCHED, views=dataclasses.replace(UNTOUCHED.views, crop_area=(0.5, 0.5)))
-    plain, turned, larger = (rule.frames_and_motion(clips(), progress())[1] for rule in (UNTOUCHED, mirrored, enlarged))
+    enlarged = dataclasses.replace(
+        UNTOUCHED, views=dataclasses.replace(UNTOUCHED.views, crop_area=(0.5, 0.5))
+    )
+    plain, turned, larger = (
+        rule.frames_and_motion(clips(), progress())[1] for rule in (UNTOUCHED, mirrored, enlarged)
+    )
     torch.testing.assert_close(turned[:, 0], -plain[:, 0].flip(-1), rtol=1e-4, atol=1e-5)
     assert plain[:, 0].max() > 0 > turned[:, 0].min()
     fastest = plain.amax(dim=(1, 2, 3)), larger.amax(dim=(1, 2, 3))
@@ -74,7 +78,9 @@ def test_what_hardly_moves_teaches_nothing():
     assert step.metrics["moving"] == 0.5
     rows = RULE.embed(nets, clips(flow), progress())
     moving = {name: row[4:] for name, row in rows.items()}
-    assert step.loss.item() == pytest.approx(RULE.compute_loss(nets, moving, progress()).loss.item(), rel=1e-6)
+    assert step.loss.item() == pytest.approx(
+        RULE.compute_loss(nets, moving, progress()).loss.item(), rel=1e-6
+    )
 
 
 def test_a_batch_that_stands_still_has_a_loss_of_zero():
@@ -101,14 +107,22 @@ def test_the_other_losses_are_those_that_were_asked_for(name):
     nets = nets_of(rule).eval()
     rows = rule.embed(nets, clips(random_flow()), progress())
     kernel = gaussian_log_kernel(rows["flow"], rule.width)
-    expected = {"regression": kernel_regression, "alignment": kernel_alignment}[name](rows["pixels"], kernel)
-    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    expected = {"regression": kernel_regression, "alignment": kernel_alignment}[name](
+        rows["pixels"], kernel
+    )
+    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(
+        expected.item(), rel=1e-6
+    )
 
 
 def test_pictures_show_the_frame_its_motion_and_its_embeddings():
     made = illustrate(RULE, nets_of(RULE).eval(), clips(random_flow()), progress())
     assert len(made.rows) == 6
-    assert [picture.column for picture in made.rows[0]] == ["frame", "its motion", "embeddings of its pixels"]
+    assert [picture.column for picture in made.rows[0]] == [
+        "frame",
+        "its motion",
+        "embeddings of its pixels",
+    ]
     assert all(picture.pixels.shape == (3, SIZE, SIZE) for row in made.rows for picture in row)
 
 
@@ -117,5 +131,7 @@ def test_embeddings_read_all_maps_at_their_places():
     nets, stills = nets_of(RULE).eval(), torch.rand(2, 1, SIZE, SIZE, generator=generator(4))
     places = all_locations(SIZE).expand(2, -1, -1)
     every = RULE.embeddings(nets, stills, places)
-    torch.testing.assert_close(every[:, 30:31], RULE.embeddings(nets, stills, places[:, 30:31]), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        every[:, 30:31], RULE.embeddings(nets, stills, places[:, 30:31]), rtol=1e-4, atol=1e-6
+    )
     assert every.norm(dim=2).sub(1).abs().max() < 1e-5 and every.std(dim=1).max() > 0

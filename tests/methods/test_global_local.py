@@ -19,7 +19,9 @@ B, KEPT, FRAMES, SIDE, PER_FRAME = 4, 9, 4, 16, 640
 
 
 def rule(**changed):
-    return with_view_size(GlobalLocal(**{"bands": 8, "dim": 8, "local_dim": 4, **changed}), SIDE, FRAMES)
+    return with_view_size(
+        GlobalLocal(**{"bands": 8, "dim": 8, "local_dim": 4, **changed}), SIDE, FRAMES
+    )
 
 
 def nets_of(method):
@@ -45,10 +47,15 @@ def progress():
 
 def test_the_sound_is_that_of_the_frames_shown():
     given = batch()
-    view = View(torch.zeros(B, FRAMES, 1, SIDE, SIDE), torch.zeros(B, 2, 3), torch.tensor([0, 1, 3, 5]))
+    view = View(
+        torch.zeros(B, FRAMES, 1, SIDE, SIDE), torch.zeros(B, 2, 3), torch.tensor([0, 1, 3, 5])
+    )
     found = sound_of_view(view, given)
     for row, start in enumerate([0, 1, 3, 5]):
-        expected = given.modalities[SOUND][row, start * PER_FRAME : (start + FRAMES) * PER_FRAME].float() / 32767
+        expected = (
+            given.modalities[SOUND][row, start * PER_FRAME : (start + FRAMES) * PER_FRAME].float()
+            / 32767
+        )
         torch.testing.assert_close(found[row], expected)
 
 
@@ -58,14 +65,22 @@ def test_the_loss_is_the_weighted_sum_of_both_bag_losses():
     rows = method.embed(nets, batch(), progress())
     assert rows["frame_sounds"].shape == (B, FRAMES, method.steps, 4)
     wholes = dense.mil_nce(rows["sound"], rows["locations"], 0.1)
-    seen, heard = rows["frames"].reshape(-1, 4), rows["frame_sounds"].reshape(B * FRAMES, method.steps, 4)
+    seen, heard = (
+        rows["frames"].reshape(-1, 4),
+        rows["frame_sounds"].reshape(B * FRAMES, method.steps, 4),
+    )
     found = method.compute_loss(nets, rows, progress())
-    torch.testing.assert_close(found.loss, 0.5 * wholes + 2 * dense.mil_nce(seen, heard, 0.1), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        found.loss, 0.5 * wholes + 2 * dense.mil_nce(seen, heard, 0.1), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(
     ("weights", "idle"),
-    [({"local_weight": 0.0}, ("space.thin", "space.sound_local", "space.video_local")), ({"global_weight": 0.0}, ())],
+    [
+        ({"local_weight": 0.0}, ("space.thin", "space.sound_local", "space.video_local")),
+        ({"global_weight": 0.0}, ()),
+    ],
 )
 def test_what_a_weight_of_zero_leaves_without_a_lesson(weights, idle):
     """Moments alone teach the encoder and its heads too, for their gradient flows through the attention."""
@@ -87,10 +102,16 @@ def test_attention_is_drawn_over_frames():
     assert pixels.shape[1:] == (1, SIDE, SIDE)
     assert 0 <= pixels.min() and pixels.max() <= 1
     frames, lit = drawn.rows[0][:3], drawn.rows[0][3:]
-    assert all((light.pixels <= plain.pixels + 1e-6).all() for plain, light in zip(frames, lit, strict=True))
+    assert all(
+        (light.pixels <= plain.pixels + 1e-6).all()
+        for plain, light in zip(frames, lit, strict=True)
+    )
 
 
 def test_presets_build(tmp_path):
     for preset in GlobalLocal.card.presets.values():
         method = dataclasses.replace(GlobalLocal(), **preset.settings)
-        assert method.build(clip_encoder("r2plus1d-small", (0.4,), (0.3,)), 0).space.settings.dim == method.dim
+        assert (
+            method.build(clip_encoder("r2plus1d-small", (0.4,), (0.3,)), 0).space.settings.dim
+            == method.dim
+        )

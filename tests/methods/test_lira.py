@@ -29,7 +29,9 @@ def nets(method, seed=0):
 
 
 def batch(shown=None, seed=1):
-    frames = torch.randint(0, 256, (CLIPS, KEPT, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(seed))
+    frames = torch.randint(
+        0, 256, (CLIPS, KEPT, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(seed)
+    )
     heard = torch.randn(CLIPS, KEPT, BANDS, generator=generator(seed, "heard"))
     pixels = Pixels(frames, torch.ones(CLIPS), None if shown is None else torch.tensor(shown))
     return Batch(pixels, torch.full((CLIPS,), -1), torch.arange(CLIPS), modalities={SOUND: heard})
@@ -104,7 +106,11 @@ def test_its_pictures_show_low_bands_at_the_bottom_and_time_to_the_right(tmp_pat
         made = illustrate(method, networks, clips, Progress(0, 1))
     made.save(tmp_path / "kept.npz")
     rows = Illustration.load(tmp_path / "kept.npz").rows
-    assert len(rows) == CLIPS and [picture.column for picture in rows[0]] == ["frame", "target", "prediction"]
+    assert len(rows) == CLIPS and [picture.column for picture in rows[0]] == [
+        "frame",
+        "target",
+        "prediction",
+    ]
     heard = rows[0][1].pixels
     assert heard[:, -1].min() == 1 and heard[:, 0].max() == 0
     assert rows[0][2].caption.endswith("%")

@@ -52,7 +52,9 @@ def test_unit_by_unit_one_graph_and_two_runs_of_each_stage_agree(encoder):
         if way == "step":
             loss = rule.step(nets, batch, progress()).loss
         elif way == "graph":
-            loss = rule.gather_and_compute_loss(nets, rule.embed(nets, batch, progress()), progress()).loss
+            loss = rule.gather_and_compute_loss(
+                nets, rule.embed(nets, batch, progress()), progress()
+            ).loss
         else:
             loss = by_two_runs(rule, nets, batch)
         loss.backward()
@@ -73,9 +75,15 @@ def test_a_unit_trains_its_two_stages_and_its_head_alone(unit):
     rule, nets, batch = made()
     rows = rule.embed(nets, batch, progress())
     rule.compute_loss(nets, {"unit": rows[f"unit {unit}"]}, progress()).loss.backward()
-    reached = {name.rpartition("blocks.")[2][0] for name in gradients_of(nets) if name.startswith("encoder")}
+    reached = {
+        name.rpartition("blocks.")[2][0]
+        for name in gradients_of(nets)
+        if name.startswith("encoder")
+    }
     assert reached == {str(unit - 1), str(unit)}
-    assert {name.split(".")[1] for name in gradients_of(nets) if name.startswith("heads")} == {str(unit - 1)}
+    assert {name.split(".")[1] for name in gradients_of(nets) if name.startswith("heads")} == {
+        str(unit - 1)
+    }
     assert all(gradient.abs().sum() > 0 for gradient in gradients_of(nets).values())
 
 
@@ -87,7 +95,9 @@ def test_without_overlap_every_stage_learns_from_its_own_head_alone(way):
     seed_networks(0)
     nets = rule.build(build_encoder(EncoderSettings("conv4", 12, (0.4,), (0.3,))), CLASSES).double()
     together = (
-        rule.gather_and_compute_loss(nets, rule.embed(nets, batch, progress()), progress()) if way == "graph" else None
+        rule.gather_and_compute_loss(nets, rule.embed(nets, batch, progress()), progress())
+        if way == "graph"
+        else None
     )
     loss = (together or rule.step(nets, batch, progress())).loss
     loss.backward()
@@ -102,23 +112,33 @@ def test_without_overlap_every_stage_learns_from_its_own_head_alone(way):
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
     assert found.keys() == dict(nets.named_parameters()).keys()
     for name, gradient in gradients_of(nets).items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-9, atol=1e-12, msg=lambda s, n=name: f"{n}: {s}")
+        torch.testing.assert_close(
+            found[name], gradient, rtol=1e-9, atol=1e-12, msg=lambda s, n=name: f"{n}: {s}"
+        )
 
 
 def test_running_statistics_move_once_a_step():
     rule, nets, batch = made()
     rule.step(nets, batch, progress())
-    counts = [buffer.item() for name, buffer in nets.named_buffers() if name.endswith("num_batches_tracked")]
+    counts = [
+        buffer.item()
+        for name, buffer in nets.named_buffers()
+        if name.endswith("num_batches_tracked")
+    ]
     assert counts == [1] * 7  # of four stages and three heads
 
 
 def test_the_step_tells_every_units_loss():
     rule, nets, batch = made()
     step = rule.step(nets, batch, progress())
-    assert sum(step.metrics[f"unit {u}"] for u in (1, 2, 3)).item() == pytest.approx(step.loss.item(), rel=1e-9)
+    assert sum(step.metrics[f"unit {u}"] for u in (1, 2, 3)).item() == pytest.approx(
+        step.loss.item(), rel=1e-9
+    )
     graph = rule.gather_and_compute_loss(nets, rule.embed(nets, batch, progress()), progress())
     assert graph.metrics.keys() == step.metrics.keys()
-    assert graph.metrics["feature_std"].item() == pytest.approx(step.metrics["feature_std"].item(), rel=1e-9)
+    assert graph.metrics["feature_std"].item() == pytest.approx(
+        step.metrics["feature_std"].item(), rel=1e-9
+    )
 
 
 def test_less_waits_for_its_backward_than_end_to_end():
@@ -130,12 +150,21 @@ def test_less_waits_for_its_backward_than_end_to_end():
         for index, block in enumerate(nets.encoder.blocks):
             block[0] = nn.Conv2d(1 if index == 0 else 16, 16, 3, padding=1)
             block[1] = nn.BatchNorm2d(16)
-        more = [nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()) for _ in range(4)]
+        more = [
+            nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU())
+            for _ in range(4)
+        ]
         nets.encoder.blocks.extend(more)
         nets.encoder.width = 16
-        nets, batch = rule.build(nets.encoder, CLASSES), loader(rule, count=64, batch_size=64).batch(0)
+        nets, batch = (
+            rule.build(nets.encoder, CLASSES),
+            loader(rule, count=64, batch_size=64).batch(0),
+        )
         peaks[kind] = peak_bytes(
-            lambda rule=rule, nets=nets, batch=batch: rule.step(nets, batch, progress()).loss.backward(), nets
+            lambda rule=rule, nets=nets, batch=batch: rule.step(
+                nets, batch, progress()
+            ).loss.backward(),
+            nets,
         )
     assert peaks[LoCo] < 0.35 * peaks[SimCLR]
 

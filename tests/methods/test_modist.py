@@ -20,7 +20,9 @@ from likewise.views.policies import ViewPolicy
 
 SIDE, KEPT, FRAMES = 12, 10, 3
 PLAIN = ViewPolicy(crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0)
-RULE = MoDist(queue=24, hidden=16, dim=8, motion_encoder="conv4-half", views=PLAIN, motion_views=PLAIN)
+RULE = MoDist(
+    queue=24, hidden=16, dim=8, motion_encoder="conv4-half", views=PLAIN, motion_views=PLAIN
+)
 WHERE = Progress(3, steps=10, seed=2)
 
 
@@ -36,11 +38,18 @@ def nets_of(rule):
 def clips(count=6, flow=True):
     """Clips whose every pixel tells its frame's number, and flow whose arrows to the right do."""
     numbers = torch.arange(KEPT)
-    pixels = (numbers * 20).to(torch.uint8)[None, :, None, None, None].expand(count, -1, 1, SIDE, SIDE).contiguous()
+    pixels = (
+        (numbers * 20)
+        .to(torch.uint8)[None, :, None, None, None]
+        .expand(count, -1, 1, SIDE, SIDE)
+        .contiguous()
+    )
     arrows = torch.zeros(count, KEPT - 1, 2, SIDE, SIDE, dtype=torch.int16)
     arrows[:, :, 0] = numbers[:-1, None, None].to(torch.int16) * 2
     images = Pixels(pixels, torch.ones(count))
-    return Batch(images, torch.zeros(count), torch.arange(count), modalities={"flow": arrows} if flow else {})
+    return Batch(
+        images, torch.zeros(count), torch.arange(count), modalities={"flow": arrows} if flow else {}
+    )
 
 
 def unit_rows(count, seed):
@@ -61,8 +70,13 @@ def naive(queries, keys, queue, temperature):
 def test_the_four_terms_are_those_of_the_paper_with_negatives_of_the_key_s_kind():
     rule = sized(visual_weight=0.7, motion_weight=0.3, cross_weight=1.9, temperature=0.2)
     nets = nets_of(rule).double()
-    rows = {name: unit_rows(5, seed) for seed, name in enumerate(("query", "key", "motion_query", "motion_key"))}
-    ours, theirs = ({name: row.clone().requires_grad_() for name, row in rows.items()} for _ in range(2))
+    rows = {
+        name: unit_rows(5, seed)
+        for seed, name in enumerate(("query", "key", "motion_query", "motion_key"))
+    }
+    ours, theirs = (
+        {name: row.clone().requires_grad_() for name, row in rows.items()} for _ in range(2)
+    )
     loss = rule.compute_loss(nets, ours, WHERE).loss
     visual, motion = nets.queue.rows, nets.motion_queue.rows
     expected = (
@@ -78,18 +92,27 @@ def test_the_four_terms_are_those_of_the_paper_with_negatives_of_the_key_s_kind(
         torch.testing.assert_close(ours[name].grad, theirs[name].grad, rtol=1e-4, atol=1e-6)
 
 
-def test_what_finds_across_kinds_shows_the_same_instants_and_what_finds_within_does_not(monkeypatch):
+def test_what_finds_across_kinds_shows_the_same_instants_and_what_finds_within_does_not(
+    monkeypatch,
+):
     rule, batch = sized(motion="flow"), clips(count=32)
     nets = nets_of(rule)
     shown = {}
     for name, network in (("query", nets.encoder), ("key", nets.teacher.encoder)):
-        network.register_forward_pre_hook(lambda _, given, name=name: shown.update({name: given[0]}))
+        network.register_forward_pre_hook(
+            lambda _, given, name=name: shown.update({name: given[0]})
+        )
     for name, network in (("motion_query", nets.motion), ("motion_key", nets.teacher.motion)):
-        network.register_forward_pre_hook(lambda _, given, name=name: shown.update({name: given[0]}))
+        network.register_forward_pre_hook(
+            lambda _, given, name=name: shown.update({name: given[0]})
+        )
     rule.embed(nets, batch, WHERE)
     first = {name: (shown[name][:, 0, 0, 0, 0] * 255 / 20).round() for name in ("query", "key")}
     limit = 10 / 224 * SIDE * 64 / 2
-    first |= {name: (shown[name][:, 0, 0, 0, 0] * limit).round() for name in ("motion_query", "motion_key")}
+    first |= {
+        name: (shown[name][:, 0, 0, 0, 0] * limit).round()
+        for name in ("motion_query", "motion_key")
+    }
     assert torch.equal(first["query"], first["motion_key"])
     assert torch.equal(first["key"], first["motion_query"])
     assert (first["query"] != first["key"]).float().mean() > 0.5
@@ -152,7 +175,9 @@ def test_motion_teaches_the_visual_network_through_the_crossing_term_alone():
 def test_a_network_for_stills_sees_each_picture_by_itself_and_one_for_clips_sees_time():
     views = MotionViews("flow", dataclasses.replace(PLAIN, size=SIDE))
     pictures = torch.randn(3, 4, 2, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    still, moving = (motion_network(name, views, 1).eval() for name in ("conv4-half", "r2plus1d-small"))
+    still, moving = (
+        motion_network(name, views, 1).eval() for name in ("conv4-half", "r2plus1d-small")
+    )
     assert isinstance(still, FrameByFrame)
     with torch.no_grad():
         alone = torch.stack([still.encoder(pictures[:, t]) for t in range(4)]).mean(dim=0)

@@ -22,7 +22,14 @@ from likewise.training.manual_backward import ManualBackward
 from methods.fixtures import SIZE, loader, nets_of, progress
 
 ALL = [(name, preset) for name, kind in sorted(METHODS.items()) for preset in kind.card.presets]
-SMALLER = {"queue": 16, "hidden": 16, "dim": 8, "prototypes": 6, "classes_per_batch": 4, "images_per_class": 2}
+SMALLER = {
+    "queue": 16,
+    "hidden": 16,
+    "dim": 8,
+    "prototypes": 6,
+    "classes_per_batch": 4,
+    "images_per_class": 2,
+}
 SMALLER |= {"text_width": 16, "text_layers": 2, "vocabulary": 64}
 
 
@@ -60,7 +67,9 @@ def test_its_settings_are_the_methods_and_of_their_types(name, preset):
     assert 64 <= chosen.batch_size <= 32768
     assert 10 <= chosen.epochs <= 10_000
     assert chosen.image_size == (224 if preset.startswith("imagenet") else None)
-    assert from_json(kind, json.loads(json.dumps(to_json(kind.preset(preset))))) == kind.preset(preset)
+    assert from_json(kind, json.loads(json.dumps(to_json(kind.preset(preset))))) == kind.preset(
+        preset
+    )
 
 
 @pytest.mark.parametrize(("name", "preset"), ALL)
@@ -68,7 +77,9 @@ def test_it_makes_a_finite_step(name, preset):
     """As it is but for widths and lengths, which tiny data cannot fill."""
     given = METHODS[name].preset(preset)
     settings = {field.name for field in dataclasses.fields(given)}
-    smaller = {key: value for key, value in SMALLER.items() if key in settings and getattr(given, key)}
+    smaller = {
+        key: value for key, value in SMALLER.items() if key in settings and getattr(given, key)
+    }
     views = {
         key: dataclasses.replace(getattr(given, key), size=8)
         for key in settings & {"small_views"}
@@ -77,7 +88,9 @@ def test_it_makes_a_finite_step(name, preset):
     rule = with_view_size(dataclasses.replace(given, **smaller, **views), SIZE)
     nets = nets_of(rule)
     batch = loader(rule).batch(0)
-    own = rule.before_step(nets, batch, progress(), ManualBackward(Fabric(accelerator="cpu", devices=1), nets))
+    own = rule.before_step(
+        nets, batch, progress(), ManualBackward(Fabric(accelerator="cpu", devices=1), nets)
+    )
     step = rule.step(nets, batch, progress())
     step.loss.backward()
     assert all(torch.isfinite(each.loss) for each in (*own.values(), step))
@@ -98,7 +111,10 @@ def test_what_is_looked_up_is_what_the_authors_scripts_set():
     # 2 images of the same 20 classes on each of 64 GPUs, and apex's LARC over all parameters.
     for name in ("suncet", "swav-suncet"):
         chosen = METHODS[name].card.presets["imagenet"]
-        assert (chosen.settings["classes_per_batch"], chosen.settings["images_per_class"]) == (20, 2 * 64)
+        assert (chosen.settings["classes_per_batch"], chosen.settings["images_per_class"]) == (
+            20,
+            2 * 64,
+        )
         assert not chosen.recipe.exclude_bias_and_norm
     assert suncet.recipe.rate_at(0, 100_000, 400, 2816) == pytest.approx(0.6, rel=0.01)
     swav = METHODS["swav"].card.presets["imagenet"]
@@ -118,8 +134,15 @@ def test_what_is_looked_up_is_what_the_authors_scripts_set():
     assert comatch.recipe.learning_rate * comatch.batch_size / 256 == pytest.approx(0.03)
     assert comatch.epochs * 50_000 / comatch.batch_size == pytest.approx(512 * 1024, rel=0.01)
     named = ("repulsion_sharpness", "queue", "through_weights")
-    found = {name: tuple(getattr(CACR.preset(name), setting) for setting in named) for name in PRESET_NAMES}
-    assert found == {"small": (0.9, 0, True), "middle": (2.0, 0, True), "imagenet": (2.0, 65536, False)}
+    found = {
+        name: tuple(getattr(CACR.preset(name), setting) for setting in named)
+        for name in PRESET_NAMES
+    }
+    assert found == {
+        "small": (0.9, 0, True),
+        "middle": (2.0, 0, True),
+        "imagenet": (2.0, 65536, False),
+    }
     named = ("projector", "student_temperature", "teacher_temperature", "momentum")
     first = ISD.preset("imagenet-resnet18")
     assert tuple(getattr(ISD(), setting) for setting in named) == (True, 0.1, 0.01, 0.99)
@@ -154,15 +177,23 @@ def test_batch_norm_sees_one_view_at_a_time(name):
 
 def test_a_start_is_the_preset_and_without_one_the_defaults():
     plain = defaults_of("simclr")
-    assert (plain.method, plain.recipe, plain.settings) == (SimCLR(), SimCLR.card.recipe, TrainSettings())
+    assert (plain.method, plain.recipe, plain.settings) == (
+        SimCLR(),
+        SimCLR.card.recipe,
+        TrainSettings(),
+    )
     assert defaults_of("auto") == ("auto", None, TrainSettings())
     mine = SimCLR(temperature=0.3)
     assert defaults_of(mine).method is mine
     start = defaults_of("simclr", "imagenet")
     assert start.method == SimCLR(temperature=0.1, hidden=2048)
     assert start.recipe == SimCLR.card.presets["imagenet"].recipe
-    assert start.settings == TrainSettings(preset="imagenet", batch_size=4096, epochs=100, image_size=224)
-    assert defaults_of("simclr", "small").settings == TrainSettings(preset="small", batch_size=512, epochs=1000)
+    assert start.settings == TrainSettings(
+        preset="imagenet", batch_size=4096, epochs=100, image_size=224
+    )
+    assert defaults_of("simclr", "small").settings == TrainSettings(
+        preset="small", batch_size=512, epochs=1000
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,14 +21,18 @@ def test_without_the_sets_it_is_moco():
     nets = nets_of(rule)
     rows = rule.embed(nets, loader(rule).batch(3), progress())
     expected = queue_nce(rows["query"], rows["key"], nets.queue.rows, 0.2)
-    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(
+        expected.item(), rel=1e-6
+    )
 
 
 def test_the_sets_alone_teach_the_place_head_and_not_the_image_head():
     rule = dataclasses.replace(SETSIM, weight=1.0)
     nets = nets_of(rule)
     rule.step(nets, loader(rule).batch(3), progress()).loss.backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in nets.location_head.parameters())
+    assert all(
+        p.grad is not None and p.grad.abs().sum() > 0 for p in nets.location_head.parameters()
+    )
     assert all(p.grad is None or p.grad.abs().sum() == 0 for p in nets.head.parameters())
 
 
@@ -69,14 +73,16 @@ def test_every_preset_learns(preset):
 
 
 @pytest.mark.parametrize(
-    ("sides", "stage"), [((56, 28, 14, 7), 4), ((32, 16, 8, 4), 3), ((14, 7, 4, 2), 2), ((6, 3, 2, 1), 1), ((4,), 1)]
+    ("sides", "stage"),
+    [((56, 28, 14, 7), 4), ((32, 16, 8, 4), 3), ((14, 7, 4, 2), 2), ((6, 3, 2, 1), 1), ((4,), 1)],
 )
 def test_the_deepest_map_of_seven_places_a_side_is_read(sides, stage):
     assert dense_stage(sides) == stage
 
 
 @pytest.mark.parametrize(
-    "name", ["conv4", "conv4-wide", "timm/resnet18", "timm/convnext_atto", "timm/vit_tiny_patch16_224"]
+    "name",
+    ["conv4", "conv4-wide", "timm/resnet18", "timm/convnext_atto", "timm/vit_tiny_patch16_224"],
 )
 def test_maps_come_with_the_features_that_the_encoder_gives(name):
     encoder = build_encoder(EncoderSettings(name, 64, (0.5,) * 3, (0.3,) * 3)).eval()

@@ -23,7 +23,9 @@ def test_suncet_is_simclr_plus_the_neighbour_loss_on_the_support_alone():
     rows = rule.embed(nets, batch, progress())
     expected = nt_xent(rows["first"], rows["second"], rule.temperature)
     expected = expected + suncet(rows["support"], batch.support.labels, rule.support_temperature)
-    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(
+        expected.item(), rel=1e-6
+    )
     assert len(rows["support"]) == len(batch.support.labels) == 8
 
 
@@ -33,7 +35,9 @@ def test_suncet_without_support_is_simclr():
     batch = loader(rule).batch(0)._replace(support=None)
     rows = rule.embed(nets, batch, progress())
     step = rule.compute_loss(nets, rows, progress())
-    assert step.loss.item() == pytest.approx(nt_xent(rows["first"], rows["second"], rule.temperature).item(), rel=1e-6)
+    assert step.loss.item() == pytest.approx(
+        nt_xent(rows["first"], rows["second"], rule.temperature).item(), rel=1e-6
+    )
     assert "supervised" not in step.metrics
 
 
@@ -64,7 +68,10 @@ def test_keys_enter_the_queue_after_the_loss_and_the_teacher_follows(name):
     rule.after_update(nets, step, progress())
     changed = (nets.queue.rows != before).any(dim=1)
     assert changed.sum() == 8
-    moved = [(new - old).abs().max().item() for new, old in zip(nets.teacher.parameters(), teacher, strict=True)]
+    moved = [
+        (new - old).abs().max().item()
+        for new, old in zip(nets.teacher.parameters(), teacher, strict=True)
+    ]
     assert moved[0] == pytest.approx(0.01, rel=1e-3)  # 1 - momentum of 0.99, of a step of 1
 
 
@@ -89,7 +96,9 @@ def test_byol_sums_both_directions():
     rows = rule.embed(nets, loader(rule).batch(0), progress())
     one = cosine_regression(rows["prediction_first"], rows["target_second"])
     other = cosine_regression(rows["prediction_second"], rows["target_first"])
-    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx((one + other).item(), rel=1e-6)
+    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(
+        (one + other).item(), rel=1e-6
+    )
     assert "predictor" not in dict(nets.teacher.named_modules())
 
 
@@ -97,16 +106,26 @@ def test_simsiam_is_the_mean_of_both_directions_and_its_targets_take_no_gradient
     rule = method("simsiam")
     nets = nets_of(rule)
     rows = rule.embed(nets, loader(rule).batch(0), progress())
-    assert [key for key, row in rows.items() if row.requires_grad] == ["prediction_first", "prediction_second"]
+    assert [key for key, row in rows.items() if row.requires_grad] == [
+        "prediction_first",
+        "prediction_second",
+    ]
     loss = 0.0
-    for guess, target in (("prediction_first", "target_second"), ("prediction_second", "target_first")):
+    for guess, target in (
+        ("prediction_first", "target_second"),
+        ("prediction_second", "target_first"),
+    ):
         for p, z in zip(rows[guess], rows[target], strict=True):
-            loss = loss + (1 - torch.dot(p, z) / p.norm() / z.norm()) / 16  # 2 directions of 8 images
+            loss = (
+                loss + (1 - torch.dot(p, z) / p.norm() / z.norm()) / 16
+            )  # 2 directions of 8 images
     mine = torch.autograd.grad(
         rule.compute_loss(nets, rows, progress()).loss, rows["prediction_first"], retain_graph=True
     )
     naive = torch.autograd.grad(loss, rows["prediction_first"])
-    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(loss.item(), rel=1e-5)
+    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(
+        loss.item(), rel=1e-5
+    )
     torch.testing.assert_close(mine, naive)
 
 
@@ -126,7 +145,9 @@ def test_barlow_twins_scale_is_that_of_the_gradient_too():
         nets = nets_of(rule)
         rows = rule.embed(nets, loader(rule).batch(0), progress())
         loss = rule.compute_loss(nets, rows, progress()).loss
-        assert loss.item() == pytest.approx(scale * barlow_twins(rows["first"], rows["second"], 0.0051).item())
+        assert loss.item() == pytest.approx(
+            scale * barlow_twins(rows["first"], rows["second"], 0.0051).item()
+        )
         gradients.append(torch.autograd.grad(loss, nets.encoder.blocks[0][1].bias)[0])
     torch.testing.assert_close(gradients[1], 0.024 * gradients[0])
 
@@ -169,7 +190,9 @@ def test_small_images_get_the_small_policies_and_a_named_policy_stays():
         (20, 100, 20, 1, "simclr"),
     ],
 )
-def test_auto_chooses_by_the_labels_there_are_and_says_why(labelled, total, fewest, classes, chosen):
+def test_auto_chooses_by_the_labels_there_are_and_says_why(
+    labelled, total, fewest, classes, chosen
+):
     name, reason = choose_method(labelled, total, fewest, classes)
     assert name == chosen
     assert reason
@@ -190,7 +213,8 @@ def test_fixmatch_is_labels_and_hard_guesses_of_which_the_mean_is_over_all_rows(
     rule, _, rows, step = fixmatch_step(pseudo_label_weight=3.0)
     probabilities = rows["weak"].softmax(1)
     supervised = -sum(
-        logits.log_softmax(0)[label] for logits, label in zip(rows["support"], rows["labels"], strict=True)
+        logits.log_softmax(0)[label]
+        for logits, label in zip(rows["support"], rows["labels"], strict=True)
     ) / len(rows["labels"])
     pseudo_label = -sum(
         logits.log_softmax(0)[guess.argmax()]
@@ -229,16 +253,26 @@ def test_a_teacher_that_only_classifies_follows_in_everything(name):
         nets.classifier.bias.add_(1.0)
         nets.encoder.blocks[0][1].running_mean.fill_(5.0)
     rule.after_update(nets, step, progress(step=8))
-    assert (nets.teacher.classifier.bias - before).tolist() == pytest.approx([0.5] * 4)  # (1 + 8) / (10 + 8)
+    assert (nets.teacher.classifier.bias - before).tolist() == pytest.approx(
+        [0.5] * 4
+    )  # (1 + 8) / (10 + 8)
     assert bool((nets.teacher.encoder.blocks[0][1].running_mean == 5.0).all())
-    assert torch.equal(classify(rule, nets, pixels), nets.teacher.classifier(nets.teacher.encoder(pixels)))
+    assert torch.equal(
+        classify(rule, nets, pixels), nets.teacher.classifier(nets.teacher.encoder(pixels))
+    )
 
 
 def test_only_the_view_that_learns_the_guess_is_operated_on_in_comatch():
     rule = method("comatch")
     assert rule.strong_views.random_ops == 2 and rule.strong_views.cutout == 0.5
-    assert rule.other_views.random_ops == 0 and rule.other_views.cutout == 0 and rule.other_views.jitter > 0
-    assert method("comatch-ema").strong_views == method("comatch-ema").other_views == rule.other_views
+    assert (
+        rule.other_views.random_ops == 0
+        and rule.other_views.cutout == 0
+        and rule.other_views.jitter > 0
+    )
+    assert (
+        method("comatch-ema").strong_views == method("comatch-ema").other_views == rule.other_views
+    )
 
 
 def comatch_step(name, **changes):
@@ -259,7 +293,9 @@ def test_comatch_is_its_three_terms_on_smoothed_guesses(name):
     history = (rows["weak_logits"].softmax(1).mean(0) + torch.tensor([0.1, 0.2, 0.3, 0.4])) / 2
     balanced = rows["weak_logits"].softmax(1) / history
     balanced = balanced / balanced.sum(1, keepdim=True)
-    similar = (rows["weak"] @ nets.queue.rows.T / rule.temperature).softmax(1) @ nets.queue.probabilities
+    similar = (rows["weak"] @ nets.queue.rows.T / rule.temperature).softmax(
+        1
+    ) @ nets.queue.probabilities
     targets = 0.9 * balanced + 0.1 * similar
     past = getattr(nets, "graph", None)
     keys = rows["other"] if past is None else torch.cat([rows["other"], past.rows])
@@ -317,7 +353,11 @@ def test_who_learns_and_who_tells_in_comatch():
     *_, rows, _ = comatch_step("comatch")
     assert all(rows[key].requires_grad for key in ("strong", "other", "support_logits"))
     *_, rows, _ = comatch_step("comatch-ema")
-    assert {key for key, row in rows.items() if row.requires_grad} == {"strong", "strong_logits", "support_logits"}
+    assert {key for key, row in rows.items() if row.requires_grad} == {
+        "strong",
+        "strong_logits",
+        "support_logits",
+    }
 
 
 def test_comatch_classifies_by_its_teacher():

@@ -53,7 +53,9 @@ def loss(rule, nets, name, where=LATE):
 
 def with_gradient(nets):
     return {
-        key.partition(".")[0] for key, p in nets.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
+        key.partition(".")[0]
+        for key, p in nets.named_parameters()
+        if p.grad is not None and p.grad.abs().sum() > 0
     }
 
 
@@ -61,7 +63,12 @@ def test_optimisers_are_those_of_the_parents_and_in_their_order():
     rule = UGAN()
     recipes = rule.adversary_recipes
     assert list(recipes) == ["discriminator", "good_generator", "bad_generator"]
-    assert [recipe.momentum for recipe in (*recipes.values(), rule.card.recipe)] == [0.5, 0.5, 0.0, 0.5]
+    assert [recipe.momentum for recipe in (*recipes.values(), rule.card.recipe)] == [
+        0.5,
+        0.5,
+        0.0,
+        0.5,
+    ]
     assert [recipe.learning_rate for recipe in recipes.values()] == [3e-4, 3e-4, 1e-3]
     assert {recipe.weight_decay for recipe in recipes.values()} == {0.0}
 
@@ -70,9 +77,18 @@ def test_optimisers_are_those_of_the_parents_and_in_their_order():
     ("name", "reached"),
     [
         ("discriminator", {"discriminator"}),  # fakes and pseudo-labels come without gradient
-        ("good_generator", {"discriminator", "good_generator"}),  # through the discriminator, which is frozen
-        ("bad_generator", {"encoder", "bad_generator"}),  # through the classifier's features, which are frozen
-        ("classifier", {"encoder", "classifier"}),  # neither from fakes nor from the discriminator's doubt
+        (
+            "good_generator",
+            {"discriminator", "good_generator"},
+        ),  # through the discriminator, which is frozen
+        (
+            "bad_generator",
+            {"encoder", "bad_generator"},
+        ),  # through the classifier's features, which are frozen
+        (
+            "classifier",
+            {"encoder", "classifier"},
+        ),  # neither from fakes nor from the discriminator's doubt
     ],
 )
 def test_where_gradients_stop_even_if_no_network_were_frozen(name, reached):
@@ -109,7 +125,9 @@ def test_a_step_updates_the_adversaries_in_order_and_each_alone():
 
         def step(network, rate, name=name, update=optimizer.step):
             update(network, rate)
-            moved = {key for key, value in nets.named_parameters() if not torch.equal(value, before[key])}
+            moved = {
+                key for key, value in nets.named_parameters() if not torch.equal(value, before[key])
+            }
             changed.append((name, {key.partition(".")[0] for key in moved}))
 
         optimizer.step = step
@@ -137,11 +155,14 @@ def bce(logits, real):
 def test_the_discriminators_loss_weighs_its_pairs():
     """Real: 20 labelled and 180 guessed pairs; made: half good fakes, half guessed pairs."""
     labelled, guessed, made = (
-        torch.randn(count, generator=torch.Generator().manual_seed(count)) for count in (20, 180, 50)
+        torch.randn(count, generator=torch.Generator().manual_seed(count))
+        for count in (20, 180, 50)
     )
     rows = {"support": labelled, "seen": guessed, "made": made}
     step = UGAN().discriminator_loss(None, rows, Progress(0, 2))
-    expected = bce(torch.cat([labelled, guessed]), True) + bce(made, False) / 2 + bce(guessed, False) / 2
+    expected = (
+        bce(torch.cat([labelled, guessed]), True) + bce(made, False) / 2 + bce(guessed, False) / 2
+    )
     assert step.loss.item() == pytest.approx(expected.item(), rel=1e-6)
     fooled = UGAN().good_generator_loss(None, {"made": made}, Progress(0, 2))
     assert fooled.loss.item() == pytest.approx(bce(made, True).item() / 2, rel=1e-6)
@@ -151,7 +172,9 @@ def logits_of(rows, seed):
     return torch.randn(rows, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@pytest.mark.parametrize(("step", "counts"), [(0, 0.0), (20, 0.0), (30, 0.5), (40, 1.0), (100, 1.0)])
+@pytest.mark.parametrize(
+    ("step", "counts"), [(0, 0.0), (20, 0.0), (30, 0.5), (40, 1.0), (100, 1.0)]
+)
 def test_the_classifiers_loss_is_the_sum_of_its_terms(step, counts):
     """Written out from the formula, at every stage of the good fakes' rise."""
     support, seen, bad, good = (logits_of(6, seed) for seed in range(4))
@@ -165,9 +188,16 @@ def test_the_classifiers_loss_is_the_sum_of_its_terms(step, counts):
     lse, chance = seen.exp().sum(dim=1).log(), seen.softmax(dim=1)
     expected = F.cross_entropy(support, labels)
     expected = (
-        expected - lse.mean() / 2 + F.softplus(lse).mean() / 2 + F.softplus(bad.exp().sum(dim=1).log()).mean() / 2
+        expected
+        - lse.mean() / 2
+        + F.softplus(lse).mean() / 2
+        + F.softplus(bad.exp().sum(dim=1).log()).mean() / 2
     )
-    expected = expected + 0.1 * -(chance * chance.log()).sum(dim=1).mean() - 1e-3 * chance.mean(dim=0).log().mean()
+    expected = (
+        expected
+        + 0.1 * -(chance * chance.log()).sum(dim=1).mean()
+        - 1e-3 * chance.mean(dim=0).log().mean()
+    )
     expected = expected + counts * 0.03 * F.cross_entropy(good, classes)
     expected = expected + 0.01 * (chance.amax(dim=1) * F.softplus(-judged)).mean() / 2
     assert found.loss.item() == pytest.approx(expected.item(), rel=1e-12)
@@ -184,8 +214,14 @@ def test_good_fakes_are_made_once_they_count():
 
 HALVES = {
     "good fakes only": ({"bad_weight": 0.0}, {"discriminator", "good_generator"}),
-    "bad fakes only": ({"good_weight": 0.0, "discriminator_confidence_weight": 0.0}, {"bad_generator"}),
-    "labels only": ({"bad_weight": 0.0, "good_weight": 0.0, "discriminator_confidence_weight": 0.0}, set()),
+    "bad fakes only": (
+        {"good_weight": 0.0, "discriminator_confidence_weight": 0.0},
+        {"bad_generator"},
+    ),
+    "labels only": (
+        {"bad_weight": 0.0, "good_weight": 0.0, "discriminator_confidence_weight": 0.0},
+        set(),
+    ),
 }
 
 
@@ -195,13 +231,25 @@ def test_a_half_leaves_the_others_out(half):
     rule = dataclasses.replace(method("ugan"), **weights)
     nets = nets_of(rule)
     assert set(rule.adversary_recipes) == set(nets.optimizers) == adversaries
-    assert {name for name, _ in nets.named_children()} == {"encoder", "classifier", "optimizers", *adversaries}
+    assert {name for name, _ in nets.named_children()} == {
+        "encoder",
+        "classifier",
+        "optimizers",
+        *adversaries,
+    }
     start = {key: value.clone() for key, value in nets.named_parameters()}
     steps = rule.before_step(
-        nets, loader(rule).batch(3), LATE, ManualBackward(Fabric(accelerator="cpu", devices=1), nets)
+        nets,
+        loader(rule).batch(3),
+        LATE,
+        ManualBackward(Fabric(accelerator="cpu", devices=1), nets),
     )
     assert set(steps) == adversaries
-    still = {key.partition(".")[0] for key, value in nets.named_parameters() if torch.equal(value, start[key])}
+    still = {
+        key.partition(".")[0]
+        for key, value in nets.named_parameters()
+        if torch.equal(value, start[key])
+    }
     assert still == {"encoder", "classifier"}
 
 
@@ -221,7 +269,11 @@ def test_generators_make_images_of_the_runs_size(size, channels):
 
 
 def test_a_generator_is_as_wide_as_the_parents_for_32_pixels():
-    convolutions = [each for each in Generator(100, 3, 32, 128).stages if isinstance(each, torch.nn.ConvTranspose2d)]
+    convolutions = [
+        each
+        for each in Generator(100, 3, 32, 128).stages
+        if isinstance(each, torch.nn.ConvTranspose2d)
+    ]
     assert [each.in_channels for each in convolutions] == [512, 256, 128]
     assert convolutions[-1].out_channels == 3
 
@@ -249,9 +301,16 @@ def test_fakes_move_no_statistics_of_the_encoder():
     for weight in (1.0, 0.0):
         rule = dataclasses.replace(method("ugan"), bad_weight=weight)
         nets = nets_of(rule)
-        rule.before_step(nets, loader(rule).batch(3), LATE, ManualBackward(Fabric(accelerator="cpu", devices=1), nets))
+        rule.before_step(
+            nets,
+            loader(rule).batch(3),
+            LATE,
+            ManualBackward(Fabric(accelerator="cpu", devices=1), nets),
+        )
         rule.embed(nets, loader(rule).batch(3), LATE)
-        ends.append({key: value for key, value in nets.encoder.state_dict().items() if "running" in key})
+        ends.append(
+            {key: value for key, value in nets.encoder.state_dict().items() if "running" in key}
+        )
     assert ends[0].keys() == ends[1].keys()
     assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
 
@@ -278,7 +337,12 @@ def test_it_draws_good_fakes_by_class_and_bad_ones_after_them():
     assert columns[:CLASSES] == CLASSES * [{"labelled", "good fakes"}]
     assert columns[CLASSES:] and all(row == {"bad fakes"} for row in columns[CLASSES:])
     assert all(picture.pixels.shape == (1, 12, 12) for row in drawn.rows for picture in row)
-    assert all(picture.caption.endswith("%") for row in drawn.rows for picture in row if picture.column != "labelled")
+    assert all(
+        picture.caption.endswith("%")
+        for row in drawn.rows
+        for picture in row
+        if picture.column != "labelled"
+    )
     bad_alone = dataclasses.replace(rule, good_weight=0.0, discriminator_confidence_weight=0.0)
     rows = illustrate(bad_alone, nets_of(bad_alone).eval(), batch, progress()).rows
     assert {picture.column for row in rows for picture in row} == {"bad fakes"}

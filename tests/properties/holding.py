@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
 
-def holds(*strategies: SearchStrategy[Any], few: int = 10, many: int = 300) -> Callable[[Callable[..., None]], Any]:
+def holds(
+    *strategies: SearchStrategy[Any], few: int = 10, many: int = 300
+) -> Callable[[Callable[..., None]], Any]:
     """A test of a check that takes a value of each strategy; the same values every time."""
 
     def decorate(check: Callable[..., None]) -> Any:

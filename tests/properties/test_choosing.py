@@ -36,7 +36,9 @@ def listed(labels: Tensor) -> Manifest:
 
 
 def images(count: int) -> InMemoryImages:
-    values = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 2, 2).contiguous()
+    values = (
+        torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 2, 2).contiguous()
+    )
     return InMemoryImages(Pixels(values, torch.ones(count)))
 
 
@@ -71,7 +73,9 @@ def test_a_budget_shows_true_labels_in_the_number_that_it_names(labels, budget, 
     try:
         seen = budget.apply(labels, ids)
     except LikewiseError:
-        too_many = budget.per_class is not None and budget.per_class > min(counts.values(), default=0)
+        too_many = budget.per_class is not None and budget.per_class > min(
+            counts.values(), default=0
+        )
         assert not counts or too_many or (budget.total or 0) > min(counts.values()) * len(counts)
         return
     shown = seen != UNLABELLED
@@ -80,9 +84,14 @@ def test_a_budget_shows_true_labels_in_the_number_that_it_names(labels, budget, 
     if budget.per_class is not None:
         assert not each if budget.per_class == 0 else set(each.values()) == {budget.per_class}
     elif budget.total is not None:
-        assert sum(each.values()) == budget.total and max(each.values()) - min(each[c] for c in counts) <= 1
+        assert (
+            sum(each.values()) == budget.total
+            and max(each.values()) - min(each[c] for c in counts) <= 1
+        )
     elif budget.fraction is not None:
-        assert each == {label: max(1, int(budget.fraction * n + 0.5)) for label, n in counts.items()}
+        assert each == {
+            label: max(1, int(budget.fraction * n + 0.5)) for label, n in counts.items()
+        }
     else:
         assert torch.equal(seen, labels)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
@@ -98,12 +107,26 @@ def test_a_budget_is_read_as_it_is_written(budget):
         assert abs((again.fraction or 0) - budget.fraction) < 1e-5
 
 
-@holds(some.integers(2, 90), some.integers(2, 16), some.integers(1, 4), SEEDS, some.integers(0, 40), few=25)
+@holds(
+    some.integers(2, 90),
+    some.integers(2, 16),
+    some.integers(1, 4),
+    SEEDS,
+    some.integers(0, 40),
+    few=25,
+)
 def test_ranks_show_every_image_once_an_epoch_and_begin_anywhere(count, share, ranks, seed, first):
     batch_size = share * ranks
     assume(batch_size <= count)
     loaders = [
-        Loader(images(count), torch.zeros(count, dtype=torch.int64), batch_size, seed, rank=rank, world_size=ranks)
+        Loader(
+            images(count),
+            torch.zeros(count, dtype=torch.int64),
+            batch_size,
+            seed,
+            rank=rank,
+            world_size=ranks,
+        )
         for rank in range(ranks)
     ]
     epoch = count // batch_size
@@ -113,7 +136,9 @@ def test_ranks_show_every_image_once_an_epoch_and_begin_anywhere(count, share, r
     whole = torch.cat(drawn)
     assert len(set(whole.tolist())) == len(whole) == epoch * batch_size > count - batch_size
     assert torch.equal(drawn[-1], shuffled(count, batch_size, seed, steps[-1]))
-    resumed = torch.cat([next(loader.batches(steps[-1], steps[-1] + 2)).indices for loader in loaders])
+    resumed = torch.cat(
+        [next(loader.batches(steps[-1], steps[-1] + 2)).indices for loader in loaders]
+    )
     assert torch.equal(resumed, drawn[-1])
 
 

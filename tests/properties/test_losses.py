@@ -20,10 +20,14 @@ Pair = Callable[[Tensor, Tensor, float], Tensor]
 OF_VIEWS: dict[str, Pair] = {
     "nt_xent": losses.nt_xent,
     "barlow_twins": lambda a, b, _: losses.barlow_twins(a, b),
-    "clip_loss": lambda a, b, t: losses.clip_loss(functional.normalize(a), functional.normalize(b), 1 / t),
+    "clip_loss": lambda a, b, t: losses.clip_loss(
+        functional.normalize(a), functional.normalize(b), 1 / t
+    ),
     "cacr": lambda a, b, _: losses.cacr(torch.stack([a, b], dim=1)),
     "y_aware_nce": lambda a, b, t: losses.y_aware_nce(a, b, torch.eye(len(a), dtype=a.dtype), t),
-    "set of two views": lambda a, b, t: losses.sup_con(torch.stack([a, b], dim=1), torch.full((len(a),), -1), t),
+    "set of two views": lambda a, b, t: losses.sup_con(
+        torch.stack([a, b], dim=1), torch.full((len(a),), -1), t
+    ),
 }
 OF_LABELS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "sup_con out": losses.sup_con,
@@ -51,8 +55,12 @@ def test_losses_of_two_views(name, seed, rows, temperature):
     close(loss(first[order], second[order], temperature), whole)
     if name != "cacr":  # the first view's rows are its anchors
         close(loss(second, first, temperature), whole)
-    if name == "barlow_twins":  # each number is standardised over the batch, with 1e-5 added to its variance
-        torch.testing.assert_close(loss(3 * first + 1, 2 * second - 2, temperature), whole, rtol=1e-2, atol=1e-4)
+    if (
+        name == "barlow_twins"
+    ):  # each number is standardised over the batch, with 1e-5 added to its variance
+        torch.testing.assert_close(
+            loss(3 * first + 1, 2 * second - 2, temperature), whole, rtol=1e-2, atol=1e-4
+        )
     else:
         scales = torch.rand(rows, 1, generator=chance, dtype=torch.float64) + 0.1
         close(loss(first * scales, second * 7, temperature), whole)
@@ -99,4 +107,7 @@ def test_assignments_use_every_prototype_equally(seed, rows, prototypes, rounds)
     codes = losses.sinkhorn(scores, iterations=50)
     close(codes.sum(dim=1), torch.ones(rows, dtype=torch.float64))
     order = torch.randperm(rows, generator=chance)
-    close(losses.sinkhorn(scores[order], iterations=rounds), losses.sinkhorn(scores, iterations=rounds)[order])
+    close(
+        losses.sinkhorn(scores[order], iterations=rounds),
+        losses.sinkhorn(scores, iterations=rounds)[order],
+    )

@@ -20,9 +20,14 @@ from likewise.data.pixel_source import ArrayPixels
 from likewise.errors import LikewiseError
 from structure.public_names import public_objects
 
-ROWS, CHANCE = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.full((6, 3), 1 / 3)
+ROWS, CHANCE = (
+    torch.randn(6, 4, generator=torch.Generator().manual_seed(0)),
+    torch.full((6, 3), 1 / 3),
+)
 IDS = torch.arange(6) % 2
-IMAGES = torch.randint(0, 256, (24, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randint(
+    0, 256, (24, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
 DATA = IMAGES, torch.arange(24) % 2
 SETTINGS = lw.encoders.choose_encoder("conv4", 8, (0.5,) * 3, (0.5,) * 3)
 ENCODER = lw.encoders.build_encoder(SETTINGS)
@@ -49,7 +54,11 @@ USUAL = {
 """What an argument of a name usually is, with which most functions can be called."""
 
 SETS = {"embeddings": ROWS.reshape(2, 3, 4), "log_kernel": torch.zeros(2, 3, 3)}
-FRAMES = {"prediction": ROWS[:, None], "target": ROWS[:, None], "valid": torch.ones(6, 1, dtype=torch.bool)}
+FRAMES = {
+    "prediction": ROWS[:, None],
+    "target": ROWS[:, None],
+    "valid": torch.ones(6, 1, dtype=torch.bool),
+}
 SPECIAL = {
     "losses.contrastive_attraction": {"positives": ROWS[:, None]},
     "losses.attraction_weights": {"positives": ROWS[:, None]},
@@ -83,14 +92,27 @@ SPECIAL = {
     },
 }  # fmt: skip
 
-READING = {"train", "verify", "reproduce", "advise", "study", "evaluate", "pack", "doctor", "compare", "prepare"}
+READING = {
+    "train",
+    "verify",
+    "reproduce",
+    "advise",
+    "study",
+    "evaluate",
+    "pack",
+    "doctor",
+    "compare",
+    "prepare",
+}
 """Functions that read data before they look at some of their arguments."""
 
 
 def subjects():
     """Public functions and classes that a user calls; methods and settings are checked where a run takes them."""
     for name, subject in public_objects():
-        is_record = inspect.isclass(subject) and issubclass(subject, tuple | lw.methods.Method | LikewiseError)
+        is_record = inspect.isclass(subject) and issubclass(
+            subject, tuple | lw.methods.Method | LikewiseError
+        )
         is_other = "METHODS" in name or name in ("TrainSettings", "methods.Outputs")
         if callable(subject) and not is_record and not is_other:
             yield name, subject
@@ -99,13 +121,17 @@ def subjects():
 def parameters_of(subject):
     """Its parameters, without those that stand for several."""
     several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    return [each for each in inspect.signature(subject).parameters.values() if each.kind not in several]
+    return [
+        each for each in inspect.signature(subject).parameters.values() if each.kind not in several
+    ]
 
 
 def usual_arguments(name, subject):
     """Arguments with which a call is right, but for those that have a default."""
     known = {**USUAL, **SPECIAL.get(name, {})}
-    return {each.name: known[each.name] for each in parameters_of(subject) if each.default is each.empty}
+    return {
+        each.name: known[each.name] for each in parameters_of(subject) if each.default is each.empty
+    }
 
 
 def raised(subject, arguments):
@@ -122,8 +148,16 @@ def raised(subject, arguments):
 def raw(name, subject, usual):
     """What each odd value of each argument raises that names nothing."""
     names = [each.name for each in parameters_of(subject)]
-    tried = [(parameter, value, raised(subject, {**usual, parameter: value})) for parameter in names for value in ODD]
-    return [f"{name}({parameter}={value!r:.40}): {error:.120}" for parameter, value, error in tried if error]
+    tried = [
+        (parameter, value, raised(subject, {**usual, parameter: value}))
+        for parameter in names
+        for value in ODD
+    ]
+    return [
+        f"{name}({parameter}={value!r:.40}): {error:.120}"
+        for parameter, value, error in tried
+        if error
+    ]
 
 
 QUICK = {name: subject for name, subject in subjects() if name not in READING}

@@ -45,7 +45,11 @@ class Stored(NamedTuple):
 
 @some.composite
 def stored(draw: some.DrawFn) -> Stored:
-    count, height, width = draw(some.integers(2, 7)), draw(some.integers(2, 6)), draw(some.integers(2, 6))
+    count, height, width = (
+        draw(some.integers(2, 7)),
+        draw(some.integers(2, 6)),
+        draw(some.integers(2, 6)),
+    )
     seed = draw(some.integers(0, 1000))
     pixels = np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
     known = draw(some.lists(NAMES, min_size=1, max_size=3, unique_by=str.casefold))
@@ -82,7 +86,12 @@ def test_folders_of_classes(given):
         require_same(found, given, [int(Path(entry).stem) for entry in found.ids])
 
 
-@holds(stored(), some.sampled_from(["utf-8", "utf-8-sig"]), some.sampled_from(["\n", "\r\n"]), some.booleans())
+@holds(
+    stored(),
+    some.sampled_from(["utf-8", "utf-8-sig"]),
+    some.sampled_from(["\n", "\r\n"]),
+    some.booleans(),
+)
 def test_label_files(given, encoding, line_end, quoted):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -115,14 +124,23 @@ def test_tar_archives(given):
             require_same(open_manifest(file), given)
 
 
-@holds(stored(), some.integers(1, 4), some.sampled_from(["none", "snappy", "zstd"]), some.booleans())
+@holds(
+    stored(), some.integers(1, 4), some.sampled_from(["none", "snappy", "zstd"]), some.booleans()
+)
 def test_parquet_files(given, rows, compression, packed):
     images = [{"bytes": png(pixels), "path": None} for pixels in given.pixels]
-    table = pa.table({"image": images if packed else [image["bytes"] for image in images], "label": given.classes})
+    table = pa.table(
+        {
+            "image": images if packed else [image["bytes"] for image in images],
+            "label": given.classes,
+        }
+    )
     with tempfile.TemporaryDirectory() as name:
         half = len(images) // 2
         for part, piece in enumerate((table[:half], table[half:])):
-            pq.write_table(piece, Path(name, f"{part}.parquet"), row_group_size=rows, compression=compression)
+            pq.write_table(
+                piece, Path(name, f"{part}.parquet"), row_group_size=rows, compression=compression
+            )
         require_same(open_manifest(name), given)
 
 
@@ -132,12 +150,16 @@ def test_arrays(given, kind):
     numbers = np.array([sorted(set(given.classes)).index(name) for name in given.classes])
     named = given._replace(classes=[str(number) for number in numbers])
     with tempfile.TemporaryDirectory() as name:
-        data: object = (given.pixels, numbers) if kind == "array" else (planes, torch.from_numpy(numbers))
+        data: object = (
+            (given.pixels, numbers) if kind == "array" else (planes, torch.from_numpy(numbers))
+        )
         if kind == "npz":
             np.savez(Path(name, "x.npz"), images=given.pixels, labels=numbers)
         if kind == "pt":
             torch.save({"images": planes, "labels": torch.from_numpy(numbers)}, Path(name, "x.pt"))
-        require_same(open_manifest(Path(name, f"x.{kind}") if kind in ("npz", "pt") else data), named)
+        require_same(
+            open_manifest(Path(name, f"x.{kind}") if kind in ("npz", "pt") else data), named
+        )
 
 
 @holds(some.lists(some.integers(0, 5), min_size=1, max_size=4), some.integers(0, 100))

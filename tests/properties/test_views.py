@@ -25,7 +25,9 @@ STEPS = some.integers(0, 10**6)
 
 def pictures(seed: int, rows: int = 6, channels: int = 3, side: int = 10) -> Pixels:
     chance = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 256, (rows, channels, side, side), generator=chance, dtype=torch.uint8)
+    images = torch.randint(
+        0, 256, (rows, channels, side, side), generator=chance, dtype=torch.uint8
+    )
     return Pixels(images, torch.rand(rows, generator=chance) + 0.5)
 
 
@@ -60,7 +62,9 @@ def test_views_depend_on_key_and_row_alone(policy, step, share):
 def test_crops_flips_and_blurs_of_one_colour_are_that_colour(value, step, area):
     policy = ViewPolicy(crop_area=area, blur=0.5)
     flat = Pixels(torch.full((6, 3, 10, 10), value, dtype=torch.uint8), torch.ones(6))
-    assert torch.allclose(policy(flat, BatchRNG((0, step), 6)).pixels, torch.tensor(value / 255), atol=1 / 255)
+    assert torch.allclose(
+        policy(flat, BatchRNG((0, step), 6)).pixels, torch.tensor(value / 255), atol=1 / 255
+    )
 
 
 @holds(STEPS, some.integers(4, 14))

@@ -8,8 +8,17 @@ import numpy as np
 from likewise.json_files import write_json
 from likewise.run_folder import FORMAT, RunFolder
 
-CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "<script>alert('x')</script>", 'Bag "quoted" & more']
-COLOURS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200], [200, 200, 40], [200, 40, 200], [40, 200, 200]])
+CLASSES = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "<script>alert('x')</script>",
+    'Bag "quoted" & more',
+]
+COLOURS = np.array(
+    [[200, 40, 40], [40, 200, 40], [40, 40, 200], [200, 200, 40], [200, 40, 200], [40, 200, 200]]
+)
 
 
 def online_accuracy(images: float, half: float = 40_000, top: float = 0.8) -> float:
@@ -23,7 +32,13 @@ def metric_lines(steps: int = 200, half: float = 40_000, speed: float = 5_000) -
         cost = {"step": step, "images": 1024 * step, "seconds": 1024 * step / speed}
         lines.append({**cost, "loss": 6 - 2 * step / (step + 30) + 0.1 * np.sin(step), "lr": 0.1})
         if step % 20 == 0:
-            lines.append({**cost, "knn20_top1": online_accuracy(cost["images"], half), "effective_rank": 10 + step / 4})
+            lines.append(
+                {
+                    **cost,
+                    "knn20_top1": online_accuracy(cost["images"], half),
+                    "effective_rank": 10 + step / 4,
+                }
+            )
     return lines
 
 
@@ -37,9 +52,9 @@ def write_gallery(run: RunFolder, per_class: int = 30, size: int = 28) -> None:
     random = np.random.default_rng(0)
     labels = np.tile(np.arange(len(CLASSES)), per_class)
     angle = 2 * np.pi * labels / len(CLASSES)
-    vectors = np.stack([np.cos(angle), np.sin(angle), np.ones_like(angle)], 1) + 0.2 * random.normal(
-        size=(len(labels), 3)
-    )
+    vectors = np.stack(
+        [np.cos(angle), np.sin(angle), np.ones_like(angle)], 1
+    ) + 0.2 * random.normal(size=(len(labels), 3))
     predictions = np.where(random.random(len(labels)) < 0.15, (labels + 1) % len(CLASSES), labels)
     brightness = np.linspace(0.4, 1.2, len(labels))[:, None]
     paint = (COLOURS[labels] * brightness).clip(0, 255).astype(np.uint8)
@@ -54,7 +69,11 @@ def write_gallery(run: RunFolder, per_class: int = 30, size: int = 28) -> None:
 
 
 def write_run(
-    path: Path, method: str = "simclr", labels: str = "10", half: float = 40_000, speed: float = 5_000
+    path: Path,
+    method: str = "simclr",
+    labels: str = "10",
+    half: float = 40_000,
+    speed: float = 5_000,
 ) -> RunFolder:
     run = RunFolder(path)
     path.mkdir(parents=True)
@@ -72,7 +91,9 @@ def write_run(
         "visible_labels": 60, "image_size": 28, "channels": 3, "warnings": ["12 images occur twice"],
         "skipped": [{"id": "broken & <i>.jpg", "reason": "it is empty (0 bytes)"}],
     })  # fmt: skip
-    run.metrics.write_text("".join(json.dumps(line) + "\n" for line in metric_lines(half=half, speed=speed)))
+    run.metrics.write_text(
+        "".join(json.dumps(line) + "\n" for line in metric_lines(half=half, speed=speed))
+    )
     knn = {"k": 20, "k_requested": 20, "temperature": 0.07, "bank": 10_000}
     probe = {"strength": 0.01, "strength_chosen": "validation part", "validation": 2000, "validation_accuracy": 0.81,
              "labelled": 10_000, "seed": 0}  # fmt: skip

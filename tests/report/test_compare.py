@@ -29,7 +29,11 @@ def test_speed_up_of_the_second_run_over_the_first(make_run, tmp_path):
     assert page.one("p", class_="verdict").text == found.sentence
     rows = page.one(id="scores").one("table").rows()
     assert rows[0][1:3] == ["a", "b"]
-    assert {row[0] for row in rows[1:]} == {"k-NN (k=20)", "linear probe", "linear probe, 10 labels per class"}
+    assert {row[0] for row in rows[1:]} == {
+        "k-NN (k=20)",
+        "linear probe",
+        "linear probe, 10 labels per class",
+    }
     assert found.score == "knn20_top1"
 
 
@@ -46,7 +50,9 @@ def test_label_budgets_may_differ_but_are_said(make_run):
     change(
         runs[1],
         "scores",
-        lambda scores: scores["trained"][1]["protocol"].update(labelled=60, strength=1.0, validation=12),
+        lambda scores: scores["trained"][1]["protocol"].update(
+            labelled=60, strength=1.0, validation=12
+        ),
     )
     found = compare(runs)
     assert not found.incomparable
@@ -62,9 +68,21 @@ def test_another_seed_may_differ_but_is_said(make_run):
 @pytest.mark.parametrize(
     ("which", "edit", "reason"),
     [
-        ("scores", lambda s: s["trained"][0]["protocol"].update(temperature=0.1), "temperature 0.07 and 0.1"),
-        ("scores", lambda s: s["trained"][0]["protocol"].update(k_requested=200), "k requested 20 and 200"),
-        ("scores", lambda s: s["trained"][1].update(count=1000), "over 2,000 and 1,000 test images"),
+        (
+            "scores",
+            lambda s: s["trained"][0]["protocol"].update(temperature=0.1),
+            "temperature 0.07 and 0.1",
+        ),
+        (
+            "scores",
+            lambda s: s["trained"][0]["protocol"].update(k_requested=200),
+            "k requested 20 and 200",
+        ),
+        (
+            "scores",
+            lambda s: s["trained"][1].update(count=1000),
+            "over 2,000 and 1,000 test images",
+        ),
         ("data", lambda d: d["splits"].update(test=1000), "different test images (2000 and 1000)"),
         ("data", lambda d: d["classes"][0].update(name="Shirt"), "different classes"),
         ("data", lambda d: d.update(source="other"), "different data"),
@@ -79,7 +97,9 @@ def test_incomparable_protocols_are_refused_unless_allowed(make_run, tmp_path, w
     assert not (tmp_path / "compare.html").exists()
     allowed = compare(runs, tmp_path / "compare.html", allow_incomparable=True)
     assert reason in allowed.incomparable[0]
-    note = parse((tmp_path / "compare.html").read_text().split("<header>")[1].split("</header>")[0]).one(class_="note")
+    note = parse(
+        (tmp_path / "compare.html").read_text().split("<header>")[1].split("</header>")[0]
+    ).one(class_="note")
     assert allowed.incomparable[0] in note.text
 
 
@@ -87,7 +107,9 @@ def test_differing_settings_only_are_listed(make_run, tmp_path):
     runs = [make_run("a"), make_run("b", method="suncet")]
     change(runs[1], "config", lambda config: config["method"]["settings"].update(weight=0.5))
     compare(runs, tmp_path / "compare.html")
-    listing = (tmp_path / "compare.html").read_text().split('id="settings-title"')[1].split("<footer")[0]
+    listing = (
+        (tmp_path / "compare.html").read_text().split('id="settings-title"')[1].split("<footer")[0]
+    )
     assert "method.settings.weight" in listing and "method.name" in listing
     assert "settings.out" not in listing  # differs, but says nothing about what was learned
     assert "batch_size" not in listing and "temperature" not in listing

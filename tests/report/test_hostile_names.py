@@ -7,7 +7,12 @@ import pytest
 from browser import opened
 
 import likewise as lw
-from likewise.classification.prediction_file import COLUMNS, Prediction, PredictionFile, read_predictions
+from likewise.classification.prediction_file import (
+    COLUMNS,
+    Prediction,
+    PredictionFile,
+    read_predictions,
+)
 from likewise.report.compare import compare
 
 NAMES = [
@@ -24,7 +29,14 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "a"
     images = np.random.default_rng(0).integers(0, 256, (60, 16, 16, 3), dtype=np.uint8)
     labels = [NAMES[i % len(NAMES)] for i in range(60)]
-    settings = {"encoder": "conv4-half", "batch_size": 8, "steps": 2, "num_evals": 1, "device": "cpu", "loggers": ()}
+    settings = {
+        "encoder": "conv4-half",
+        "batch_size": 8,
+        "steps": 2,
+        "num_evals": 1,
+        "device": "cpu",
+        "loggers": (),
+    }
     return lw.train((images, labels), method="supcon", out=folder, **settings)
 
 
@@ -33,7 +45,11 @@ def test_names_stay_text_in_the_browser(chromium, run, tmp_path):
     for path in pages:
         with opened(chromium, path) as page:
             assert page.evaluate("window.acted") is None
-            assert page.locator("img[src=x]").count() == page.locator("a[href^=javascript]").count() == 0
+            assert (
+                page.locator("img[src=x]").count()
+                == page.locator("a[href^=javascript]").count()
+                == 0
+            )
     with opened(chromium, pages[0]) as page:
         said = page.locator("body").text_content()
         for name in NAMES:
@@ -55,7 +71,12 @@ def test_names_are_no_formulas_in_a_csv_of_predictions(tmp_path, ending):
     file.finish()
     found = read_predictions(tmp_path / f"p.{ending}")
     assert found.schema.names == COLUMNS.names
-    assert found["path"].to_pylist() == found["class"].to_pylist() == found["runner_up"].to_pylist() == names
+    assert (
+        found["path"].to_pylist()
+        == found["class"].to_pylist()
+        == found["runner_up"].to_pylist()
+        == names
+    )
     if ending == "csv":
         rows = list(csv.reader((tmp_path / "p.csv").open(newline="")))
         cells = [cell for row in rows[1:] for cell in row]

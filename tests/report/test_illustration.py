@@ -13,7 +13,8 @@ def rows(count=2, size=8, channels=3):
     torch.manual_seed(0)
     named = [("image", ""), ("its views", "0.25"), ("its views", "0.75"), ("<others>", "a & b")]
     return [
-        [Picture(torch.rand(channels, size, size), caption, column) for column, caption in named] for _ in range(count)
+        [Picture(torch.rand(channels, size, size), caption, column) for column, caption in named]
+        for _ in range(count)
     ]
 
 
@@ -26,11 +27,15 @@ def test_what_is_saved_is_loaded(tmp_path):
         for row, stored in zip(made.rows, again.rows, strict=True):
             for picture, found in zip(row, stored, strict=True):
                 assert (found.caption, found.column) == (picture.caption, picture.column)
-                torch.testing.assert_close(found.pixels, picture.pixels, rtol=0, atol=0.5 / 255 + 1e-6)
+                torch.testing.assert_close(
+                    found.pixels, picture.pixels, rtol=0, atol=0.5 / 255 + 1e-6
+                )
 
 
 def test_large_pictures_are_kept_small(tmp_path):
-    Illustration("t", "s", [[Picture(torch.ones(3, 224, 224) / 5, "", "image")]]).save(tmp_path / "a.npz")
+    Illustration("t", "s", [[Picture(torch.ones(3, 224, 224) / 5, "", "image")]]).save(
+        tmp_path / "a.npz"
+    )
     pixels = Illustration.load(tmp_path / "a.npz").rows[0][0].pixels
     assert pixels.shape == (3, SIDE, SIDE)
     torch.testing.assert_close(pixels, torch.full_like(pixels, 51 / 255))
@@ -40,9 +45,17 @@ def test_the_page_shows_each_picture_under_its_column(make_run):
     run, made = make_run(), Illustration("Who <pulls>", "The farthest & nearest.", rows())
     made.save(run.illustration)
     page = write_report(run, EmbeddingMap(projection="pca")).read_text()
-    part = parse(page[page.index('<section id="illustration"') :].split("</section>")[0] + "</section>")
-    assert part.one("h2").text == "Who <pulls>" and part.all("p")[0].text == "The farthest & nearest."
-    assert [caption.text for caption in part.all("figcaption")] == ["image", "its views", "<others>"] * 2
+    part = parse(
+        page[page.index('<section id="illustration"') :].split("</section>")[0] + "</section>"
+    )
+    assert (
+        part.one("h2").text == "Who <pulls>" and part.all("p")[0].text == "The farthest & nearest."
+    )
+    assert [caption.text for caption in part.all("figcaption")] == [
+        "image",
+        "its views",
+        "<others>",
+    ] * 2
     images = part.all("img")
     assert len(images) == 8
     wanted = (made.rows[1][2].pixels * 255).round().byte().permute(1, 2, 0).numpy()

@@ -20,10 +20,14 @@ def drawn(page: str) -> dict:
 
 
 def test_lines_intervals_and_the_place_of_all(tmp_path):
-    page = write_label_curve_page(ARMS, "Two labels <bought> 55%.", tmp_path / "demo.html", all_labels=1000).read_text()
+    page = write_label_curve_page(
+        ARMS, "Two labels <bought> 55%.", tmp_path / "demo.html", all_labels=1000
+    ).read_text()
     figure = drawn(page)
     first = figure["data"][0]
-    assert first["name"] == "labels &lt;only&gt;"  # plotly reads entities, and would read <only> as formatting
+    assert (
+        first["name"] == "labels &lt;only&gt;"
+    )  # plotly reads entities, and would read <only> as formatting
     assert first["x"] == [2, 10, 1000] and first["y"] == [0.55, 0.76, 0.9]
     assert first["error_y"]["array"] == pytest.approx([0.03, 0.01, 0.01])
     assert first["error_y"]["arrayminus"] == pytest.approx([0.05, 0.01, 0.01])
@@ -31,7 +35,12 @@ def test_lines_intervals_and_the_place_of_all(tmp_path):
     assert level["x"] == [2, 1000] and level["y"] == [0.912, 0.912]
     axis = figure["layout"]["xaxis"]
     assert axis["type"] == "log"
-    assert axis["tickvals"] == [2, 4, 10, 1000] and axis["ticktext"] == ["2", "4", "10", "all (1,000)"]
+    assert axis["tickvals"] == [2, 4, 10, 1000] and axis["ticktext"] == [
+        "2",
+        "4",
+        "10",
+        "all (1,000)",
+    ]
     assert "Two labels &lt;bought&gt; 55%." in page
 
 
@@ -40,4 +49,9 @@ def test_the_table_has_a_dash_where_nothing_was_measured(tmp_path):
     row = page.split('<th scope="row">SimCLR</th>')[1].split("</tr>")[0]
     assert row.count("<td>") == 4 and row.count("–") == 2
     assert "60.0%" in row and "57.0 to 63.0" in row
-    assert drawn(page)["layout"]["xaxis"]["tickvals"] == [2, 4, 10, 40]  # "all" has no number: beyond the largest
+    assert drawn(page)["layout"]["xaxis"]["tickvals"] == [
+        2,
+        4,
+        10,
+        40,
+    ]  # "all" has no number: beyond the largest

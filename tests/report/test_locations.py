@@ -8,7 +8,11 @@ from browser import opened
 from html_tree import parse
 
 from likewise.report.pages.page import write_report
-from likewise.report.pictures.locations import distinct_locations, matched_locations, similar_locations
+from likewise.report.pictures.locations import (
+    distinct_locations,
+    matched_locations,
+    similar_locations,
+)
 from likewise.report.pictures.segments import IGNORED, painted, palette, segments
 from report.test_pictures import decoded
 
@@ -42,10 +46,15 @@ IOU = {"trained": {"road": 0.75, "<b>sky</b>": 0.5}, "untrained": {"road": 0.25}
 def test_the_marked_location_is_the_most_similar():
     drawings = parse(str(similar_locations(locations()))).all("svg")
     marked = [drawing.attributes["aria-label"] for drawing in drawings]
-    rows = [[tuple(map(int, found)) for found in re.findall(r"row (\d), column (\d)", line)] for line in marked]
+    rows = [
+        [tuple(map(int, found)) for found in re.findall(r"row (\d), column (\d)", line)]
+        for line in marked
+    ]
     queries = [4 * (row - 1) + column - 1 for row, column in rows[0]]
     for image in (1, 2):
-        assert [4 * (row - 1) + column - 1 for row, column in rows[image]] == [(q + image) % 16 for q in queries]
+        assert [4 * (row - 1) + column - 1 for row, column in rows[image]] == [
+            (q + image) % 16 for q in queries
+        ]
     assert "(1.00)" in marked[1] and len(set(queries)) == 3
 
 
@@ -56,7 +65,10 @@ def test_query_locations_are_dissimilar():
 
 def test_lines_join_the_matched_locations():
     first, second = parse(str(matched_locations(matches()))).all("li")
-    lines = [[float(line.attributes[end]) for end in ("x1", "y1", "x2", "y2")] for line in first.all("line")]
+    lines = [
+        [float(line.attributes[end]) for end in ("x1", "y1", "x2", "y2")]
+        for line in first.all("line")
+    ]
     cell = 128 / 4
 
     def centre(location, left):
@@ -82,7 +94,10 @@ def test_prediction_and_truth_are_those_of_the_file():
     assert (prediction == painted(stored["predictions"][0], palette(3))).all()
     assert (truth == painted(stored["masks"][0], palette(3))).all()
     rows = part.one("table").rows()
-    assert rows[1:] == [["road", "75.0%", "25.0%"], ["<b>sky</b>", "50.0%", "–"]]  # no car: the masks show none
+    assert rows[1:] == [
+        ["road", "75.0%", "25.0%"],
+        ["<b>sky</b>", "50.0%", "–"],
+    ]  # no car: the masks show none
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -100,7 +115,9 @@ def test_the_page_shows_all_of_it(chromium, make_run, scheme):
         assert page.locator("#matches svg.marked line").count() == 2
         assert page.locator("#segments img").count() == 9
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        fits = page.locator("#segments img").evaluate_all("all => all.map(each => getComputedStyle(each).objectFit)")
+        fits = page.locator("#segments img").evaluate_all(
+            "all => all.map(each => getComputedStyle(each).objectFit)"
+        )
         assert set(fits) == {"fill"}  # what was squeezed into a square is drawn in its true shape
         for picture in page.locator("#locations image").all():
             assert picture.bounding_box()["width"] == pytest.approx(128 * 4 / 3, abs=1)

@@ -12,7 +12,11 @@ from likewise.methods import METHODS, Nets, Progress
 from likewise.report.pictures.illustration import Illustration, Picture
 from likewise.report.pictures.method_pictures import PICTURES, draws_pictures, illustrate
 
-BATCH = Batch(Pixels(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.ones(2)), torch.zeros(2), torch.arange(2))
+BATCH = Batch(
+    Pixels(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.ones(2)),
+    torch.zeros(2),
+    torch.arange(2),
+)
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,12 @@ def test_a_registered_function_draws_for_its_class_and_those_derived_from_it(mon
     seen = []
 
     def draw(method, nets, batch, progress):
-        seen.append((type(method), nets.part.training, torch.is_grad_enabled(), batch, progress.step))
-        return Illustration("title", "explanation", [[Picture(torch.zeros(1, 4, 4), "below", "column")]])
+        seen.append(
+            (type(method), nets.part.training, torch.is_grad_enabled(), batch, progress.step)
+        )
+        return Illustration(
+            "title", "explanation", [[Picture(torch.zeros(1, 4, 4), "below", "column")]]
+        )
 
     monkeypatch.setitem(PICTURES, METHODS["simclr"], draw)
     nets = Nets(part=torch.nn.Linear(1, 1))

@@ -26,8 +26,12 @@ def scored(make_run, low, over="untrained", trained=0.6):
     wanted = {"trained": trained, over: 0.59}
     for who in ("trained", "start", "untrained"):
         value = wanted.get(who)
-        scores[who] = [{**scores["trained"][0], "name": "linear_top1", "value": value}] if value else []
-    scores["differences"] = [{"name": "linear_top1", "over": over, "value": 0.01, "low": low, "high": 0.05}]
+        scores[who] = (
+            [{**scores["trained"][0], "name": "linear_top1", "value": value}] if value else []
+        )
+    scores["differences"] = [
+        {"name": "linear_top1", "over": over, "value": 0.01, "low": low, "high": 0.05}
+    ]
     write_json(run.scores, scores)
     return run
 
@@ -39,7 +43,12 @@ def test_the_card_the_screen_and_the_page_say_it(make_run, over, low, said):
     write_report(run)
     screen = io.StringIO()
     Console(file=screen, width=400).print(last_screen(run))
-    for place in (model_card(run), screen.getvalue(), run.report.read_text(), " ".join(lw.load(run.path).caveats)):
+    for place in (
+        model_card(run),
+        screen.getvalue(),
+        run.report.read_text(),
+        " ".join(lw.load(run.path).caveats),
+    ):
         assert (SENTENCE in place) == said
     assert ("60.0%" in model_card(run)) and ("59.0%" in model_card(run))
 
@@ -65,7 +74,9 @@ def test_a_run_without_scores_says_that(make_run):
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory):
     """A run whose rate is so small that it learned nothing."""
-    images = torch.randint(0, 256, (120, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (120, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     recipe = lw.methods.Recipe(learning_rate=1e-9)
     return lw.train(
         (images, torch.arange(120) % 2), method="simclr", recipe=recipe, steps=1, batch_size=8, num_evals=0,
@@ -91,13 +102,25 @@ def written(path, to):
     return (path.parent / "README.md").read_text()
 
 
-NEEDS_ONNX = pytest.mark.skipif(importlib.util.find_spec("onnxscript") is None, reason="needs the onnx extra")
-FORMATS = ["safetensors", "timm", "hub", "torchscript", pytest.param("onnx", marks=[NEEDS_ONNX, pytest.mark.slow])]
+NEEDS_ONNX = pytest.mark.skipif(
+    importlib.util.find_spec("onnxscript") is None, reason="needs the onnx extra"
+)
+FORMATS = [
+    "safetensors",
+    "timm",
+    "hub",
+    "torchscript",
+    pytest.param("onnx", marks=[NEEDS_ONNX, pytest.mark.slow]),
+]
 
 
 @pytest.mark.parametrize("to", FORMATS)
 def test_every_format_holds_the_sentence(untrained, to, tmp_path, capsys):
-    out = None if to == "safetensors" else tmp_path / f"model{'' if to == 'hub' else '.' + ENDINGS[to]}"
+    out = (
+        None
+        if to == "safetensors"
+        else tmp_path / f"model{'' if to == 'hub' else '.' + ENDINGS[to]}"
+    )
     path = untrained.export(to, out)
     assert SENTENCE in written(path, to)
 
@@ -106,7 +129,16 @@ ENDINGS = {"timm": "safetensors", "torchscript": "pt", "onnx": "onnx"}
 
 
 def test_the_command_says_it(untrained, tmp_path, capsys):
-    cli.main(["export", str(untrained.folder.path), "--to", "torchscript", "--out", str(tmp_path / "a.pt")])
+    cli.main(
+        [
+            "export",
+            str(untrained.folder.path),
+            "--to",
+            "torchscript",
+            "--out",
+            str(tmp_path / "a.pt"),
+        ]
+    )
     printed = capsys.readouterr()
     assert SENTENCE in printed.err
     assert printed.out.strip() == str(tmp_path / "a.pt")

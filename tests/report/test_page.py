@@ -43,17 +43,35 @@ def test_what_a_reader_looks_for_first(make_run):
     gain = verdict.one("strong", class_="good").text
     assert "+8.8 points" in gain and "7.1 to 10.5" in gain
     assert "few50_top1" in page.one("header").one(class_="note").text
-    facts = [[element.text for element in group.all("dd")] for group in page.one("dl", class_="numbers").all("div")]
+    facts = [
+        [element.text for element in group.all("dd")]
+        for group in page.one("dl", class_="numbers").all("div")
+    ]
     assert [fact[0] for fact in facts] == ["60", "204,800", "41 s", "78.9%"]
-    assert "10,000" in facts[0][1] and facts[2][1] == "2 x Intel Xeon" and "76.9 to 80.9" in facts[3][1]
+    assert (
+        "10,000" in facts[0][1]
+        and facts[2][1] == "2 x Intel Xeon"
+        and "76.9 to 80.9" in facts[3][1]
+    )
 
 
 def test_scores_have_a_row_each_with_interval_and_gain(make_run):
     rows = section(make_run(), "scores").one(class_="scores").rows()
-    assert rows[0] == ["score", "trained", "pretrained start", "untrained", "difference", "0% to 100%"]
+    assert rows[0] == [
+        "score",
+        "trained",
+        "pretrained start",
+        "untrained",
+        "difference",
+        "0% to 100%",
+    ]
     by_name = {row[0]: row[1:5] for row in rows[1:]}
     trained, start, untrained, gain = by_name["linear probe"]
-    assert (trained, start, untrained) == ("78.9% 76.9 to 80.9", "70.1% 68.1 to 72.1", "60.1% 58.1 to 62.1")
+    assert (trained, start, untrained) == (
+        "78.9% 76.9 to 80.9",
+        "70.1% 68.1 to 72.1",
+        "60.1% 58.1 to 62.1",
+    )
     assert gain == "+8.8 points 7.1 to 10.5"
     assert len(by_name) == 3 and by_name["linear probe, 10 labels per class"][1] == "–"
 
@@ -97,7 +115,13 @@ def test_what_is_absent_is_named(make_run):
         path.unlink()
     page = page_of(run)
     missing = [line.text.split()[0] for line in page.one("header").one(class_="note").all("li")]
-    assert sorted(missing) == ["data.json", "environment.json", "gallery.npz", "metrics.jsonl", "scores.json"]
+    assert sorted(missing) == [
+        "data.json",
+        "environment.json",
+        "gallery.npz",
+        "metrics.jsonl",
+        "scores.json",
+    ]
     assert page.one("p", class_="verdict").all("strong") == []
     assert "--resume" in page.one(id="next").one("code").text  # no weights: the run has not ended
     assert len(run.report.read_text()) < 50_000  # no chart, so no plotly
@@ -141,9 +165,13 @@ def test_the_confusion_matrix_is_that_of_the_gallery(make_run):
     rows = matrix.rows()
     assert len(rows) == 7 and rows[0][1:] == [row[0] for row in rows[1:]]
     of_first = predictions[labels == 0]
-    expected = ["" if not (share := (of_first == c).mean()) else f"{100 * share:.0f}" for c in range(6)]
+    expected = [
+        "" if not (share := (of_first == c).mean()) else f"{100 * share:.0f}" for c in range(6)
+    ]
     assert rows[1][1:] == expected
-    assert [cell.text for cell in matrix.all("td", class_="right")] == [rows[c + 1][c + 1] for c in range(6)]
+    assert [cell.text for cell in matrix.all("td", class_="right")] == [
+        rows[c + 1][c + 1] for c in range(6)
+    ]
 
 
 def test_what_was_found_in_the_data(make_run):
@@ -174,7 +202,10 @@ def test_recall_has_a_chart_of_its_own(make_run):
     run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
     part = section(run, "curves")
     content = json.loads(part.one("script", **{"data-chart": "recall"}).text)
-    assert [trace["y"][-1] for trace in content["figure"]["data"]] == [pytest.approx(0.2), pytest.approx(0.3)]
+    assert [trace["y"][-1] for trace in content["figure"]["data"]] == [
+        pytest.approx(0.2),
+        pytest.approx(0.3),
+    ]
     assert part.one(id="recall") and part.one(id="accuracy")
 
 
@@ -200,7 +231,10 @@ def test_a_curve_of_one_point_is_seen_and_accuracy_stays_between_0_and_1(make_ru
     scored = next(line for line in lines if "knn20_top1" in line)
     run.metrics.write_text(json.dumps(scored | {"loss": 1.5}) + "\n")
     part = section(run, "curves")
-    charts = {kind: json.loads(part.one("script", **{"data-chart": kind}).text) for kind in ("loss", "accuracy")}
+    charts = {
+        kind: json.loads(part.one("script", **{"data-chart": kind}).text)
+        for kind in ("loss", "accuracy")
+    }
     assert "markers" in charts["loss"]["figure"]["data"][0]["mode"]
     axis = charts["accuracy"]["figure"]["layout"]["yaxis"]
     assert (axis["minallowed"], axis["maxallowed"]) == (0, 1)

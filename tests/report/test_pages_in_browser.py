@@ -29,14 +29,18 @@ def run(tmp_path_factory) -> RunFolder:
 
 @pytest.fixture(scope="module")
 def comparison_page(run, tmp_path_factory):
-    others = [write_run(tmp_path_factory.mktemp("runs") / name, half=16_000) for name in ("<b>b", "c")]
+    others = [
+        write_run(tmp_path_factory.mktemp("runs") / name, half=16_000) for name in ("<b>b", "c")
+    ]
     return compare([run, *others], run.path.parent / "compare.html").page
 
 
 @pytest.fixture(scope="module")
 def decoupling_page(tmp_path_factory):
     learned = feature_decoupling.run(seeds=2, learning=Learning(neurons=20, rows=32, steps=30))
-    return write_decoupling_page(learned, tmp_path_factory.mktemp("study") / "study.html", {"machine": "<any>"})
+    return write_decoupling_page(
+        learned, tmp_path_factory.mktemp("study") / "study.html", {"machine": "<any>"}
+    )
 
 
 def contrast(first: str, second: str) -> float:
@@ -67,7 +71,9 @@ def test_charts_are_drawn_and_names_stay_text(chromium, run):
 
 def test_a_methods_own_pictures_fit_a_narrow_screen(chromium, tmp_path):
     run = write_run(tmp_path / "drawn")
-    picture = Picture(torch.full((3, 12, 12), 0.5), "12.5%", "most repelling images (uniform: 0.79% each)")
+    picture = Picture(
+        torch.full((3, 12, 12), 0.5), "12.5%", "most repelling images (uniform: 0.79% each)"
+    )
     row = [
         picture._replace(column="a view", caption=""),
         *[picture._replace(column="attracting views")] * 4,
@@ -78,9 +84,16 @@ def test_a_methods_own_pictures_fit_a_narrow_screen(chromium, tmp_path):
     for width in (1200, 380):
         with opened(chromium, run.report, width=width) as page:
             assert page.locator("#illustration img").count() == 33
-            assert page.locator("#illustration figcaption").all_text_contents()[:2] == ["a view", "attracting views"]
+            assert page.locator("#illustration figcaption").all_text_contents()[:2] == [
+                "a view",
+                "attracting views",
+            ]
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-            drawn = page.locator("#illustration img").nth(5).evaluate("image => [image.naturalWidth, image.width]")
+            drawn = (
+                page.locator("#illustration img")
+                .nth(5)
+                .evaluate("image => [image.naturalWidth, image.width]")
+            )
             assert drawn == [12, 56]
 
 
@@ -90,15 +103,25 @@ def test_the_pointer_brings_up_the_picture_of_its_own_example(chromium, run):
     with opened(chromium, run.report) as page:
         page.locator("#map").scroll_into_view_if_needed()
         # The card hides when the page scrolls, so the event of this scroll must be over.
-        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        page.evaluate(
+            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
         for trace, point in ((0, 3), (4, 20), (9, 1), (11, 2)):
-            mark = page.locator("#map .scatterlayer .trace").nth(trace).locator(".point").nth(point).bounding_box()
+            mark = (
+                page.locator("#map .scatterlayer .trace")
+                .nth(trace)
+                .locator(".point")
+                .nth(point)
+                .bounding_box()
+            )
             page.mouse.move(mark["x"] + mark["width"] / 2, mark["y"] + mark["height"] / 2)
             page.wait_for_selector(".hover-card:not([hidden])")
             example = int(page.locator(".hover-card").get_attribute("data-example"))
             assert example % len(CLASSES) == trace // 2
             assert page.locator(".hover-card p").last.text_content() == ids[example]
-            drawn = Image.open(io.BytesIO(page.locator(".hover-card .picture").screenshot())).convert("RGB")
+            drawn = Image.open(
+                io.BytesIO(page.locator(".hover-card .picture").screenshot())
+            ).convert("RGB")
             assert drawn.size == (112, 112)
             assert np.abs(np.asarray(drawn, dtype=int) - thumbnails[example, 0, 0]).max() <= 2
             page.mouse.move(5, 5)
@@ -119,7 +142,9 @@ def test_the_axis_can_be_chosen_by_keyboard(chromium, run):
 
 def assert_legible(page) -> None:
     """Text has a contrast of 4.5 with what is behind it, marks of a chart 3 (WCAG 2.2, 1.4.3 and 1.4.11)."""
-    page.wait_for_timeout(1500)  # charts are drawn anew for another scheme; a text in between has no colour
+    page.wait_for_timeout(
+        1500
+    )  # charts are drawn anew for another scheme; a text in between has no colour
     behind = page.evaluate("getComputedStyle(document.body).backgroundColor")
     shades = {
         "color": ("h1", ".verdict strong", "caption", "figcaption", "td", "nav a"),
@@ -142,7 +167,13 @@ def test_light_dark_and_paper_are_followed_and_legible(chromium, run):
         assert_legible(page)
         page.emulate_media(color_scheme="dark")
         page.wait_for_function(f"({ink})() !== '{light}'")
-        assert contrast(page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)") > 10
+        assert (
+            contrast(
+                page.evaluate("getComputedStyle(document.body).backgroundColor"),
+                "rgb(255, 255, 255)",
+            )
+            > 10
+        )
         assert_legible(page)
         page.emulate_media(media="print", color_scheme="dark")
         page.wait_for_function(f"({ink})() === '{light}'")
@@ -152,11 +183,15 @@ def test_light_dark_and_paper_are_followed_and_legible(chromium, run):
 def test_a_page_that_opens_in_the_dark_is_legible(chromium, comparison_page):
     with opened(chromium, comparison_page, "dark") as page:
         behind = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        text = page.locator("#accuracy .legendtext").first.evaluate("each => getComputedStyle(each).fill")
+        text = page.locator("#accuracy .legendtext").first.evaluate(
+            "each => getComputedStyle(each).fill"
+        )
         assert contrast(text, behind) >= 4.5
 
 
-def test_nothing_sticks_out_on_a_narrow_screen(chromium, run, comparison_page, decoupling_page, tmp_path):
+def test_nothing_sticks_out_on_a_narrow_screen(
+    chromium, run, comparison_page, decoupling_page, tmp_path
+):
     points = [LabelPoint(2, 0.6, 0.55, 0.65, 10), LabelPoint(None, 0.9, 0.89, 0.91, 10)]
     arms = {"SimCLR": points, "SupCon": points[1:]}
     curve_page = write_label_curve_page(arms, "Found.", tmp_path / "demo.html")
@@ -170,7 +205,8 @@ def test_curves_of_runs_lie_over_one_another(chromium, comparison_page):
         assert page.locator("#accuracy .scatterlayer .trace").count() == 3
         assert page.locator("#accuracy .legendtext").all_text_contents() == ["a", "<b>b", "c"]
         dashes = [
-            each.evaluate("line => line.style.strokeDasharray") for each in page.locator("#accuracy .js-line").all()
+            each.evaluate("line => line.style.strokeDasharray")
+            for each in page.locator("#accuracy .js-line").all()
         ]
         assert len(set(dashes)) == 3  # distinct without colour
         page.locator("input[value=seconds]").check()

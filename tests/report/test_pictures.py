@@ -44,7 +44,9 @@ def test_neighbours_equal_a_double_loop():
             length = np.linalg.norm(vectors[row]) * np.linalg.norm(vectors[other])
             return vectors[row] @ vectors[other] / length if length else 0.0
 
-        expected = sorted((other for other in range(30) if other != row), key=lambda other: -similarity(other))[:5]
+        expected = sorted(
+            (other for other in range(30) if other != row), key=lambda other: -similarity(other)
+        )[:5]
         assert near.tolist() == expected
 
 
@@ -63,15 +65,25 @@ def test_the_map_keeps_clusters_and_is_the_same_each_time():
         points = settings.project(vectors)
         assert (points == settings.project(vectors)).all()
         distance = np.linalg.norm(points[:, None] - points[None], axis=2) + 1e9 * np.eye(160)
-        assert (labels[distance.argmin(1)] == labels).mean() > (0.95 if projection == "tsne" else 0.6)
+        assert (labels[distance.argmin(1)] == labels).mean() > (
+            0.95 if projection == "tsne" else 0.6
+        )
 
 
 def test_the_map_of_odd_galleries():
-    for vectors in (np.zeros((20, 4)), np.ones((20, 4)), np.ones((1, 4)), np.arange(3.0)[:, None], np.ones((9, 1))):
+    for vectors in (
+        np.zeros((20, 4)),
+        np.ones((20, 4)),
+        np.ones((1, 4)),
+        np.arange(3.0)[:, None],
+        np.ones((9, 1)),
+    ):
         points = EmbeddingMap().project(vectors.astype(np.float32))
         assert points.shape == (len(vectors), 2) and np.isfinite(points).all()
     chosen = EmbeddingMap(points=50).sample(1000)
-    assert len(set(chosen.tolist())) == 50 and (chosen == EmbeddingMap(points=50).sample(1000)).all()
+    assert (
+        len(set(chosen.tolist())) == 50 and (chosen == EmbeddingMap(points=50).sample(1000)).all()
+    )
 
 
 def test_long_curves_are_means_of_equal_groups():

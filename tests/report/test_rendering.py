@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plotly import graph_objects as go
 
-from likewise.report.pages.blocks import Cell, Commands, Fold, ListBlock, Note, Section, TableBlock, Text
+from likewise.report.pages.blocks import (
+    Cell,
+    Commands,
+    Fold,
+    ListBlock,
+    Note,
+    Section,
+    TableBlock,
+    Text,
+)
 from likewise.report.pages.chart import chart, figure
 from likewise.report.pages.document import document
 from likewise.report.pages.rendering import render
@@ -22,7 +31,9 @@ def page_of(*blocks, **words):
     return parse(document("A page", [], [Section("part", "Part", blocks)], **words)).one("section")
 
 
-LETTERS = st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]) | st.sampled_from("<>&;\"'/=!-abl")
+LETTERS = st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]) | st.sampled_from(
+    "<>&;\"'/=!-abl"
+)
 
 
 @given(st.text(LETTERS, min_size=1))
@@ -40,7 +51,9 @@ def test_hostile_names_stay_text_in_every_block():
         ListBlock([HOSTILE]),
         Note([HOSTILE], HOSTILE),
         Commands([(HOSTILE, HOSTILE)]),
-        Fold(HOSTILE, [TableBlock(HOSTILE, [HOSTILE], [[HOSTILE, Cell(HOSTILE, HOSTILE, HOSTILE)]])]),
+        Fold(
+            HOSTILE, [TableBlock(HOSTILE, [HOSTILE], [[HOSTILE, Cell(HOSTILE, HOSTILE, HOSTILE)]])]
+        ),
     ]
     part = page_of(*blocks)
     assert part.all("script") == []

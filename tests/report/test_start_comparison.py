@@ -14,7 +14,9 @@ def run_with_difference(make_run, over, low, high):
     run = make_run()
     scores = read_json(run.scores)
     value = (low + high) / 2
-    scores["differences"] = [{"name": "linear_top1", "over": over, "value": value, "low": low, "high": high}]
+    scores["differences"] = [
+        {"name": "linear_top1", "over": over, "value": value, "low": low, "high": high}
+    ]
     write_json(run.scores, scores)
     return run
 
@@ -28,7 +30,11 @@ def shown(run):
 
 @pytest.mark.parametrize(
     ("over", "low", "high", "warned"),
-    [("start", -0.09, -0.03, True), ("start", -0.09, 0.01, False), ("untrained", -0.09, -0.03, False)],
+    [
+        ("start", -0.09, -0.03, True),
+        ("start", -0.09, 0.01, False),
+        ("untrained", -0.09, -0.03, False),
+    ],
 )
 def test_a_loss_of_the_start_is_said(make_run, over, low, high, warned):
     screen, page = shown(run_with_difference(make_run, over, low, high))

@@ -24,19 +24,36 @@ def striped(count=STRIPES, seed=0):
     rows, columns = np.mgrid[:16, :16]
     waves = [np.sin(rows), np.sin(columns), np.sin(rows + columns), np.sin(rows - columns)]
     labels = np.arange(count) % 4
-    images = np.stack([waves[label] for label in labels]) * 50 + 128 + random.normal(0, 40, (count, 16, 16))
+    images = (
+        np.stack([waves[label] for label in labels]) * 50
+        + 128
+        + random.normal(0, 40, (count, 16, 16))
+    )
     return images.clip(0, 255).astype(np.uint8), labels
 
 
 def train(out, method="simclr", **settings):
-    settings = {"batch_size": 32, "steps": 4, "num_evals": 0, "device": "cpu", "labels": "8", **settings}
+    settings = {
+        "batch_size": 32,
+        "steps": 4,
+        "num_evals": 0,
+        "device": "cpu",
+        "labels": "8",
+        **settings,
+    }
     return lw.train(striped(), method=method, out=out, **settings)
 
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     """A run whose features tell the stripes apart."""
-    return train(tmp_path_factory.mktemp("start") / "run", "supcon", labels="all", steps=40, encoder="conv4-half")
+    return train(
+        tmp_path_factory.mktemp("start") / "run",
+        "supcon",
+        labels="all",
+        steps=40,
+        encoder="conv4-half",
+    )
 
 
 def weights(run):
@@ -52,13 +69,19 @@ def test_lora_is_merged_into_a_plain_encoder(start, tmp_path, method):
     statistics = [name for name in before if "running" in name]
     assert all(torch.equal(after[name], before[name]) for name in statistics)
     trained = load_trained(run.folder.path)
-    assert torch.allclose(trained.nets.encoder.blocks[0][0].weight, after["blocks.0.0.weight"], atol=1e-6)
+    assert torch.allclose(
+        trained.nets.encoder.blocks[0][0].weight, after["blocks.0.0.weight"], atol=1e-6
+    )
 
 
 def test_frozen_and_last_change_what_they_name(start, tmp_path):
     before = weights(start)
-    frozen = weights(train(tmp_path / "frozen", from_run=str(start.folder.path), adapt="frozen", steps=1))
-    last = weights(train(tmp_path / "last", from_run=str(start.folder.path), adapt="last:1", steps=1))
+    frozen = weights(
+        train(tmp_path / "frozen", from_run=str(start.folder.path), adapt="frozen", steps=1)
+    )
+    last = weights(
+        train(tmp_path / "last", from_run=str(start.folder.path), adapt="last:1", steps=1)
+    )
     assert all(torch.equal(frozen[name], before[name]) for name in before)
     changed = {name.split(".")[1] for name in before if not torch.equal(last[name], before[name])}
     assert changed == {"3"}
@@ -69,7 +92,9 @@ def test_layers_learn_at_their_own_rates(start, tmp_path):
 
     class Rates(Callback):
         def on_step(self, state):
-            seen.append({group.get("lr_scale", 1.0): group["lr"] for group in state.optimizer.param_groups})
+            seen.append(
+                {group.get("lr_scale", 1.0): group["lr"] for group in state.optimizer.param_groups}
+            )
 
     train(tmp_path / "run", from_run=str(start.folder.path), adapt="full:0.5", callbacks=[Rates()])
     rates = seen[1]
@@ -112,17 +137,27 @@ def first_accuracy(run):
     return next(line["train_top1"] for line in lines if "train_top1" in line)
 
 
-def test_a_classifier_starts_from_class_means_where_the_encoder_starts_from_weights(start, tmp_path):
+def test_a_classifier_starts_from_class_means_where_the_encoder_starts_from_weights(
+    start, tmp_path
+):
     settings = {"steps": 1, "from_run": str(start.folder.path)}
     assert first_accuracy(train(tmp_path / "auto", "cross-entropy", **settings)) > 0.5
-    assert first_accuracy(train(tmp_path / "random", "cross-entropy", head_init="random", **settings)) < 0.45
+    assert (
+        first_accuracy(train(tmp_path / "random", "cross-entropy", head_init="random", **settings))
+        < 0.45
+    )
 
 
 RUIN = Recipe("sgd", learning_rate=1e5, warm_up=0.0, schedule="constant")
 
 
 def ruined(start, out, action, steps):
-    settings = {"from_run": str(start.folder.path), "steps": steps, "num_evals": steps, "val_fraction": 0.3}
+    settings = {
+        "from_run": str(start.folder.path),
+        "steps": steps,
+        "num_evals": steps,
+        "val_fraction": 0.3,
+    }
     return train(out, "simclr", recipe=RUIN, on_decline=action, labels="all", **settings)
 
 
@@ -131,14 +166,22 @@ def declines(run):
 
 
 SLOW = pytest.mark.slow
-ACTIONS = [pytest.param("warn", 2, marks=SLOW), pytest.param("stop", 3, marks=SLOW), ("rollback", 2)]
+ACTIONS = [
+    pytest.param("warn", 2, marks=SLOW),
+    pytest.param("stop", 3, marks=SLOW),
+    ("rollback", 2),
+]
 
 
 @pytest.mark.parametrize(("action", "steps"), ACTIONS)
 def test_a_run_that_falls_below_its_start_says_so_and_acts(start, tmp_path, action, steps):
     run = ruined(start, tmp_path / "run", action, steps)
     scored = [line["step"] for line in run.folder.metric_lines() if "knn20_top1" in line]
-    assert scored == [0, 1, 2]  # the start is scored first, and stop ends the run before its third step
+    assert scored == [
+        0,
+        1,
+        2,
+    ]  # the start is scored first, and stop ends the run before its third step
     assert len(declines(run)) == (1 if action == "warn" else 2)
     same = all(torch.equal(weights(run)[name], weights(start)[name]) for name in weights(start))
     assert same == (action != "warn")
@@ -148,7 +191,12 @@ def test_a_run_that_falls_below_its_start_says_so_and_acts(start, tmp_path, acti
 
 
 def test_a_run_that_gets_better_keeps_its_last_networks(start, tmp_path):
-    settings = {"from_run": str(start.folder.path), "num_evals": 2, "on_decline": "rollback", "labels": "all"}
+    settings = {
+        "from_run": str(start.folder.path),
+        "num_evals": 2,
+        "on_decline": "rollback",
+        "labels": "all",
+    }
     run = train(tmp_path / "run", "supcon", **settings)
     assert not declines(run)
     assert any(not torch.equal(weights(run)[name], weights(start)[name]) for name in weights(start))

@@ -11,7 +11,14 @@ import pytest
 
 import likewise as lw
 
-SETTINGS = {"encoder": "conv4-half", "batch_size": 8, "steps": 2, "num_evals": 0, "device": "cpu", "loggers": ()}
+SETTINGS = {
+    "encoder": "conv4-half",
+    "batch_size": 8,
+    "steps": 2,
+    "num_evals": 0,
+    "device": "cpu",
+    "loggers": (),
+}
 
 SCRIPT = f"""
 import json, os
@@ -42,7 +49,9 @@ def test_every_rank_of_a_script_returns_the_same_scores_twice(images, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "script.py"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=240, cwd=tmp_path, env=environment)
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=240, cwd=tmp_path, env=environment
+    )
     assert done.returncode == 0, done.stderr
     # Another rank than the first may end after the script that started it.
     one, other = (read_when_written(tmp_path / f"rank-{rank}.json") for rank in "01")

@@ -19,7 +19,14 @@ from likewise.cli import main
 from likewise.errors import LikewiseError
 from likewise.vectors import read_vectors
 
-SETTINGS = {"encoder": "conv4-half", "batch_size": 8, "steps": 2, "num_evals": 0, "device": "cpu", "loggers": ()}
+SETTINGS = {
+    "encoder": "conv4-half",
+    "batch_size": 8,
+    "steps": 2,
+    "num_evals": 0,
+    "device": "cpu",
+    "loggers": (),
+}
 COUNT = 50
 
 
@@ -66,7 +73,9 @@ def test_search_and_evaluate_read_the_folder(run, photos, tmp_path):
     in_parts = run.search(query, tmp_path / "vectors", count=60)
     assert len(in_parts) == 47 and in_parts[0].id == "dog/30.png" and in_parts[0].label == "dog"
     assert [found.id for found in in_parts] == [found.id for found in in_memory]
-    assert [found.cosine for found in in_parts] == pytest.approx([found.cosine for found in in_memory], abs=1e-5)
+    assert [found.cosine for found in in_parts] == pytest.approx(
+        [found.cosine for found in in_memory], abs=1e-5
+    )
     found = lw.evaluate(tmp_path / "vectors", measures=("knn",), test=0.4)
     assert "knn20_top1" in found.scores
 
@@ -77,10 +86,15 @@ def test_predict_reads_the_folder_and_the_file(run, photos, tmp_path):
     run.embed(str(photos)).save(tmp_path / "vectors.parquet")
     for vectors in (tmp_path / "vectors", str(tmp_path / "vectors.parquet")):
         of_vectors = run.predict(vectors).table.to_pylist()
-        assert [row["path"] for row in of_vectors if row["error"]] == [f"cat/{n:02}.png" for n in (8, 9, 10)]
+        assert [row["path"] for row in of_vectors if row["error"]] == [
+            f"cat/{n:02}.png" for n in (8, 9, 10)
+        ]
         found = {row["path"]: row for row in of_vectors}
         for row in of_images:
-            assert found[row["path"]]["class"] == row["class"] and found[row["path"]]["unlike"] == row["unlike"]
+            assert (
+                found[row["path"]]["class"] == row["class"]
+                and found[row["path"]]["unlike"] == row["unlike"]
+            )
             assert found[row["path"]]["probability"] == pytest.approx(row["probability"], abs=1e-5)
     first = run.predict(tmp_path / "vectors", tmp_path / "p.csv")
     assert len(first) == COUNT
@@ -134,7 +148,9 @@ def test_a_folder_of_other_vectors_is_refused_and_replaced_on_request(run, photo
         (["--devices", "999", "--out", "v"], "--devices 999"),
     ],
 )
-def test_options_that_do_not_fit_are_named(run, photos, tmp_path, capsys, monkeypatch, words, named):
+def test_options_that_do_not_fit_are_named(
+    run, photos, tmp_path, capsys, monkeypatch, words, named
+):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
         main(["embed", str(run.folder.path), str(photos), *words])
@@ -176,7 +192,10 @@ def test_two_processes_share_the_parts_and_go_on_after_a_kill(run, photos, tmp_p
     process.wait()
     finished = {file: file.stat().st_mtime_ns for file in out.glob("part-*")}
     first = starts(tmp_path)
-    assert len({process for _, process in first}) == 2 and len({file.name[5:10] for file in finished}) == 2
+    assert (
+        len({process for _, process in first}) == 2
+        and len({file.name[5:10] for file in finished}) == 2
+    )
     assert len(finished) < 25
     process = start()  # one process goes on with what two have begun
     assert process.wait(timeout=120) == 0
@@ -189,7 +208,9 @@ def test_two_processes_share_the_parts_and_go_on_after_a_kill(run, photos, tmp_p
 
 
 def starts(folder):
-    return [tuple(map(int, line.split())) for line in (folder / "embedded.txt").read_text().splitlines()]
+    return [
+        tuple(map(int, line.split())) for line in (folder / "embedded.txt").read_text().splitlines()
+    ]
 
 
 def wait_until(reached, process):

@@ -21,7 +21,14 @@ def data(tmp_path_factory):
 
 
 def train(data, out, **settings):
-    given = {"encoder": "conv4-half", "batch_size": 8, "num_evals": 0, "device": "cpu", "loggers": (), **settings}
+    given = {
+        "encoder": "conv4-half",
+        "batch_size": 8,
+        "num_evals": 0,
+        "device": "cpu",
+        "loggers": (),
+        **settings,
+    }
     return lw.train(data, method="simclr", labels="none", out=out, **given)
 
 
@@ -30,8 +37,12 @@ def same(one, other):
     return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-@pytest.mark.parametrize(("recipe", "equal"), [(CONSTANT, True), (COSINE, False)], ids=["constant", "cosine"])
-def test_an_extended_run_equals_a_longer_one_where_the_schedule_allows_it(recipe, equal, data, tmp_path):
+@pytest.mark.parametrize(
+    ("recipe", "equal"), [(CONSTANT, True), (COSINE, False)], ids=["constant", "cosine"]
+)
+def test_an_extended_run_equals_a_longer_one_where_the_schedule_allows_it(
+    recipe, equal, data, tmp_path
+):
     longer = train(data, tmp_path / "longer", recipe=recipe, steps=7)
     extended = train(data, tmp_path / "extended", recipe=recipe, steps=3)
     assert read_json(extended.folder.config)["extensions"] == []

@@ -46,18 +46,26 @@ def test_a_run_that_learns_nothing_ends_with_the_features_of_its_start(start, tm
     run = train(tmp_path / "run", "byol", from_run=str(start.folder.path), recipe=STANDING)
     torch.testing.assert_close(features(run), features(start))
     teacher = load_trained(run.folder.path).nets.teacher[0].state_dict()
-    statistics = {name: value for name, value in load_file(start.folder.weights).items() if "running" in name}
-    assert statistics and all(torch.equal(teacher[name], value) for name, value in statistics.items())
+    statistics = {
+        name: value for name, value in load_file(start.folder.weights).items() if "running" in name
+    }
+    assert statistics and all(
+        torch.equal(teacher[name], value) for name, value in statistics.items()
+    )
 
 
 def test_statistics_that_may_move_change_the_features(start, tmp_path):
-    run = train(tmp_path / "run", from_run=str(start.folder.path), recipe=STANDING, freeze_bn_stats="off")
+    run = train(
+        tmp_path / "run", from_run=str(start.folder.path), recipe=STANDING, freeze_bn_stats="off"
+    )
     assert (features(run) - features(start)).abs().max() > 0.01
 
 
 class Small(nn.Sequential):
     def __init__(self):
-        super().__init__(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8))
+        super().__init__(
+            nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8)
+        )
 
 
 def frozen_parts(**settings):
@@ -72,26 +80,38 @@ def test_auto_freezes_a_start_and_nothing_else(start):
 
 
 def test_a_module_is_frozen_where_that_is_asked_for():
-    nets = build_nets(lw.prepare(pictures(), method="simclr", encoder=Small(), batch_size=16, freeze_bn_stats="on"))
+    nets = build_nets(
+        lw.prepare(
+            pictures(), method="simclr", encoder=Small(), batch_size=16, freeze_bn_stats="on"
+        )
+    )
     assert [layer.training for layer in batch_norms(nets.encoder)] == [False, False]
     assert all(layer.training for layer in batch_norms(nets.head))
 
 
 def test_only_copies_of_the_encoder_are_frozen_also_over_ranks():
     torch.manual_seed(0)
-    encoder, other = (ModuleEncoder(Small(), image_size=16, mean=[0.0], std=[1.0]) for _ in range(2))
+    encoder, other = (
+        ModuleEncoder(Small(), image_size=16, mean=[0.0], std=[1.0]) for _ in range(2)
+    )
     nets = Nets(encoder=encoder, teacher=copy.deepcopy(encoder), motion=other)
     nets.freeze_bn_stats()
     synchronise_batch_norm(nets)
     nets.eval()
     nets.train()
-    modes = {name: {layer.training for layer in batch_norms(part)} for name, part in nets.named_children()}
+    modes = {
+        name: {layer.training for layer in batch_norms(part)}
+        for name, part in nets.named_children()
+    }
     assert modes == {"encoder": {False}, "teacher": {False}, "motion": {True}}
 
 
 def rates(**settings):
     nets = build_nets(lw.prepare(pictures(), method="simclr", batch_size=16, **settings))
-    return {nets.learning_rate_scales.get(name, 1.0) for name, _ in nets.encoder.named_parameters(prefix="encoder")}
+    return {
+        nets.learning_rate_scales.get(name, 1.0)
+        for name, _ in nets.encoder.named_parameters(prefix="encoder")
+    }
 
 
 def test_an_encoder_that_starts_from_weights_learns_at_a_tenth_of_the_rate(start):

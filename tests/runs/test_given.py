@@ -16,7 +16,9 @@ class Small(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 12, 3))
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 12, 3)
+        )
 
     def forward(self, pixels):
         return self.layers(pixels).mean(dim=(2, 3))
@@ -31,7 +33,13 @@ def data():
 
 
 def settings(**changes):
-    return {"method": "simclr", "steps": 3, "batch_size": 16, "num_workers": 0, "loggers": ()} | changes
+    return {
+        "method": "simclr",
+        "steps": 3,
+        "batch_size": 16,
+        "num_workers": 0,
+        "loggers": (),
+    } | changes
 
 
 def test_a_module_is_trained_scored_and_loaded(data, tmp_path):
@@ -85,7 +93,13 @@ def test_a_torchvision_transform_makes_the_views(method, data, tmp_path):
     vectors = [each.embed(data[0]).vectors for each in (run, again, other)]
     assert torch.equal(vectors[0], vectors[1]) and not torch.equal(vectors[0], vectors[2])
     with pytest.raises(LikewiseError, match="views"):
-        lw.train(data, views=v2.RandomHorizontalFlip(0.1), out=tmp_path / "a", resume=True, **settings(method=method))
+        lw.train(
+            data,
+            views=v2.RandomHorizontalFlip(0.1),
+            out=tmp_path / "a",
+            resume=True,
+            **settings(method=method),
+        )
 
 
 def test_a_policy_of_ours_makes_the_views(data, tmp_path):

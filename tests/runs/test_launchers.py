@@ -29,7 +29,14 @@ def likewise_command(*words):
 
 
 def torchrun(folder, processes="2"):
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        processes,
+    ]
     return [subprocess.Popen([*launcher, "-m", "likewise.cli", "train", *RESUMED], cwd=folder)]
 
 
@@ -37,9 +44,16 @@ def srun(folder):
     """Two tasks as srun starts them, by its environment variables."""
     tasks = []
     for number in "01":
-        slurm = {"SLURM_JOB_ID": "29534", "SLURM_NTASKS": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
+        slurm = {
+            "SLURM_JOB_ID": "29534",
+            "SLURM_NTASKS": "2",
+            "SLURM_NNODES": "1",
+            "SLURM_NODEID": "0",
+        }
         slurm |= {"SLURM_PROCID": number, "SLURM_LOCALID": number, "SLURM_JOB_NAME": "likewise"}
-        tasks.append(subprocess.Popen(likewise_command(*RESUMED), cwd=folder, env={**os.environ, **slurm}))
+        tasks.append(
+            subprocess.Popen(likewise_command(*RESUMED), cwd=folder, env={**os.environ, **slurm})
+        )
     return tasks
 
 
@@ -59,7 +73,12 @@ def four_processes(folder):
 
 def one_task_of_slurm(folder):
     """A batch script that asks for one task and starts its processes itself."""
-    slurm = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "1", "SLURM_NTASKS_PER_NODE": "1", "SLURM_PROCID": "0"}
+    slurm = {
+        "SLURM_JOB_ID": "1",
+        "SLURM_NTASKS": "1",
+        "SLURM_NTASKS_PER_NODE": "1",
+        "SLURM_PROCID": "0",
+    }
     slurm |= {"SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NNODES": "1"}
     words = likewise_command(*RESUMED, "--devices", "2")
     return [subprocess.Popen(words, cwd=folder, env={**os.environ, **slurm})]
@@ -68,7 +87,9 @@ def one_task_of_slurm(folder):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("moved")
-    np.save(folder / "images.npy", np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8))
+    np.save(
+        folder / "images.npy", np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    )
     return folder
 
 
@@ -82,8 +103,12 @@ def last_loss(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", [torchrun, srun, fabric, fully_sharded, one_task_of_slurm, four_processes])
-def test_a_run_moves_to_more_processes_and_keeps_the_mathematics(launcher, data, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "launcher", [torchrun, srun, fabric, fully_sharded, one_task_of_slurm, four_processes]
+)
+def test_a_run_moves_to_more_processes_and_keeps_the_mathematics(
+    launcher, data, tmp_path, monkeypatch
+):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     (tmp_path / "images.npy").write_bytes((data / "images.npy").read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -92,7 +117,9 @@ def test_a_run_moves_to_more_processes_and_keeps_the_mathematics(launcher, data,
     for process in launcher(tmp_path):
         assert process.wait(timeout=240) == 0
     moved = lw.load("moved")
-    assert read_json(moved.folder.environment)["devices"] == (4 if launcher is four_processes else 2)
+    assert read_json(moved.folder.environment)["devices"] == (
+        4 if launcher is four_processes else 2
+    )
     assert read_json(moved.folder.config)["steps"] == 2 * STEPS
     expected = whole.encoder.state_dict()
     for name, tensor in moved.encoder.state_dict().items():
@@ -111,7 +138,11 @@ def test_processes_on_several_nodes_are_counted(monkeypatch):
     assert started_processes() is None
     slurm(monkeypatch, NTASKS="8", NNODES="2", PROCID="5")
     assert started_processes() == StartedProcesses("srun", 8, 2)
-    for name, value in {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "16", "LOCAL_WORLD_SIZE": "4"}.items():
+    for name, value in {
+        "TORCHELASTIC_RUN_ID": "1",
+        "WORLD_SIZE": "16",
+        "LOCAL_WORLD_SIZE": "4",
+    }.items():
         monkeypatch.setenv(name, value)
     assert started_processes() == StartedProcesses("torchrun", 16, 4)
 
@@ -123,7 +154,10 @@ def test_a_shell_on_a_node_of_slurm_is_one_process(monkeypatch):
 
 @pytest.mark.parametrize(
     ("variables", "named"),
-    [({"NTASKS": "2"}, "srun"), ({"NTASKS": "3", "NNODES": "2", "PROCID": "0"}, "--ntasks-per-node")],
+    [
+        ({"NTASKS": "2"}, "srun"),
+        ({"NTASKS": "3", "NNODES": "2", "PROCID": "0"}, "--ntasks-per-node"),
+    ],
 )
 def test_tasks_that_cannot_be_used_are_refused(variables, named, monkeypatch):
     slurm(monkeypatch, **variables)

@@ -15,7 +15,9 @@ from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Recipe
 from likewise.runs.settings import TrainSettings
 
-IMAGES = torch.randint(0, 256, (48, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randint(
+    0, 256, (48, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
 DATA = IMAGES, torch.arange(48) % 2
 
 
@@ -24,7 +26,15 @@ def run(tmp_path_factory):
     """A run of a step."""
     out = tmp_path_factory.mktemp("runs") / "run"
     return lw.train(
-        DATA, method="supcon", out=out, steps=1, batch_size=8, num_evals=0, device="cpu", encoder="conv4", loggers=()
+        DATA,
+        method="supcon",
+        out=out,
+        steps=1,
+        batch_size=8,
+        num_evals=0,
+        device="cpu",
+        encoder="conv4",
+        loggers=(),
     )
 
 
@@ -90,7 +100,9 @@ def test_a_recipe_names_its_number(name, value, tmp_path):
     assert shown(value) in str(refused.value)
 
 
-@pytest.mark.parametrize(("name", "value"), [("temperature", -0.1), ("temperature", math.nan), ("hidden", -1)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("temperature", -0.1), ("temperature", math.nan), ("hidden", -1)]
+)
 def test_a_method_names_its_number(name, value, tmp_path):
     with pytest.raises(LikewiseError, match=f"--method.{name} {value}"):
         lw.train(DATA, method=METHODS["simclr"](**{name: value}), out=tmp_path / "run")
@@ -98,7 +110,13 @@ def test_a_method_names_its_number(name, value, tmp_path):
 
 CALLS = {
     "load": [((None,), "path"), ((3,), "path"), (("absent",), "absent"), ((), "path")],
-    "compare": [((), "runs"), ((3,), "runs"), (("a",), "runs"), (([3],), "runs"), ((["absent", "b"],), "absent")],
+    "compare": [
+        ((), "runs"),
+        ((3,), "runs"),
+        (("a",), "runs"),
+        (([3],), "runs"),
+        ((["absent", "b"],), "absent"),
+    ],
     "doctor": [((), "data"), (("absent",), "absent"), (("absent", 3), "labels")],
     "advise": [
         ((), "data"),
@@ -107,11 +125,18 @@ CALLS = {
         ((DATA, "all", None), "time"),
     ],
     "evaluate": [((), "encoder"), ((None, DATA), "encoder"), ((3, DATA), "encoder")],
-    "reproduce": [((), "claim"), ((3,), "claim"), (("absent",), "absent"), (("lira", "12"), "seeds")],
+    "reproduce": [
+        ((), "claim"),
+        ((3,), "claim"),
+        (("absent",), "absent"),
+        (("lira", "12"), "seeds"),
+    ],
 }
 
 
-@pytest.mark.parametrize(("name", "arguments", "named"), [(n, *each) for n, rows in CALLS.items() for each in rows])
+@pytest.mark.parametrize(
+    ("name", "arguments", "named"), [(n, *each) for n, rows in CALLS.items() for each in rows]
+)
 def test_a_call_names_its_argument(name, arguments, named, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(LikewiseError, match=named):
@@ -120,15 +145,26 @@ def test_a_call_names_its_argument(name, arguments, named, tmp_path, monkeypatch
 
 KEYWORDS = {
     "advise": {"seed": -1, "device": "tpu", "out": 3, "buget": 1},
-    "evaluate": {"k": 0, "batch_size": -1, "image_size": "32", "measures": "knn", "device": "tpu", "seed": -1},
+    "evaluate": {
+        "k": 0,
+        "batch_size": -1,
+        "image_size": "32",
+        "measures": "knn",
+        "device": "tpu",
+        "seed": -1,
+    },
     "reproduce": {"steps_share": -1.0, "device": "tpu", "seeds": 3},
 }
 
 
-@pytest.mark.parametrize(("name", "keyword"), [(name, each) for name, rows in KEYWORDS.items() for each in rows])
+@pytest.mark.parametrize(
+    ("name", "keyword"), [(name, each) for name, rows in KEYWORDS.items() for each in rows]
+)
 def test_a_call_names_its_keyword(name, keyword, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    first = {"advise": (DATA,), "evaluate": (torch.nn.Flatten(), *DATA), "reproduce": ("lira",)}[name]
+    first = {"advise": (DATA,), "evaluate": (torch.nn.Flatten(), *DATA), "reproduce": ("lira",)}[
+        name
+    ]
     with pytest.raises(LikewiseError, match=keyword):
         getattr(lw, name)(*first, **{keyword: KEYWORDS[name][keyword]})
 
@@ -162,7 +198,10 @@ COMMANDS = [
     (["train", "fashion-mnist-mini", "--steps", "five"], "--steps"),
     (["train", "fashion-mnist-mini", "--epochs", "nan"], "--epochs"),
     (["train", "fashion-mnist-mini", "--recipe.learning-rate", "-1"], "--recipe.learning-rate"),
-    (["train", "fashion-mnist-mini", "--method", "simclr", "--method.temperature", "nan"], "--method.temperature"),
+    (
+        ["train", "fashion-mnist-mini", "--method", "simclr", "--method.temperature", "nan"],
+        "--method.temperature",
+    ),
     (["train", "fashion-mnist-mini", "--device", "tpu"], "--device"),
     (["train", "fashion-mnist-mini", "--loggers", "nowhere"], "--loggers"),
     (["advise", "fashion-mnist-mini", "--time", "-3"], "time"),
@@ -196,7 +235,9 @@ FIELDS = [field.name for field in dataclasses.fields(TrainSettings)]
 
 
 @pytest.mark.slow
-@settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 @given(name=st.sampled_from(FIELDS), value=VALUES)
 def test_no_setting_raises_anything_else(name, value, tmp_path_factory):
     try:
@@ -206,7 +247,9 @@ def test_no_setting_raises_anything_else(name, value, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["simclr", "moco-v2", "swav", "suncet", "isd", "comatch", "cacr", "paws"])
+@pytest.mark.parametrize(
+    "name", ["simclr", "moco-v2", "swav", "suncet", "isd", "comatch", "cacr", "paws"]
+)
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(value=VALUES, choice=st.integers(0, 100))
 def test_no_setting_of_a_method_raises_anything_else(name, value, choice):

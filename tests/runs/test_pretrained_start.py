@@ -26,7 +26,11 @@ def prepared(images=PHOTOS, **settings):
 
 def test_photographs_start_from_lite0_where_nothing_was_named():
     start = prepared()
-    assert (start.encoder.name, start.encoder.pretrained, start.encoder.image_size) == (LITE0, "lite0", 128)
+    assert (start.encoder.name, start.encoder.pretrained, start.encoder.image_size) == (
+        LITE0,
+        "lite0",
+        128,
+    )
     assert (start.settings.pretrained, start.settings.image_size) == ("lite0", 128)
     assert "--pretrained none" in start.start_reason
     assert prepared(PHOTOS[:, :1]).encoder.channels == 1
@@ -51,7 +55,11 @@ def test_what_is_named_is_taken_and_starts_at_random(settings):
 
 def test_small_images_and_machines_without_the_package_start_at_random(monkeypatch):
     small = prepared(PHOTOS[..., :32, :32])
-    assert (small.encoder.name, small.encoder.pretrained, small.encoder.image_size) == ("conv4", "", 32)
+    assert (small.encoder.name, small.encoder.pretrained, small.encoder.image_size) == (
+        "conv4",
+        "",
+        32,
+    )
     monkeypatch.setattr(lite0, "find_spec", lambda name: None)
     assert prepared().encoder.pretrained == ""
 
@@ -60,7 +68,9 @@ def test_a_size_that_is_given_is_taken():
     assert prepared(image_size=72).encoder.image_size == 72
     asked = prepared(PHOTOS[..., :32, :32], method="simclr", pretrained="lite0")
     assert (asked.encoder.name, asked.encoder.image_size) == (LITE0, 128)
-    assert prepared(PHOTOS[..., :32, :32], pretrained="lite0", image_size=32).encoder.image_size == 32
+    assert (
+        prepared(PHOTOS[..., :32, :32], pretrained="lite0", image_size=32).encoder.image_size == 32
+    )
 
 
 def test_the_first_screen_and_the_folder_say_how_a_file_fits(tmp_path):

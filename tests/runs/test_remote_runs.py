@@ -57,7 +57,9 @@ def folder(tmp_path, monkeypatch):
 def started(folder, *words):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "script.py", *map(str, words)]
-    return subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 def finished(process):

@@ -33,7 +33,9 @@ def run(tmp_path):
 @pytest.fixture
 def holder(run):
     """Another process that has the folder locked."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(run.path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run.path)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None and process.stdout.readline() == "locked\n"
     yield process
     process.kill()

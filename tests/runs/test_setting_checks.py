@@ -93,7 +93,11 @@ def test_every_method_and_preset_lies_within_the_ranges():
 
 @pytest.mark.parametrize(
     ("method", "name", "owner"),
-    [("auto", "learning_rate", "Recipe"), ("auto", "temperature", "SimCLR"), ("moco-v2", "queue", "MoCoV2")],
+    [
+        ("auto", "learning_rate", "Recipe"),
+        ("auto", "temperature", "SimCLR"),
+        ("moco-v2", "queue", "MoCoV2"),
+    ],
 )
 def test_a_setting_of_a_method_or_a_recipe_is_told_where_it_belongs(method, name, owner, data):
     with pytest.raises(LikewiseError, match=rf"{owner}\({name}="):

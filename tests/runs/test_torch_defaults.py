@@ -6,7 +6,9 @@ import torch
 
 import likewise as lw
 
-SETTINGS = dict(method="simclr", encoder="conv4-half", steps=1, batch_size=8, num_evals=0, device="cpu")
+SETTINGS = dict(
+    method="simclr", encoder="conv4-half", steps=1, batch_size=8, num_evals=0, device="cpu"
+)
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
 
 
@@ -19,7 +21,10 @@ def defaults_are_put_back():
 
 
 CHANGES = {
-    "no gradients": (lambda: torch.set_grad_enabled(False), lambda: torch.is_grad_enabled() is False),
+    "no gradients": (
+        lambda: torch.set_grad_enabled(False),
+        lambda: torch.is_grad_enabled() is False,
+    ),
     "double": (
         lambda: torch.set_default_dtype(torch.float64),
         lambda: torch.get_default_dtype() == torch.float64,
@@ -43,7 +48,11 @@ def test_a_run_does_not_depend_on_global_defaults(tmp_path, change):
 
 @pytest.mark.parametrize(
     ("name", "place"),
-    [("temperature", r"methods\.SimCLR\(temperature="), ("lr", r"Recipe\(learning_rate="), ("step", "'steps'")],
+    [
+        ("temperature", r"methods\.SimCLR\(temperature="),
+        ("lr", r"Recipe\(learning_rate="),
+        ("step", "'steps'"),
+    ],
 )
 def test_a_setting_in_the_wrong_place_is_shown_the_right_one(name, place):
     with pytest.raises(lw.LikewiseError, match=place):

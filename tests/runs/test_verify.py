@@ -29,7 +29,12 @@ def unequal(**changes) -> set[str]:
 
 def test_what_agrees_is_equal():
     assert unequal() == set()
-    assert unequal(losses=[2.00001, 1.5], gradients={**ONE.gradients, "head.a": torch.tensor([1.0001])}) == set()
+    assert (
+        unequal(
+            losses=[2.00001, 1.5], gradients={**ONE.gradients, "head.a": torch.tensor([1.0001])}
+        )
+        == set()
+    )
 
 
 @pytest.mark.parametrize(("changes", "named"), [
@@ -53,8 +58,18 @@ def test_half_precision_may_differ_more():
 
 
 def test_what_rounding_of_the_weights_changes_as_much_is_no_difference():
-    compared = (Compared("gradient", 2e-3, 1e-3), Compared("loss", 2e-3, 1e-4), Compared("weights", 0.5, 1e-2))
-    rounded = [(Compared("gradient", 1e-3, 1e-3), Compared("loss", 1e-7, 1e-4), Compared("weights", 0.4, 1e-2))] * 2
+    compared = (
+        Compared("gradient", 2e-3, 1e-3),
+        Compared("loss", 2e-3, 1e-4),
+        Compared("weights", 0.5, 1e-2),
+    )
+    rounded = [
+        (
+            Compared("gradient", 1e-3, 1e-3),
+            Compared("loss", 1e-7, 1e-4),
+            Compared("weights", 0.4, 1e-2),
+        )
+    ] * 2
     assert [each.is_equal for each in with_rounding(compared, rounded)] == [True, False, False]
 
 
@@ -76,12 +91,29 @@ def test_what_cannot_be_compared_is_refused(images, changes, said):
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_on_the_command_line_and_nothing_is_written(likewise, images, tmp_path):
+def test_two_processes_are_one_on_the_command_line_and_nothing_is_written(
+    likewise, images, tmp_path
+):
     done = likewise(
-        "verify", images, "--method", "supcon", "--devices", 2, "--encoder", "conv4-half", "--batch-size", 8
+        "verify",
+        images,
+        "--method",
+        "supcon",
+        "--devices",
+        2,
+        "--encoder",
+        "conv4-half",
+        "--batch-size",
+        8,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for quantity in ("loss of 3 steps", "gradient of the encoder", "gradient of the head", "knn20_top1", "batch-norm"):
+    for quantity in (
+        "loss of 3 steps",
+        "gradient of the encoder",
+        "gradient of the head",
+        "knn20_top1",
+        "batch-norm",
+    ):
         assert quantity in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == [images]
 
@@ -109,5 +141,9 @@ if __name__ == "__main__":
 @pytest.mark.slow
 def test_statistics_of_a_users_own_are_seen_to_differ(images, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, timeout=280, cwd=tmp_path)
-    assert "EQUAL False" in done.stdout and "gradient of the encoder" in done.stdout, done.stdout + done.stderr
+    done = subprocess.run(
+        [sys.executable, "script.py"], capture_output=True, text=True, timeout=280, cwd=tmp_path
+    )
+    assert "EQUAL False" in done.stdout and "gradient of the encoder" in done.stdout, (
+        done.stdout + done.stderr
+    )

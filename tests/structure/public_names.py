@@ -75,7 +75,11 @@ def docstrings():
     texts = [inspect.getdoc(module) or "" for module in modules if isinstance(module, ModuleType)]
     for _, exported in public_objects():
         texts.append(inspect.getdoc(exported) or "")
-        texts.extend(inspect.getdoc(member) or "" for _, member in members(exported) if inspect.isroutine(member))
+        texts.extend(
+            inspect.getdoc(member) or ""
+            for _, member in members(exported)
+            if inspect.isroutine(member)
+        )
     return "\n".join(texts)
 
 
@@ -95,7 +99,11 @@ def help_texts():
 
 def options(texts):
     """The long options in help texts."""
-    return {option for text in texts.values() for option in re.findall(r"(?<![\w-])--([a-z][\w.-]+)", text)}
+    return {
+        option
+        for text in texts.values()
+        for option in re.findall(r"(?<![\w-])--([a-z][\w.-]+)", text)
+    }
 
 
 def words_of(name):

@@ -17,7 +17,14 @@ from data.pictures import picture
 from likewise.data.label_budget import LabelBudget
 from likewise.encoders.checkpoints.read_checkpoint import read_checkpoint
 
-SETTINGS = {"encoder": "conv4-half", "batch_size": 8, "steps": 1, "num_evals": 0, "device": "cpu", "loggers": ()}
+SETTINGS = {
+    "encoder": "conv4-half",
+    "batch_size": 8,
+    "steps": 1,
+    "num_evals": 0,
+    "device": "cpu",
+    "loggers": (),
+}
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8), dtype=np.uint8)
 
 
@@ -69,7 +76,10 @@ def test_images_and_labels_in_arrays(mark, tmp_path, ending):
         np.savez(file, images=IMAGES, labels=objects)
     else:
         torch.save({"images": torch.from_numpy(IMAGES), "labels": objects}, file)
-    for act in (lw.doctor, lambda data: lw.train(data, method="simclr", out=tmp_path / "run", **SETTINGS)):
+    for act in (
+        lw.doctor,
+        lambda data: lw.train(data, method="simclr", out=tmp_path / "run", **SETTINGS),
+    ):
         with pytest.raises(lw.LikewiseError, match=file.name):
             act(str(file))
 
@@ -89,17 +99,24 @@ def test_extension_types_of_arrow(mark, tmp_path):
         b"ARROW:extension:metadata": pickle.dumps(Act(mark)),
     }
     fields = [pa.field("image", pa.binary()), pa.field("label", pa.int64(), metadata=pickled)]
-    pq.write_table(pa.table([[stream.getvalue()] * 2, [0, 1]], schema=pa.schema(fields)), tmp_path / "x.parquet")
+    pq.write_table(
+        pa.table([[stream.getvalue()] * 2, [0, 1]], schema=pa.schema(fields)),
+        tmp_path / "x.parquet",
+    )
     lw.doctor(str(tmp_path / "x.parquet"))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "a"
-    return lw.train((IMAGES, np.arange(24) % 2), method="supcon", out=folder, **SETTINGS).folder.path
+    return lw.train(
+        (IMAGES, np.arange(24) % 2), method="supcon", out=folder, **SETTINGS
+    ).folder.path
 
 
-@pytest.mark.parametrize("name", ["checkpoints/last.ckpt", "encoder.safetensors", "classifier.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["checkpoints/last.ckpt", "encoder.safetensors", "classifier.safetensors"]
+)
 def test_files_of_a_run(mark, tmp_path, run, name):
     folder = tmp_path / "run"
     shutil.copytree(run, folder)

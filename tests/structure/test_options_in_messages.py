@@ -13,7 +13,9 @@ from structure.public_names import help_texts
 
 SOURCE = Path(__file__).parents[2] / "src" / "likewise"
 OPTION = re.compile(r"(?<![\w{/-])--[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*\b(?!-\{)")
-COMMAND = re.compile(rf"\blikewise ({'|'.join(COMMANDS)})((?: (?!likewise\b)[^\s,;:)]*[^\s,;:).])*)")
+COMMAND = re.compile(
+    rf"\blikewise ({'|'.join(COMMANDS)})((?: (?!likewise\b)[^\s,;:)]*[^\s,;:).])*)"
+)
 """a command and the words behind it, as far as the sentence goes"""
 OF_OTHER_PROGRAMS = """
     --error-unmatch --force-reinstall --gpus-per-task --gres --nodes --nproc-per-node --ntasks --ntasks-per-node
@@ -54,7 +56,9 @@ def options_of():
     for kind in METHODS.values():
         found["train"] |= {f"--method.{name}" for name in settings(kind)}
     for name in ("verify", "advise"):
-        found[name] |= {option for option in found["train"] if option.startswith(("--method.", "--recipe."))}
+        found[name] |= {
+            option for option in found["train"] if option.startswith(("--method.", "--recipe."))
+        }
     return found
 
 
@@ -70,18 +74,31 @@ def settings(kind):
 def test_every_option_that_a_text_names_exists(all_texts, options_of):
     known = set().union(*options_of.values(), OF_OTHER_PROGRAMS.split(), OF_NO_COMMAND)
     assert len(known) > 150
-    assert [f"{where} {name}" for where, text in all_texts for name in OPTION.findall(text) if name not in known] == []
+    assert [
+        f"{where} {name}"
+        for where, text in all_texts
+        for name in OPTION.findall(text)
+        if name not in known
+    ] == []
 
 
 def test_every_extra_that_a_text_names_can_be_installed(all_texts):
     named = {extra for _, text in all_texts for extra in re.findall(r"likewise\[(\w+)\]", text)}
     assert len(named) > 8
-    project = (SOURCE.parents[1] / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
-    assert named - set(re.findall(r"^(\w+) = \[", project.partition("\n[")[0], re.MULTILINE)) == set()
+    project = (
+        (SOURCE.parents[1] / "pyproject.toml")
+        .read_text()
+        .partition("[project.optional-dependencies]")[2]
+    )
+    assert (
+        named - set(re.findall(r"^(\w+) = \[", project.partition("\n[")[0], re.MULTILINE)) == set()
+    )
 
 
 def test_every_command_that_a_text_names_has_its_options(all_texts, options_of):
-    commands = [(where, *found.groups()) for where, text in all_texts for found in COMMAND.finditer(text)]
+    commands = [
+        (where, *found.groups()) for where, text in all_texts for found in COMMAND.finditer(text)
+    ]
     assert len(commands) > 60
     assert [
         f"{where} likewise {command} {name}"

@@ -25,7 +25,9 @@ BANNED = {
 
 def test_folders_import_only_from_the_left():
     # In a process of its own, for it switches off all loggers that are there before it.
-    run = subprocess.run([Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=SOURCE.parents[1])
+    run = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=SOURCE.parents[1]
+    )
     assert run.returncode == 0
 
 
@@ -37,7 +39,8 @@ def test_only_one_file_talks_to_other_processes():
     talking = [
         path.name
         for path in FILES
-        if "torch.distributed" in path.read_text() and "import torch.distributed" in path.read_text()
+        if "torch.distributed" in path.read_text()
+        and "import torch.distributed" in path.read_text()
     ]
     assert talking == ["collectives.py"]
 
@@ -55,7 +58,9 @@ def test_public_functions_say_what_they_do_and_return():
 
 def test_help_and_import_are_quick_because_nothing_heavy_is_loaded():
     code = "import sys, likewise.cli; likewise.cli.main(['--help']); print(sorted(sys.modules))"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     for heavy in ("'torch'", "'timm'", "'sklearn'", "'plotly'", "'pyarrow'", "'numpy'", "'rich'"):
         assert heavy not in said
     assert "likewise train" in said

@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from likewise.randomness import generator
-from likewise.studies.feature_decoupling import CASES, StudyClaim, alignment, measure, purity, run, span, verdict
+from likewise.studies.feature_decoupling import (
+    CASES,
+    StudyClaim,
+    alignment,
+    measure,
+    purity,
+    run,
+    span,
+    verdict,
+)
 from likewise.studies.sparse_coding import SparseCoding
 from likewise.studies.threshold_neurons import Learning, Neurons
 
@@ -56,13 +65,17 @@ def small():
 
 def test_with_the_mask_neurons_become_features_and_without_they_stay_dense(small):
     for seed in range(2):
-        mask, mixed, none = (small.cases[name][seed] for name in ("mask_relu", "mask_linear", "none_relu"))
+        mask, mixed, none = (
+            small.cases[name][seed] for name in ("mask_relu", "mask_linear", "none_relu")
+        )
         assert mask.found >= 0.9 and mixed.found < 0.5 and none.found == 0
         assert mask.span - none.span >= 0.4 and none.span < 0.5
         assert mask.purity - mixed.purity >= 0.1
         assert mask.same_sparse > mask.same_dense
         assert none.same_dense > none.same_sparse
-    assert small.cases["mask_relu"][0].course[0].span == pytest.approx(8 / 96, abs=0.05)  # weights that know nothing
+    assert small.cases["mask_relu"][0].course[0].span == pytest.approx(
+        8 / 96, abs=0.05
+    )  # weights that know nothing
     assert small.cases["mask_relu"][0].course[-1].step == 500
 
 
@@ -78,7 +91,10 @@ def two_masks(x, draw):
 
 @pytest.mark.parametrize("broken", [one_mask_for_both, two_masks])
 def test_views_that_share_pixels_share_noise_and_the_picture_breaks(broken):
-    cases = {name: case._replace(augment=broken) if "mask" in name else case for name, case in CASES.items()}
+    cases = {
+        name: case._replace(augment=broken) if "mask" in name else case
+        for name, case in CASES.items()
+    }
     found = run(seeds=1, data=SMALL, learning=SHORT, cases=cases)
     assert [claim.held for claim in found.claims] == [False, True, False, False, False, True]
     assert not found.held
@@ -92,7 +108,11 @@ def test_the_same_seed_gives_the_same_figures(small):
     assert {**first, "seconds": 0} == {**again, "seconds": 0}
     assert first["seeds"] == [5, 6]
     other = run(6, 1, SMALL, brief).to_json()
-    assert other["cases"]["mask_relu"][0] == first["cases"]["mask_relu"][1] != first["cases"]["mask_relu"][0]
+    assert (
+        other["cases"]["mask_relu"][0]
+        == first["cases"]["mask_relu"][1]
+        != first["cases"]["mask_relu"][0]
+    )
     assert json.loads(json.dumps(first)) == first
 
 
@@ -110,8 +130,9 @@ def test_the_sentence_tells_worst_and_best(small):
         "none_linear": [bad] * 2,
     }
     found = replace(small, cases=cases)
-    assert "found 7 of the 8 sparse features in the worst seed; without augmentation 1 in the best, and 70%" in verdict(
-        found
+    assert (
+        "found 7 of the 8 sparse features in the worst seed; without augmentation 1 in the best, and 70%"
+        in verdict(found)
     )
     assert verdict(replace(found, cases={**cases, "mask_relu": [good, good]})).startswith(
         "The paper's picture holds for each"

@@ -29,7 +29,9 @@ def test_sparse_codes_are_rare_signed_and_independent():
     codes = DATA.sparse(ROWS, generator("codes"))
     assert sorted(codes.unique().tolist()) == [-1, 0, 1]
     for sign in (-1, 1):
-        assert torch.allclose((codes == sign).float().mean(dim=0), torch.full((6,), 0.1), atol=0.005)
+        assert torch.allclose(
+            (codes == sign).float().mean(dim=0), torch.full((6,), 0.1), atol=0.005
+        )
     assert torch.allclose(codes.T @ codes / ROWS, 0.2 * torch.eye(6), atol=0.005)
     together = (codes[:, 0] != 0) & (codes[:, 1] != 0)
     assert together.float().mean() == pytest.approx(0.04, abs=0.003)
@@ -39,7 +41,9 @@ def test_noise_is_in_every_pixel_and_independent():
     noise = DATA.dense(ROWS, generator("noise"))
     assert torch.allclose(noise.T @ noise / ROWS, 0.25 * torch.eye(40), atol=0.01)
     assert noise.mean(dim=0).abs().max() < 0.01
-    assert (noise.abs() > 2 * 0.5).float().mean() == pytest.approx(0.0455, abs=0.002)  # of a normal distribution
+    assert (noise.abs() > 2 * 0.5).float().mean() == pytest.approx(
+        0.0455, abs=0.002
+    )  # of a normal distribution
 
 
 def test_images_are_the_sum_of_both(dictionary):
@@ -84,7 +88,9 @@ def test_without_augmentation_both_views_are_the_image():
     assert all(view is x for view in no_augmentation(x, generator(0)))
 
 
-@pytest.mark.parametrize("given", [{"features": 256}, {"features": 0}, {"chance": 0.0}, {"chance": 1.1}, {"noise": -1}])
+@pytest.mark.parametrize(
+    "given", [{"features": 256}, {"features": 0}, {"chance": 0.0}, {"chance": 1.1}, {"noise": -1}]
+)
 def test_impossible_images_are_refused(given):
     with pytest.raises(LikewiseError, match="got"):
         SparseCoding(**given)

@@ -34,7 +34,9 @@ def test_table_page_and_figures(short, capsys):
     assert "mask, ReLU neurons" in said and "no augmentation, linear neurons" in said
     assert "failed" in said  # in 30 steps no feature is found, and that is not kept quiet
     figures = json.loads((short / "study.json").read_text())
-    assert figures["seeds"] == [4, 5, 6] and figures["learning"]["steps"] == 30 and not figures["held"]
+    assert (
+        figures["seeds"] == [4, 5, 6] and figures["learning"]["steps"] == 30 and not figures["held"]
+    )
     assert figures["sentence"] in said
     assert figures["environment"]["machine"]
     assert len(figures["cases"]["mask_relu"]) == 3
@@ -55,7 +57,11 @@ def test_a_folder_is_replaced_only_when_told(short, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert [each.name for each in short.iterdir()] == ["notes.txt"]
     cli.main(["study", "feature-decoupling", "--overwrite"])
-    assert sorted(each.name for each in short.iterdir()) == ["notes.txt", "study.html", "study.json"]
+    assert sorted(each.name for each in short.iterdir()) == [
+        "notes.txt",
+        "study.html",
+        "study.json",
+    ]
     (short / "file").write_text("")
     with pytest.raises(LikewiseError, match=r"/file .*--out"):
         likewise.study("feature-decoupling", out=short / "file")

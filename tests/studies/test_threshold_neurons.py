@@ -66,7 +66,9 @@ def test_the_loss_is_its_formula_in_value_and_gradient(temperature):
 
 def test_the_threshold_rises_in_the_first_half():
     learning = Learning(steps=100, threshold=0.4, rising=0.5)
-    assert [learning.threshold_at(step) for step in (0, 25, 50, 99)] == pytest.approx([0, 0.2, 0.4, 0.4])
+    assert [learning.threshold_at(step) for step in (0, 25, 50, 99)] == pytest.approx(
+        [0, 0.2, 0.4, 0.4]
+    )
 
 
 def naive_training(weights, augment, learning, dictionary, draw):
@@ -77,7 +79,10 @@ def naive_training(weights, augment, learning, dictionary, draw):
         first, second = augment(x, draw)
         threshold = learning.threshold * min(1, 2 * step / learning.steps)
         weights.requires_grad_()
-        queries, keys = two_relus(weights, first, threshold), two_relus(weights, second, threshold).detach()
+        queries, keys = (
+            two_relus(weights, first, threshold),
+            two_relus(weights, second, threshold).detach(),
+        )
         logits = queries @ keys.T / learning.temperature
         loss = -learning.temperature * logits.log_softmax(dim=1).diag().mean()
         loss = loss + learning.weight_decay / 2 * weights.square().sum()
@@ -85,13 +90,23 @@ def naive_training(weights, augment, learning, dictionary, draw):
         mean = 0.9 * mean + 0.1 * gradient
         square = 0.999 * square + 0.001 * gradient**2
         corrected = mean / (1 - 0.9 ** (step + 1)), square / (1 - 0.999 ** (step + 1))
-        weights = (weights - learning.learning_rate * corrected[0] / (corrected[1].sqrt() + 1e-8)).detach()
+        weights = (
+            weights - learning.learning_rate * corrected[0] / (corrected[1].sqrt() + 1e-8)
+        ).detach()
     return weights
 
 
 @pytest.mark.parametrize("augment", [random_mask, no_augmentation])
 def test_training_is_the_naive_loop(augment):
-    learning = Learning(neurons=5, rows=16, steps=8, learning_rate=0.02, weight_decay=0.05, temperature=0.5, start=1.0)
+    learning = Learning(
+        neurons=5,
+        rows=16,
+        steps=8,
+        learning_rate=0.02,
+        weight_decay=0.05,
+        temperature=0.5,
+        start=1.0,
+    )
     dictionary = DATA.dictionary(generator("dictionary"))
     start = first_weights(DATA, learning, generator("weights"))
     expected = naive_training(start, augment, learning, dictionary, generator("images"))
@@ -109,7 +124,13 @@ def test_layers_side_by_side_learn_as_if_alone():
 
     def trained(*thresholded):
         layers = [Neurons(start, each) for each in thresholded]
-        learn(DATA, dictionary, [(random_mask, layer) for layer in layers], learning, generator("images"))
+        learn(
+            DATA,
+            dictionary,
+            [(random_mask, layer) for layer in layers],
+            learning,
+            generator("images"),
+        )
         return layers
 
     beside, alone = trained(False, True)[1], trained(True)[0]

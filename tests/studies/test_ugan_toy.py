@@ -32,24 +32,36 @@ def test_more_labels_hold_those_of_fewer_and_all_arms_see_the_same():
     _, points, few = learn(BRIEF, rule(), 2, seed=1)
     _, others, more = learn(BRIEF, rule(bad_weight=0.0), 4, seed=1)
     assert torch.equal(points.coordinates, others.coordinates)
-    assert torch.bincount(few[few >= 0]).tolist() == [2] * 4 and torch.bincount(more[more >= 0]).tolist() == [4] * 4
+    assert (
+        torch.bincount(few[few >= 0]).tolist() == [2] * 4
+        and torch.bincount(more[more >= 0]).tolist() == [4] * 4
+    )
     assert torch.equal(few[few >= 0], more[few >= 0])
 
 
 def test_it_is_the_methods_own_steps_that_are_trained():
     ours = PlaneUGAN
-    assert ours.embed is UGAN.embed and ours.compute_loss is UGAN.compute_loss and ours.before_step is UGAN.before_step
+    assert (
+        ours.embed is UGAN.embed
+        and ours.compute_loss is UGAN.compute_loss
+        and ours.before_step is UGAN.before_step
+    )
 
 
 def test_all_networks_of_an_arm_learn_and_no_others_are_there():
     for without in HALVES.values():
         arm = rule(**without)
         start, end = (
-            learn(Plane(points=80, steps=steps, batch=16), arm, 2, seed=0)[0].state_dict() for steps in (1, 4)
+            learn(Plane(points=80, steps=steps, batch=16), arm, 2, seed=0)[0].state_dict()
+            for steps in (1, 4)
         )
         networks = {"encoder", "classifier", *arm.adversary_recipes}
         assert {key.partition(".")[0] for key in start} - {"optimizers"} == networks
-        still = [key for key, value in start.items() if torch.equal(value, end[key]) and "mean" not in key]
+        still = [
+            key
+            for key, value in start.items()
+            if torch.equal(value, end[key]) and "mean" not in key
+        ]
         assert [key for key in still if not key.endswith("std")] == []
 
 
@@ -67,8 +79,16 @@ def test_errors_are_counted_on_unseen_points():
 
 
 def errors(ours, good, bad, alone, ours_by_labels, bad_by_labels):
-    by = {"UGAN": {LABELS: [ours], **{n: [e] for n, e in zip(OTHER_LABELS, ours_by_labels, strict=True)}}}
-    by["bad fakes only"] = {LABELS: [bad], **{n: [e] for n, e in zip(OTHER_LABELS, bad_by_labels, strict=True)}}
+    by = {
+        "UGAN": {
+            LABELS: [ours],
+            **{n: [e] for n, e in zip(OTHER_LABELS, ours_by_labels, strict=True)},
+        }
+    }
+    by["bad fakes only"] = {
+        LABELS: [bad],
+        **{n: [e] for n, e in zip(OTHER_LABELS, bad_by_labels, strict=True)},
+    }
     return {**by, "good fakes only": {LABELS: [good]}, "labels only": {LABELS: [alone]}}
 
 
@@ -88,6 +108,11 @@ def test_each_inequality_can_fail_by_itself(given, held):
 def test_pictures_hold_what_each_arm_makes():
     found = run(0, 1, BRIEF)
     assert found.pictures["UGAN"].good is not None and found.pictures["UGAN"].bad is not None
-    assert found.pictures["good fakes only"].bad is None and found.pictures["bad fakes only"].good is None
+    assert (
+        found.pictures["good fakes only"].bad is None
+        and found.pictures["bad fakes only"].good is None
+    )
     assert found.pictures["labels only"].regions.shape == (61, 61)
-    assert set(found.errors["UGAN"]) == {LABELS, *OTHER_LABELS} and set(found.errors["labels only"]) == {LABELS}
+    assert set(found.errors["UGAN"]) == {LABELS, *OTHER_LABELS} and set(
+        found.errors["labels only"]
+    ) == {LABELS}

@@ -74,24 +74,42 @@ def run(folder, batches, clock, slow=None, steps=6, evaluate=None, log_every=1):
     if slow == "forward":
         nets.encoder.register_forward_pre_hook(lambda *_: clock.sleep())
     if slow == "backward":
-        nets.encoder.register_forward_hook(lambda _, __, output: output.register_hook(lambda _: clock.sleep()) and None)
+        nets.encoder.register_forward_hook(
+            lambda _, __, output: output.register_hook(lambda _: clock.sleep()) and None
+        )
     settings = LoopSettings(steps, seed=1, log_every=log_every, eval_every=1 if evaluate else 0)
     screen = Screen(Console(file=said, width=200))
     fabric = Fabric(accelerator="cpu", devices=1)
     with contextlib.suppress(Interrupted):
-        train(fabric, rule, nets, batches, Recipe("sgd", 0.1), settings, RunFolder(folder), evaluate, screen)
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()], said.getvalue()
+        train(
+            fabric,
+            rule,
+            nets,
+            batches,
+            Recipe("sgd", 0.1),
+            settings,
+            RunFolder(folder),
+            evaluate,
+            screen,
+        )
+    return [
+        json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ], said.getvalue()
 
 
 def seconds_of(lines):
     timed = [line for line in lines if "seconds_data" in line]
-    return [StepSeconds(*(line[f"seconds_{part}"] for part in StepSeconds._fields)) for line in timed]
+    return [
+        StepSeconds(*(line[f"seconds_{part}"] for part in StepSeconds._fields)) for line in timed
+    ]
 
 
 def test_a_slow_source_is_named_and_warned_of_once(tmp_path, clock):
     lines, said = run(tmp_path, slow_source(clock), clock)
     warned = [line["step"] for line in lines if "warning" in line]
-    assert warned == [4], "once, and not before three readings in a row; the first step is not timed"
+    assert warned == [4], (
+        "once, and not before three readings in a row; the first step is not timed"
+    )
     assert "data 100%" in said and said.count("--image-size") >= 1
     assert seconds_of(lines) == 5 * [StepSeconds(data=PAUSE)]
 
@@ -106,11 +124,15 @@ def test_a_slow_network_is_named_and_its_source_is_not(tmp_path, clock, part):
 
 @pytest.mark.parametrize("log_every", [1, 3])
 def test_the_parts_add_up_to_the_steps(tmp_path, clock, log_every):
-    lines, _ = run(tmp_path, slow_source(clock), clock, slow="forward", steps=9, log_every=log_every)
+    lines, _ = run(
+        tmp_path, slow_source(clock), clock, slow="forward", steps=9, log_every=log_every
+    )
     lines = [line for line in lines if "loss" in line]
     assert ("seconds_data" in lines[0]) == (log_every > 1), "the first step is not timed"
     spent = lines[-1]["seconds"] - lines[0]["seconds"]
-    assert log_every * sum(sum(seconds) for seconds in seconds_of(lines[1:])) == pytest.approx(spent)
+    assert log_every * sum(sum(seconds) for seconds in seconds_of(lines[1:])) == pytest.approx(
+        spent
+    )
 
 
 def test_time_between_steps_belongs_to_no_part(tmp_path, clock):
@@ -160,8 +182,14 @@ def test_only_what_stands_out_is_named(seconds, named):
 
 
 def test_a_moment_of_waiting_is_no_warning():
-    watched, short, fine = Bottleneck("do this"), StepSeconds(2.0, 1.0, 1.0), StepSeconds(0.1, 1.0, 1.0)
-    said = [watched.check(seconds, 1) for seconds in (short, short, fine, short, short, short, short)]
+    watched, short, fine = (
+        Bottleneck("do this"),
+        StepSeconds(2.0, 1.0, 1.0),
+        StepSeconds(0.1, 1.0, 1.0),
+    )
+    said = [
+        watched.check(seconds, 1) for seconds in (short, short, fine, short, short, short, short)
+    ]
     assert [bool(warning) for warning in said] == [False] * 5 + [True, False]
 
 

@@ -36,7 +36,11 @@ class Prototypes(SimCLR):
         return Nets(encoder=nets.encoder, head=nets.head, prototypes=nn.Linear(self.dim, 6))
 
     def compute_loss(self, nets, rows, progress):
-        return Step(nt_xent(nets.prototypes(rows["first"]), nets.prototypes(rows["second"]), self.temperature))
+        return Step(
+            nt_xent(
+                nets.prototypes(rows["first"]), nets.prototypes(rows["second"]), self.temperature
+            )
+        )
 
 
 def rule_of(name):
@@ -96,11 +100,17 @@ def assert_same(found, expected):
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(
-            found[name], tensor, rtol=1e-9, atol=1e-12, msg=lambda said, name=name: f"{name}: {said}"
+            found[name],
+            tensor,
+            rtol=1e-9,
+            atol=1e-12,
+            msg=lambda said, name=name: f"{name}: {said}",
         )
 
 
-@pytest.mark.parametrize("pieces", [3, 12])  # a support of 8 rows is uneven, and absent from some parts
+@pytest.mark.parametrize(
+    "pieces", [3, 12]
+)  # a support of 8 rows is uneven, and absent from some parts
 @pytest.mark.parametrize("name", EVERY)
 def test_the_gradient_is_that_of_the_whole_batch(name, pieces):
     rule = rule_of(name)
@@ -110,7 +120,9 @@ def test_the_gradient_is_that_of_the_whole_batch(name, pieces):
     assert expected
     assert_same(found, expected)
     assert_same({"loss": step.loss, **step.metrics}, {"loss": joint.loss.detach(), **joint.metrics})
-    assert_same(step.memory_updates, joint.memory_updates)  # in the same order, or a queue would hold another past
+    assert_same(
+        step.memory_updates, joint.memory_updates
+    )  # in the same order, or a queue would hold another past
 
 
 class ScaledBackward(Precision):
@@ -134,7 +146,9 @@ def test_a_scaled_loss_is_scaled_once(name):
 def by_hand(rule, nets, pieces, batch):
     """What the cache saves doing: all parts embedded with gradient, their rows put in order, one backward."""
     rows = {}
-    norms = [module for module in nets.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = [
+        module for module in nets.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    ]
     kept = [dict(norm.named_buffers()) for norm in norms]
     for number in range(pieces):
         for norm, statistics in zip(norms, kept, strict=True):
@@ -143,7 +157,9 @@ def by_hand(rule, nets, pieces, batch):
         for name, row in rule.embed(nets, batch.microbatches(pieces)[number], WHERE).items():
             rows.setdefault(name, []).append(row)
     places = {
-        name: torch.cat([torch.arange(sum(map(len, row)))[number::pieces] for number in range(pieces)])
+        name: torch.cat(
+            [torch.arange(sum(map(len, row)))[number::pieces] for number in range(pieces)]
+        )
         for name, row in rows.items()
     }
     whole = {name: torch.cat(row)[places[name].argsort()] for name, row in rows.items()}
@@ -173,7 +189,9 @@ def test_running_statistics_move_once_a_step(name):
     assert counts
     assert [cached[key].item() for key in counts] == [joint[key].item() for key in counts]
     # Nothing is normalised before the first layer, so the mean over parts is the mean over the batch there.
-    if rule.support is None:  # else parts hold unlike numbers of support rows, and so weigh a little unlike
+    if (
+        rule.support is None
+    ):  # else parts hold unlike numbers of support rows, and so weigh a little unlike
         for key in [key for key in joint if key.endswith("blocks.0.1.running_mean")]:
             torch.testing.assert_close(cached[key], joint[key], rtol=1e-9, atol=1e-12)
 
@@ -184,7 +202,12 @@ def test_running_variance_is_the_mean_of_the_microbatches_variances():
     variances = []
     for part in batch.microbatches(3):
         view = rule.views(part.pixels, WHERE.rng("view", part)).pixels.double()
-        variances.append(nets.encoder.blocks[0][0](nets.encoder.normalise(view)).transpose(0, 1).flatten(1).var(dim=1))
+        variances.append(
+            nets.encoder.blocks[0][0](nets.encoder.normalise(view))
+            .transpose(0, 1)
+            .flatten(1)
+            .var(dim=1)
+        )
     gradients(rule, nets, 3, batch)
     expected = 0.9 + 0.1 * torch.stack(variances).mean(0)
     torch.testing.assert_close(nets.encoder.blocks[0][1].running_var, expected)
@@ -197,12 +220,16 @@ def test_batch_norm_in_the_loss_sees_the_whole_batch_and_keeps_its_statistics():
         nets = networks(rule, batch_norm=False)
         nets.prototypes = nn.Sequential(nn.BatchNorm1d(8), nets.prototypes).double()
         _, found = gradients(rule, nets, pieces, batch_of(rule))
-        states.append({**nets.state_dict(), **{f"gradient of {name}": value for name, value in found.items()}})
+        states.append(
+            {**nets.state_dict(), **{f"gradient of {name}": value for name, value in found.items()}}
+        )
     assert states[0]["prototypes.0.num_batches_tracked"] == 2
     assert_same(states[1], states[0])
 
 
-def trained(name, microbatch, folder=None, evaluate=None, steps=4, devices=1, dropout=0.0, callbacks=()):
+def trained(
+    name, microbatch, folder=None, evaluate=None, steps=4, devices=1, dropout=0.0, callbacks=()
+):
     """Weights and buffers after a few steps of the real loop, in float64."""
     rule = rule_of(name)
     if hasattr(rule, "supervised_until"):  # the support ends half-way
@@ -213,11 +240,15 @@ def trained(name, microbatch, folder=None, evaluate=None, steps=4, devices=1, dr
     if devices > 1:
         nets = synchronise_batch_norm(nets).double()
     labels, at = torch.arange(48) % CLASSES, fabric.global_rank
-    batches = Loader(images(48, rule), labels, 16, 5, rule.support, 0, at, devices, modalities(rule, 48))
+    batches = Loader(
+        images(48, rule), labels, 16, 5, rule.support, 0, at, devices, modalities(rule, 48)
+    )
     plan = LoopSettings(steps, seed=4, log_every=1, eval_every=1, microbatch=microbatch)
     where = RunFolder(folder) if folder else None
     evaluate = evaluate or (lambda _: {})
-    state = train(fabric, rule, nets, batches, Recipe("sgd", 0.2), plan, where, evaluate, None, callbacks)
+    state = train(
+        fabric, rule, nets, batches, Recipe("sgd", 0.2), plan, where, evaluate, None, callbacks
+    )
     return state, {key: value.clone() for key, value in nets.state_dict().items()}
 
 

@@ -58,7 +58,16 @@ def run(folder, callbacks=(), evaluate=None, steps=STEPS, **settings):
     plan = LoopSettings(steps, seed=4, log_every=1, eval_every=1 if evaluate else 0, **settings)
     fabric = Fabric(accelerator="cpu", devices=1)
     state = train(
-        fabric, rule, nets, loader(rule), Recipe("sgd", 0.2), plan, RunFolder(folder), evaluate, None, callbacks
+        fabric,
+        rule,
+        nets,
+        loader(rule),
+        Recipe("sgd", 0.2),
+        plan,
+        RunFolder(folder),
+        evaluate,
+        None,
+        callbacks,
     )
     return state, nets
 
@@ -104,7 +113,9 @@ def test_callbacks_are_called_in_their_order_and_see_the_run(tmp_path):
 
 def test_callbacks_change_nothing(tmp_path):
     _, plain = run(tmp_path / "plain")
-    _, watched = run(tmp_path / "watched", [Events(), EarlyStopping("knn20_top1", 99)], Scores(*STEPS * [0.5]))
+    _, watched = run(
+        tmp_path / "watched", [Events(), EarlyStopping("knn20_top1", 99)], Scores(*STEPS * [0.5])
+    )
     for key, value in plain.state_dict().items():
         assert torch.equal(watched.state_dict()[key], value)
 
@@ -208,7 +219,10 @@ def test_early_stopping_counts_the_evaluations_before_a_resume(tmp_path):
 
 
 def test_early_stopping_refuses_what_it_cannot_use(tmp_path):
-    for refused, named in ((lambda: EarlyStopping("x", 0), "patience"), (lambda: EarlyStopping("x", 1, "up"), "mode")):
+    for refused, named in (
+        (lambda: EarlyStopping("x", 0), "patience"),
+        (lambda: EarlyStopping("x", 1, "up"), "mode"),
+    ):
         with pytest.raises(LikewiseError) as error:
             refused()
         assert named in str(error.value)

@@ -62,7 +62,14 @@ def trained(name, cuda_graph, optimizer="sgd"):
     nets = nets_of(rule).to("cuda" if ON_GPU else "cpu")
     plan = LoopSettings(STEPS, seed=4, cuda_graph=cuda_graph, log_every=2)
     recipe = Recipe(optimizer, 0.2, weight_decay=1e-4)
-    state = train(Fabric(accelerator="cuda" if ON_GPU else "cpu", devices=1), rule, nets, loader(rule), recipe, plan)
+    state = train(
+        Fabric(accelerator="cuda" if ON_GPU else "cpu", devices=1),
+        rule,
+        nets,
+        loader(rule),
+        recipe,
+        plan,
+    )
     return nets, state
 
 
@@ -73,7 +80,10 @@ def test_the_networks_are_those_of_the_eager_steps(name, as_on_gpu):
     assert (state.step, state.images) == (eager_state.step, eager_state.images)
     for key, value in eager.state_dict().items():
         torch.testing.assert_close(
-            captured.state_dict()[key], value, rtol=1e-3 if ON_GPU else 1e-4, atol=1e-4 if ON_GPU else 1e-5
+            captured.state_dict()[key],
+            value,
+            rtol=1e-3 if ON_GPU else 1e-4,
+            atol=1e-4 if ON_GPU else 1e-5,
         )
     assert ON_GPU or Again.launches > 0  # the last steps came from the graph
 
@@ -82,7 +92,9 @@ def test_the_next_views_are_made_before_a_loss_is_read(as_on_gpu, monkeypatch):
     """Once there is a graph: the device then has work while the host waits. The loss is read every second step."""
     events = []
     take = captured_step._Inputs.take
-    monkeypatch.setattr(captured_step._Inputs, "take", lambda *given: events.append("views") or take(*given))
+    monkeypatch.setattr(
+        captured_step._Inputs, "take", lambda *given: events.append("views") or take(*given)
+    )
 
     class Watch(Callback):
         def on_step(self, state):
@@ -92,8 +104,31 @@ def test_the_next_views_are_made_before_a_loss_is_read(as_on_gpu, monkeypatch):
     device = "cuda" if ON_GPU else "cpu"
     plan = LoopSettings(STEPS, cuda_graph="on", log_every=2)
     fabric = Fabric(accelerator=device, devices=1)
-    train(fabric, rule, nets_of(rule).to(device), loader(rule), Recipe("sgd"), plan, callbacks=[Watch()])
-    assert events == ["views", 1, "views", 2, "views", 3, "views", "views", 4, 5, "views", "views", 6, 7]
+    train(
+        fabric,
+        rule,
+        nets_of(rule).to(device),
+        loader(rule),
+        Recipe("sgd"),
+        plan,
+        callbacks=[Watch()],
+    )
+    assert events == [
+        "views",
+        1,
+        "views",
+        2,
+        "views",
+        3,
+        "views",
+        "views",
+        4,
+        5,
+        "views",
+        "views",
+        6,
+        7,
+    ]
 
 
 class LarsOnTheHost(Lars):
@@ -125,7 +160,9 @@ def test_lars_of_an_older_timm_is_not_captured(as_on_gpu, monkeypatch):
 
 LARS = pytest.param(
     "lars",
-    marks=pytest.mark.skipif("foreach" not in signature(Lars).parameters, reason="timm before 1.0.31 is installed"),
+    marks=pytest.mark.skipif(
+        "foreach" not in signature(Lars).parameters, reason="timm before 1.0.31 is installed"
+    ),
 )
 
 

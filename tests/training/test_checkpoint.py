@@ -15,7 +15,10 @@ from training.test_resume import STEPS, StopAfter, losses, run_once
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "small.ckpt"
-    write_torch(path, {"format": 3, "step": 7, "a": torch.arange(5.0), "b": torch.ones(3, 2, dtype=torch.int64)})
+    write_torch(
+        path,
+        {"format": 3, "step": 7, "a": torch.arange(5.0), "b": torch.ones(3, 2, dtype=torch.int64)},
+    )
     return path
 
 
@@ -28,7 +31,9 @@ def test_what_is_stored_comes_back_and_pytorch_reads_it_too(file):
 def test_a_change_of_any_single_byte_is_found(file):
     whole = file.read_bytes()
     unnoticed = []
-    directory = whole.index(b"PK\x01\x02")  # everything in it is looked at, and a part of the bytes before
+    directory = whole.index(
+        b"PK\x01\x02"
+    )  # everything in it is looked at, and a part of the bytes before
     for position in [*range(0, directory, 5), *range(directory, len(whole))]:
         file.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
         if not damage(file):
@@ -79,7 +84,9 @@ def broken(path):
 
 
 @pytest.mark.parametrize("name", ["simclr", "moco-v2", "fixmatch"])
-def test_the_checkpoint_before_a_damaged_one_is_used_and_said_and_the_end_is_the_same(name, tmp_path):
+def test_the_checkpoint_before_a_damaged_one_is_used_and_said_and_the_end_is_the_same(
+    name, tmp_path
+):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder in (whole, parts):
         RunFolder(folder).create()

@@ -29,7 +29,17 @@ BATCH = 8
 LABEL_READINGS = LABELLED_IMAGES // BATCH
 
 
-def start(name, folder, steps, batches=None, evaluate=None, rate=0.06, console=None, action="warn", **settings):
+def start(
+    name,
+    folder,
+    steps,
+    batches=None,
+    evaluate=None,
+    rate=0.06,
+    console=None,
+    action="warn",
+    **settings,
+):
     """A run of the loop on noise that logs and saves at each step; the peak rate is that of batches of 8."""
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     rule = dataclasses.replace(method(name), **settings)
@@ -44,13 +54,24 @@ def start(name, folder, steps, batches=None, evaluate=None, rate=0.06, console=N
 
 def found(folder):
     """The steps and the words of the lines that tell of a collapse."""
-    return [(line["step"], line["collapse"]) for line in RunFolder(folder).metric_lines() if "collapse" in line]
+    return [
+        (line["step"], line["collapse"])
+        for line in RunFolder(folder).metric_lines()
+        if "collapse" in line
+    ]
 
 
 def one_image():
     """32 times the same image."""
-    image = torch.randint(0, 256, (1, 1, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    return Loader(InMemoryImages(Pixels(image.repeat(32, 1, 1, 1), torch.ones(32))), torch.zeros(32).long(), BATCH, 5)
+    image = torch.randint(
+        0, 256, (1, 1, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    return Loader(
+        InMemoryImages(Pixels(image.repeat(32, 1, 1, 1), torch.ones(32))),
+        torch.zeros(32).long(),
+        BATCH,
+        5,
+    )
 
 
 FORMS = {
@@ -79,8 +100,12 @@ def test_each_form_is_found_within_its_readings(form, tmp_path):
 
 
 def test_features_of_rank_one_are_found_at_the_second_evaluation(tmp_path):
-    images = torch.randint(0, 256, (64, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 1, bias=False), nn.Linear(1, 32, bias=False))
+    images = torch.randint(
+        0, 256, (64, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    encoder = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 1, bias=False), nn.Linear(1, 32, bias=False)
+    )
     run = lw.train(
         (images, torch.arange(64) % 2), method="simclr", encoder=encoder, steps=8, num_evals=8, batch_size=16,
         out=tmp_path / "run", device="cpu", loggers=(),
@@ -118,7 +143,9 @@ def test_a_later_collapse_goes_back_to_the_last_healthy_step(tmp_path):
     """The spread stays good for some steps, then falls for good."""
     start("moco-v2", tmp_path, 12, rate=0.05, action="rollback")
     run, (at, _) = RunFolder(tmp_path), found(tmp_path)[0]
-    stds = {line["step"]: line["feature_std"] for line in run.metric_lines() if "feature_std" in line}
+    stds = {
+        line["step"]: line["feature_std"] for line in run.metric_lines() if "feature_std" in line
+    }
     step = torch.load(run.restored, weights_only=True)["step"]
     assert step == max(number for number, std in stds.items() if std >= 0.1) == at - READINGS
 
@@ -132,7 +159,9 @@ def test_a_resumed_run_finds_the_collapse_at_the_same_step(action, tmp_path):
     parts, resumed = start("simclr", tmp_path / "parts", 6, **wanted)
     assert resumed.step == state.step
     assert found(tmp_path / "parts") == found(tmp_path / "whole")
-    assert all(torch.equal(value, parts.state_dict()[name]) for name, value in whole.state_dict().items())
+    assert all(
+        torch.equal(value, parts.state_dict()[name]) for name, value in whole.state_dict().items()
+    )
 
 
 def test_a_collapse_that_was_said_is_not_said_again_after_resuming(tmp_path):
@@ -143,7 +172,9 @@ def test_a_collapse_that_was_said_is_not_said_again_after_resuming(tmp_path):
 
 
 def test_networks_that_were_restored_are_those_of_the_run(tmp_path):
-    images = torch.randint(0, 256, (64, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (64, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     run = lw.train(
         (images, torch.arange(64) % 2), method="simclr", steps=60, num_evals=0, batch_size=16, on_collapse="stop",
         recipe=Recipe("sgd", 5000.0, warm_up=0.0), out=tmp_path / "run", device="cpu", loggers=(),
@@ -157,7 +188,12 @@ def test_networks_that_were_restored_are_those_of_the_run(tmp_path):
 def test_an_average_of_the_weights_cannot_be_rolled_back(tmp_path):
     images = torch.zeros(64, 1, 8, 8, dtype=torch.uint8)
     with pytest.raises(lw.LikewiseError, match="--model-ema-decay"):
-        lw.train((images, torch.arange(64) % 2), on_collapse="rollback", model_ema_decay=0.9, out=tmp_path / "run")
+        lw.train(
+            (images, torch.arange(64) % 2),
+            on_collapse="rollback",
+            model_ema_decay=0.9,
+            out=tmp_path / "run",
+        )
 
 
 def bundled(rule, classes, batch_size):
@@ -174,11 +210,15 @@ QUICK = ("isd",)
 NAMES = ("byol", "cross-entropy", "isd", "moco-v2", "simsiam", "suncet", "supcon", "swav")
 
 
-@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=SLOW) for name in NAMES])
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=SLOW) for name in NAMES]
+)
 @pytest.mark.parametrize(("classes", "batch_size"), [(10, 32), pytest.param(2, 4, marks=SLOW)])
 def test_a_healthy_run_is_not_accused(name, classes, batch_size, tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    rule = dataclasses.replace(METHODS[name](), **({"classes_per_batch": 2} if name == "suncet" else {}))
+    rule = dataclasses.replace(
+        METHODS[name](), **({"classes_per_batch": 2} if name == "suncet" else {})
+    )
     rule = with_view_size(rule, 28, None)
     nets = rule.build(build_encoder(EncoderSettings("conv4", 28, (0.3,), (0.3,))), 10)
     fabric = Fabric(accelerator="cpu", devices=1)

@@ -26,12 +26,18 @@ from likewise.training.launch import launch
 from methods.fixtures import ALL, CLASSES, SIZE, images, method, modalities
 from training.test_two_processes import free_port
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo over loopback is not set up on Windows")
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="gloo over loopback is not set up on Windows"
+)
 
 STEPS = 4
 SGD = Recipe("sgd", 0.2)
 SPECIAL = {
-    "adamw": ("supcon", Recipe("adamw", 0.02), {}),  # no batch norm makes a gradient zero, which AdamW would enlarge
+    "adamw": (
+        "supcon",
+        Recipe("adamw", 0.02),
+        {},
+    ),  # no batch norm makes a gradient zero, which AdamW would enlarge
     "lars": ("suncet", Recipe("lars", 0.2), {}),
     "clipped average": ("byol", SGD, {"clip_grad_norm": 0.1, "model_ema_decay": 0.5}),
     "accumulated": ("suncet", SGD, {"accumulate_grad_batches": 2}),
@@ -53,7 +59,9 @@ class Stop(Callback):
             state.stop("the test wants it")
         groups = state.optimizer.param_groups
         learned = [parameter for group in groups for parameter in group["params"]]
-        self.share = sum(own_part(each).numel() for each in learned) / sum(each.numel() for each in learned)
+        self.share = sum(own_part(each).numel() for each in learned) / sum(
+            each.numel() for each in learned
+        )
 
 
 def trained(case, devices=1, folder=None, stop_after=None, microbatch=None):
@@ -75,10 +83,14 @@ def trained(case, devices=1, folder=None, stop_after=None, microbatch=None):
     labels, at = torch.arange(48) % CLASSES, fabric.global_rank
     loader = Loader(images(48), labels, 16, 5, rule.support, 0, at, devices, modalities(rule, 48))
     steps = STEPS if case in RESUMED else STEPS // 2
-    plan = LoopSettings(steps, seed=4, log_every=1, eval_every=2, save_every=2, microbatch=microbatch, **settings)
+    plan = LoopSettings(
+        steps, seed=4, log_every=1, eval_every=2, save_every=2, microbatch=microbatch, **settings
+    )
     callback = Stop(stop_after)
     scored = []
-    observe = (lambda nets: scored.append(nets.encoder.training) or {}) if fabric.is_global_zero else None
+    observe = (
+        (lambda nets: scored.append(nets.encoder.training) or {}) if fabric.is_global_zero else None
+    )
     run = None if folder is None else RunFolder(folder)
     train(fabric, rule, nets, loader, recipe, plan, run, observe, None, [callback])
     assert set(scored) <= {False}
@@ -87,7 +99,12 @@ def trained(case, devices=1, folder=None, stop_after=None, microbatch=None):
 
 def one_of_two(at, port, folder, cases, results):
     torch.set_num_threads(1)
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "LOCAL_RANK": str(at)}
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "NODE_RANK": "0",
+        "LOCAL_RANK": str(at),
+    }
     found = {}
     for case in cases:
         found[case] = trained(case, 2)
@@ -136,7 +153,9 @@ def started_processes(folder, cases):
 def assert_close(ours, theirs):
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
-        torch.testing.assert_close(ours[name], value, rtol=1e-9, atol=1e-10, msg=lambda m, name=name: f"{name}: {m}")
+        torch.testing.assert_close(
+            ours[name], value, rtol=1e-9, atol=1e-10, msg=lambda m, name=name: f"{name}: {m}"
+        )
 
 
 @pytest.mark.parametrize("case", MAIN)

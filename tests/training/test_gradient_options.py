@@ -29,7 +29,18 @@ def trained(name, folder=None, evaluate=None, callbacks=(), steps=STEPS, **setti
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     plan = LoopSettings(steps, seed=4, log_every=1, eval_every=1, **settings)
     fabric, run = Fabric(accelerator="cpu", devices=1), folder and RunFolder(folder)
-    train(fabric, rule, nets, loader(rule), RECIPE, plan, run, evaluate or (lambda _: {}), None, callbacks)
+    train(
+        fabric,
+        rule,
+        nets,
+        loader(rule),
+        RECIPE,
+        plan,
+        run,
+        evaluate or (lambda _: {}),
+        None,
+        callbacks,
+    )
     return nets
 
 
@@ -51,7 +62,9 @@ class Gradients(Callback):
 
 
 def same(nets, others):
-    return all(torch.equal(value, others.state_dict()[key]) for key, value in nets.state_dict().items())
+    return all(
+        torch.equal(value, others.state_dict()[key]) for key, value in nets.state_dict().items()
+    )
 
 
 def test_gradients_are_clipped_to_the_norm_and_the_true_norm_is_logged(tmp_path):
@@ -72,7 +85,14 @@ def test_a_limit_that_is_never_reached_changes_nothing():
 def test_accumulated_gradients_are_the_mean_over_batches(microbatch, tmp_path):
     """Written out: each batch has views of its own; statistics of batch normalisation move with each batch."""
     rule, found = method("simclr"), Gradients()
-    trained("simclr", tmp_path, callbacks=[found], steps=1, accumulate_grad_batches=3, microbatch=microbatch)
+    trained(
+        "simclr",
+        tmp_path,
+        callbacks=[found],
+        steps=1,
+        accumulate_grad_batches=3,
+        microbatch=microbatch,
+    )
     nets, losses = nets_of(rule), []
     channels_last(nets.train())
     for number in range(3):
@@ -86,7 +106,9 @@ def test_accumulated_gradients_are_the_mean_over_batches(microbatch, tmp_path):
             loss = rule.compute_loss(nets, whole, progress).loss
         (loss / 3).backward()
         losses.append(loss.item())
-    torch.testing.assert_close(found.first[0], nets.encoder.blocks[0][0].weight.grad, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        found.first[0], nets.encoder.blocks[0][0].weight.grad, rtol=1e-4, atol=1e-6
+    )
     assert lines(tmp_path)[0]["loss"] == pytest.approx(sum(losses) / 3)
     assert lines(tmp_path)[0]["images"] == 3 * 16
 
@@ -95,7 +117,9 @@ def test_steps_schedule_and_rate_count_optimiser_steps(tmp_path):
     """Three batches of 8 make a step of 24 images, for which the rate is scaled."""
     trained("simclr", tmp_path, accumulate_grad_batches=3)
     assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4]
-    assert [line["lr"] for line in lines(tmp_path)] == [RECIPE.rate_at(step, 4, 1, 24) for step in range(4)]
+    assert [line["lr"] for line in lines(tmp_path)] == [
+        RECIPE.rate_at(step, 4, 1, 24) for step in range(4)
+    ]
 
 
 def test_memories_move_once_a_step_with_the_rows_of_all_its_batches():
@@ -120,7 +144,9 @@ def test_stopped_and_resumed_equals_never_stopped(name, tmp_path):
         trained(name, tmp_path / "parts", StopAfter(2), **options)
     resumed = trained(name, tmp_path / "parts", **options)
     assert same(whole, resumed)
-    assert [line["loss"] for line in lines(tmp_path / "whole")] == [line["loss"] for line in lines(tmp_path / "parts")]
+    assert [line["loss"] for line in lines(tmp_path / "whole")] == [
+        line["loss"] for line in lines(tmp_path / "parts")
+    ]
 
 
 def test_the_average_is_the_one_of_the_formula_and_is_what_is_left(tmp_path):
@@ -128,7 +154,9 @@ def test_the_average_is_the_one_of_the_formula_and_is_what_is_left(tmp_path):
 
     class Watch(Callback):
         def on_step(self, state):
-            newest.append({key: value.clone() for key, value in averaged_tensors(state.nets).items()})
+            newest.append(
+                {key: value.clone() for key, value in averaged_tensors(state.nets).items()}
+            )
 
     def evaluate(nets):
         found[len(newest)] = {key: value.clone() for key, value in averaged_tensors(nets).items()}
@@ -148,7 +176,9 @@ def test_averaging_does_not_touch_training():
     plain, watched, averaged = Gradients(), Gradients(), trained("simclr")
     trained("simclr", callbacks=[plain])
     ema = trained("simclr", callbacks=[watched], model_ema_decay=0.8)
-    assert all(torch.equal(one, other) for one, other in zip(plain.first, watched.first, strict=True))
+    assert all(
+        torch.equal(one, other) for one, other in zip(plain.first, watched.first, strict=True)
+    )
     assert not same(averaged, ema)
 
 
@@ -160,11 +190,15 @@ def test_teachers_queues_and_adversaries_are_not_averaged(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_method_trains_with_all_options(name):
-    nets = trained(name, steps=2, accumulate_grad_batches=2, clip_grad_norm=1.0, model_ema_decay=0.9)
+    nets = trained(
+        name, steps=2, accumulate_grad_batches=2, clip_grad_norm=1.0, model_ema_decay=0.9
+    )
     assert all(torch.isfinite(value).all() for value in nets.state_dict().values())
 
 
-@pytest.mark.parametrize("option", [{"accumulate_grad_batches": 0}, {"clip_grad_norm": 0.0}, {"model_ema_decay": 1.0}])
+@pytest.mark.parametrize(
+    "option", [{"accumulate_grad_batches": 0}, {"clip_grad_norm": 0.0}, {"model_ema_decay": 1.0}]
+)
 def test_what_makes_no_sense_is_refused(option, tmp_path):
     [name] = option
     with pytest.raises(LikewiseError) as refused:
@@ -182,5 +216,7 @@ def test_the_encoder_of_a_run_is_the_average(tmp_path):
         encoders[decay], _ = load_encoder(tmp_path / str(decay))
     weights = {decay: next(iter(encoder.parameters())) for decay, encoder in encoders.items()}
     assert not torch.equal(weights[None], weights[0.5])
-    assert torch.equal(next(iter(load_trained(tmp_path / "0.5").nets.encoder.parameters())), weights[0.5])
+    assert torch.equal(
+        next(iter(load_trained(tmp_path / "0.5").nets.encoder.parameters())), weights[0.5]
+    )
     assert "0.5" in (tmp_path / "0.5" / "train.log").read_text()

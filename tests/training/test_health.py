@@ -24,7 +24,9 @@ class NanAt(SimCLR):
 
     def compute_loss(self, nets, rows, progress):
         step = super().compute_loss(nets, rows, progress)
-        return step._replace(loss=step.loss * (math.nan if progress.step >= self.step_number else 1))
+        return step._replace(
+            loss=step.loss * (math.nan if progress.step >= self.step_number else 1)
+        )
 
 
 def start(rule, folder, steps=6):

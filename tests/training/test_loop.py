@@ -20,7 +20,15 @@ def run(rule, nets, batches, steps=4, folder=None, recipe=None):
     if folder is not None:
         (folder / "checkpoints").mkdir()
         where = RunFolder(folder)
-    return train(fabric, rule, nets, batches, recipe or Recipe("sgd", 0.2), LoopSettings(steps, log_every=1), where)
+    return train(
+        fabric,
+        rule,
+        nets,
+        batches,
+        recipe or Recipe("sgd", 0.2),
+        LoopSettings(steps, log_every=1),
+        where,
+    )
 
 
 @pytest.mark.parametrize("name", ["moco-v2", "isd"])
@@ -30,11 +38,14 @@ def test_teachers_and_queues_move_with_every_step(name):
     before, teacher = nets.queue.rows.clone(), [p.clone() for p in nets.teacher.parameters()]
     run(rule, nets, loader(rule), steps=2)  # 2 steps of 8 fill the queue of 16
     assert (nets.queue.rows != before).any(dim=1).all()
-    assert any(not torch.equal(p, old) for p, old in zip(nets.teacher.parameters(), teacher, strict=True))
+    assert any(
+        not torch.equal(p, old) for p, old in zip(nets.teacher.parameters(), teacher, strict=True)
+    )
 
 
 @pytest.mark.parametrize(
-    ("name", "each"), [("cross-entropy", 8), ("simclr", 16), ("moco-v2", 8), ("byol", 16), ("suncet", 24)]
+    ("name", "each"),
+    [("cross-entropy", 8), ("simclr", 16), ("moco-v2", 8), ("byol", 16), ("suncet", 24)],
 )
 def test_images_are_those_that_the_trained_encoder_forwards(name, each):
     """Views and support count, a teacher's forwards do not."""

@@ -63,7 +63,9 @@ def trained(rule, nets, folder=None, observe=None, steps=STEPS, fabric=None):
     if folder is not None:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         where = RunFolder(folder)
-    return train(fabric, rule, nets, loader(rule), rule.card.recipe, plan, where, observe or (lambda _: {}))
+    return train(
+        fabric, rule, nets, loader(rule), rule.card.recipe, plan, where, observe or (lambda _: {})
+    )
 
 
 def lines(folder):
@@ -89,14 +91,24 @@ def test_a_method_without_own_updates_trains_to_the_bits_of_a_plain_loop():
         optimizer.step()
         rule.after_update(plain, step, where)
     expected = plain.state_dict()
-    assert [key for key, value in ours.state_dict().items() if not torch.equal(value, expected[key])] == []
+    assert [
+        key for key, value in ours.state_dict().items() if not torch.equal(value, expected[key])
+    ] == []
 
 
 def test_what_a_checkpoint_holds(tmp_path):
     rule = method("simclr")
     trained(rule, nets_of(rule), tmp_path)
     stored = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
-    assert set(stored) == {"learner", "optimizer", "step", "images", "seconds", "stopped_early", "format"}
+    assert set(stored) == {
+        "learner",
+        "optimizer",
+        "step",
+        "images",
+        "seconds",
+        "stopped_early",
+        "format",
+    }
     assert all(key.startswith("nets.") for key in stored["learner"])
 
 
@@ -104,13 +116,18 @@ def by_hand(nets, steps):
     """The duel, written out: the guess moves first, and the encoder sees where it went."""
     rule = Duel()
     channels_last(nets.train())
-    guessing = torch.optim.AdamW(nets.guess.parameters(), lr=0.01, betas=(0.5, 0.999), weight_decay=0.0)
+    guessing = torch.optim.AdamW(
+        nets.guess.parameters(), lr=0.01, betas=(0.5, 0.999), weight_decay=0.0
+    )
     fleeing = build_optimizer(rule.card.recipe, nets.encoder, 8)
     nets.guess.requires_grad_(True)
     scale = (8 / 256) ** 0.5, 8 / 256
     for number, batch in enumerate(loader(rule).batches(0, steps)):
         share = OWN.rate_at(number, steps, 4, 256) / OWN.learning_rate
-        for optimizer, rate, sign in ((guessing, 0.01 * scale[0], 1), (fleeing, 0.1 * scale[1], -1)):
+        for optimizer, rate, sign in (
+            (guessing, 0.01 * scale[0], 1),
+            (fleeing, 0.1 * scale[1], -1),
+        ):
             for group in optimizer.param_groups:
                 group["lr"] = rate * share
             mean = nets.encoder(batch.pixels.images.float() / 255).mean()
@@ -125,7 +142,9 @@ def test_each_network_learns_by_its_own_optimiser_and_in_order():
     trained(Duel(), ours)
     for key, value in ours.state_dict().items():
         if not key.startswith("guess_optimizer"):
-            torch.testing.assert_close(value, expected[key], rtol=1e-6, atol=1e-7, msg=lambda m, key=key: f"{key}: {m}")
+            torch.testing.assert_close(
+                value, expected[key], rtol=1e-6, atol=1e-7, msg=lambda m, key=key: f"{key}: {m}"
+            )
 
 
 def test_while_one_network_learns_the_others_take_no_gradient():
@@ -135,7 +154,9 @@ def test_while_one_network_learns_the_others_take_no_gradient():
     @dataclass(frozen=True)
     class Watched(Duel):
         def note(self, loss):
-            trainable = {name.partition(".")[0] for name, p in nets.named_parameters() if p.requires_grad}
+            trainable = {
+                name.partition(".")[0] for name, p in nets.named_parameters() if p.requires_grad
+            }
             seen.append((loss, trainable))
 
         def guess_loss(self, nets, rows, progress):
@@ -162,7 +183,9 @@ def test_an_own_loss_that_raises_leaves_the_others_trainable():
 
     with pytest.raises(ZeroDivisionError):
         trained(Broken(), nets)
-    assert {name.partition(".")[0] for name, p in nets.named_parameters() if p.requires_grad} == {"encoder"}
+    assert {name.partition(".")[0] for name, p in nets.named_parameters() if p.requires_grad} == {
+        "encoder"
+    }
 
 
 def test_the_state_of_own_optimisers_is_resumed_and_needed(tmp_path):
@@ -174,7 +197,11 @@ def test_the_state_of_own_optimisers_is_resumed_and_needed(tmp_path):
     stored = torch.load(path, weights_only=True)
     resumed = nets_of(Duel())
     trained(Duel(), resumed, tmp_path / "parts")
-    assert [key for key, value in whole.state_dict().items() if not torch.equal(value, resumed.state_dict()[key])] == []
+    assert [
+        key
+        for key, value in whole.state_dict().items()
+        if not torch.equal(value, resumed.state_dict()[key])
+    ] == []
     stored["learner"]["nets.guess_optimizer.exp_avg/weight"] += 1
     write_torch(path, stored)
     other = nets_of(Duel())
@@ -190,7 +217,9 @@ def test_the_log_holds_each_loss_and_metric(tmp_path):
 
 
 def test_images_count_where_the_main_loss_is_taken():
-    assert trained(Duel(), nets_of(Duel())).images == STEPS * 8  # though the guess too looks at their features
+    assert (
+        trained(Duel(), nets_of(Duel())).images == STEPS * 8
+    )  # though the guess too looks at their features
 
 
 def test_an_own_loss_that_diverges_ends_the_run():
@@ -220,7 +249,9 @@ def test_adamw_in_buffers_is_adamw(weight_decay):
     other.load_state_dict(network.state_dict())
     recipe = Recipe("adamw", 0.1, momentum=0.5, weight_decay=weight_decay)
     ours = AdamWModule(network, recipe)
-    theirs = torch.optim.AdamW(other.parameters(), lr=0.1, betas=(0.5, 0.999), weight_decay=weight_decay, fused=True)
+    theirs = torch.optim.AdamW(
+        other.parameters(), lr=0.1, betas=(0.5, 0.999), weight_decay=weight_decay, fused=True
+    )
     for step in range(3):
         x = torch.randn(4, 3, generator=torch.Generator().manual_seed(step))
         network(x).square().sum().backward()

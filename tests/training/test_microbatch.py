@@ -52,7 +52,12 @@ def test_one_image_a_device_has_no_microbatch_that_fits():
 
 
 def test_microbatches_that_fit():
-    assert [count_microbatches(size, 12, nn.BatchNorm1d(3)) for size in (None, 2, 6, 12)] == [1, 6, 2, 1]
+    assert [count_microbatches(size, 12, nn.BatchNorm1d(3)) for size in (None, 2, 6, 12)] == [
+        1,
+        6,
+        2,
+        1,
+    ]
     assert count_microbatches(1, 12, nn.Linear(3, 3)) == 12
 
 
@@ -112,10 +117,15 @@ def test_trying_leaves_no_trace(name, pieces):
     rule = method(name)
     nets = nets_of(rule)
     nets.encoder.stages()[1].append(nn.Dropout(0.5))
-    before, drawn = {key: value.clone() for key, value in nets.state_dict().items()}, torch.get_rng_state()
+    before, drawn = (
+        {key: value.clone() for key, value in nets.state_dict().items()},
+        torch.get_rng_state(),
+    )
     assert first_step_fits(CPU, rule, nets.eval(), loader(rule), 4, pieces)
     assert torch.equal(torch.get_rng_state(), drawn)
-    assert [key for key, value in nets.state_dict().items() if not torch.equal(value, before[key])] == []
+    assert [
+        key for key, value in nets.state_dict().items() if not torch.equal(value, before[key])
+    ] == []
     assert all(parameter.grad is None for parameter in nets.parameters())
     assert not nets.training
 
@@ -145,7 +155,13 @@ def test_a_step_that_runs_out_of_memory_names_the_remedy(monkeypatch):
 
 
 def test_a_run_is_not_continued_with_other_microbatches_but_with_auto(tmp_path):
-    settings = {"method": "simclr", "batch_size": 8, "device": "cpu", "num_evals": 1, "out": tmp_path / "run"}
+    settings = {
+        "method": "simclr",
+        "batch_size": 8,
+        "device": "cpu",
+        "num_evals": 1,
+        "out": tmp_path / "run",
+    }
     pictures = images(40).pixels.images[:, 0].numpy()
     data = pictures, torch.arange(40).numpy() % 2
     with contextlib.suppress(LikewiseError):
@@ -159,9 +175,15 @@ def test_a_run_is_not_continued_with_other_microbatches_but_with_auto(tmp_path):
 
 def test_saved_bytes_are_those_that_one_can_count():
     layer = nn.Linear(10, 20)
-    x = torch.randn(5, 10, requires_grad=True)  # so that the weights are stored too, for its gradient
+    x = torch.randn(
+        5, 10, requires_grad=True
+    )  # so that the weights are stored too, for its gradient
     forward = lambda: layer(x).relu()  # noqa: E731
-    assert saved_bytes(forward, layer)[0] == 4 * (5 * 10 + 5 * 20)  # the input, and what relu gave; no weights
+    assert saved_bytes(forward, layer)[0] == 4 * (
+        5 * 10 + 5 * 20
+    )  # the input, and what relu gave; no weights
     with torch.no_grad():
         assert saved_bytes(forward, layer)[0] == 0
-    assert saved_bytes(lambda: (layer(x), layer(x)), layer)[0] == 4 * 5 * 10  # one input, though it is stored twice
+    assert (
+        saved_bytes(lambda: (layer(x), layer(x)), layer)[0] == 4 * 5 * 10
+    )  # one input, though it is stored twice

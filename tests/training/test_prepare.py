@@ -32,7 +32,11 @@ def test_parts_are_held_out_once_and_never_shared():
 
 def test_the_budget_hides_labels_of_the_training_part_alone():
     prepared = prepare(arrays(), TrainSettings(labels="4"))
-    assert torch.bincount(prepared.visible_labels[prepared.visible_labels >= 0]).tolist() == [4, 4, 4]
+    assert torch.bincount(prepared.visible_labels[prepared.visible_labels >= 0]).tolist() == [
+        4,
+        4,
+        4,
+    ]
     assert (prepared.splits["test"].labels >= 0).all()
     assert prepared.train.labels.min() >= 0
     assert set(prepared.loader().batch(0).labels.tolist()) <= {-1, 0, 1, 2}
@@ -49,7 +53,9 @@ def test_who_learns_from_labels_alone_is_shown_labelled_images_alone(batch_size,
         assert (batch.labels >= 0).all()
         own = prepared.train.images.read(prepared.train_indices[batch.indices % 12])
         assert torch.equal(batch.pixels.images, own.images)
-        assert torch.equal(batch.labels, prepared.train.labels[prepared.train_indices[batch.indices % 12]])
+        assert torch.equal(
+            batch.labels, prepared.train.labels[prepared.train_indices[batch.indices % 12]]
+        )
     (note,) = data_summary(prepared)["notes"]
     assert "12" in note and "87" in note
     everything = prepare(arrays(), TrainSettings(labels="4"), "simclr")
@@ -81,15 +87,22 @@ def test_imbalance_thins_out_the_training_part_alone(kind, sizes):
 
 
 def test_rare_classes_are_as_many_as_asked_for():
-    thin = prepare(arrays(), TrainSettings(imbalance="step", imbalance_ratio=4, imbalance_rare=0.34))
+    thin = prepare(
+        arrays(), TrainSettings(imbalance="step", imbalance_ratio=4, imbalance_rare=0.34)
+    )
     assert torch.bincount(thin.train.labels).tolist() == [29, 29, 7]
 
 
 def test_labels_are_falsified_for_training_alone_and_it_is_said():
-    clean, noisy = prepare(arrays(600), TrainSettings()), prepare(arrays(600), TrainSettings(label_noise=0.3))
+    clean, noisy = (
+        prepare(arrays(600), TrainSettings()),
+        prepare(arrays(600), TrainSettings(label_noise=0.3)),
+    )
     assert 0.2 < (clean.visible_labels != noisy.visible_labels).double().mean() < 0.4
     for name, split in noisy.splits.items():
-        assert torch.equal(split.labels, clean.splits[name].labels)  # what scores are taken by stays true
+        assert torch.equal(
+            split.labels, clean.splits[name].labels
+        )  # what scores are taken by stays true
     assert torch.equal(noisy.loader().labels, noisy.visible_labels)
     flipped = int((noisy.visible_labels != noisy.train.labels).sum())
     assert data_summary(noisy)["noisy_labels"] == flipped > 0
@@ -155,10 +168,14 @@ def test_a_schedule_can_start_and_end_above_zero():
 @pytest.mark.parametrize("name", ["sgd", "lars", "adamw"])
 def test_biases_and_norms_are_decayed_where_the_recipe_includes_them(name):
     network = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3))
-    optimizer = build_optimizer(Recipe(name, weight_decay=0.1, exclude_bias_and_norm=False), network, 256)
+    optimizer = build_optimizer(
+        Recipe(name, weight_decay=0.1, exclude_bias_and_norm=False), network, 256
+    )
     network(torch.randn(4, 3)).square().sum().backward()
     optimizer.step()
-    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    decay = {
+        id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]
+    }
     assert [decay[id(p)] for p in network.parameters()] == [0.1] * 4
 
 
@@ -169,16 +186,24 @@ def test_lars_gives_a_bias_a_layerwise_rate_where_the_recipe_includes_it():
     optimizer = build_optimizer(recipe, network, 256)
     network.bias.grad = torch.tensor([0.6, 0.8])
     optimizer.step()
-    torch.testing.assert_close(network.bias.detach(), torch.tensor([3.0, 4.0]) - 0.005 * torch.tensor([0.6, 0.8]))
+    torch.testing.assert_close(
+        network.bias.detach(), torch.tensor([3.0, 4.0]) - 0.005 * torch.tensor([0.6, 0.8])
+    )
 
 
 @pytest.mark.parametrize("name", ["sgd", "lars", "adamw"])
 def test_biases_and_norms_are_not_decayed(name):
     network = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3))
     optimizer = build_optimizer(Recipe(name, weight_decay=0.1), network, 256)
-    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    decay = {
+        id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]
+    }
     assert decay[id(network[0].weight)] == 0.1
-    assert [decay[id(p)] for p in (network[0].bias, network[1].weight, network[1].bias)] == [0, 0, 0]
+    assert [decay[id(p)] for p in (network[0].bias, network[1].weight, network[1].bias)] == [
+        0,
+        0,
+        0,
+    ]
 
 
 def test_lars_scales_a_layers_step_by_its_weight():
@@ -189,7 +214,9 @@ def test_lars_scales_a_layers_step_by_its_weight():
     optimizer = build_optimizer(Recipe("lars", 1.0, momentum=0.0, weight_decay=0.0), network, 256)
     weight.grad = torch.tensor([[0.6, 0.8]])
     optimizer.step()
-    torch.testing.assert_close(weight.detach(), torch.tensor([[3.0, 4.0]]) - 0.001 * 5.0 * torch.tensor([[0.6, 0.8]]))
+    torch.testing.assert_close(
+        weight.detach(), torch.tensor([[3.0, 4.0]]) - 0.001 * 5.0 * torch.tensor([[0.6, 0.8]])
+    )
 
 
 def test_precision_says_why():

@@ -36,13 +36,22 @@ class StopAfter:
 
 def run_once(folder, name, observe=None):
     rule = method(name)
-    if hasattr(rule, "supervised_until"):  # the support ends half-way: resuming must land on the right side of it
+    if hasattr(
+        rule, "supervised_until"
+    ):  # the support ends half-way: resuming must land on the right side of it
         rule = dataclasses.replace(rule, supervised_until=0.5)
     nets = nets_of(rule)
     fabric = Fabric(accelerator="cpu", devices=1)
     plan = LoopSettings(STEPS, seed=4, log_every=1, eval_every=1)
     state = train(
-        fabric, rule, nets, loader(rule), Recipe("lars", 0.2), plan, RunFolder(folder), observe or (lambda _: {})
+        fabric,
+        rule,
+        nets,
+        loader(rule),
+        Recipe("lars", 0.2),
+        plan,
+        RunFolder(folder),
+        observe or (lambda _: {}),
     )
     return state, {key: value.clone() for key, value in nets.state_dict().items()}
 
@@ -162,9 +171,21 @@ def test_dropout_is_a_function_of_seed_and_step_too(tmp_path):
         for observe in ([StopAfter(stop)] if stop else []) + [lambda _: {}]:
             nets = nets_of(rule)
             torch.rand(7 if stop else 1)  # what else draws from PyTorch's generator must not matter
-            fabric, plan = Fabric(accelerator="cpu", devices=1), LoopSettings(STEPS, seed=4, log_every=1, eval_every=1)
+            fabric, plan = (
+                Fabric(accelerator="cpu", devices=1),
+                LoopSettings(STEPS, seed=4, log_every=1, eval_every=1),
+            )
             with contextlib.suppress(Interrupted):
-                train(fabric, rule, nets, loader(rule), Recipe("sgd", 0.2), plan, RunFolder(folder), observe)
+                train(
+                    fabric,
+                    rule,
+                    nets,
+                    loader(rule),
+                    Recipe("sgd", 0.2),
+                    plan,
+                    RunFolder(folder),
+                    observe,
+                )
         ends.append(torch.cat([p.detach().flatten() for p in nets.parameters()]))
     assert torch.equal(ends[0], ends[1])
 

@@ -53,7 +53,13 @@ def test_short_runs_and_short_rests_say_nothing():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(45, "45 s"), (61, "1 min"), (3599, "1 h 0 min"), (12_000, "3 h 20 min"), (187_300, "2 d 4 h")],
+    [
+        (45, "45 s"),
+        (61, "1 min"),
+        (3599, "1 h 0 min"),
+        (12_000, "3 h 20 min"),
+        (187_300, "2 d 4 h"),
+    ],
 )
 def test_durations_have_two_units(seconds, text):
     assert duration(seconds) == text

@@ -26,7 +26,9 @@ from training.test_cached_gradients import KINDS, trained
 STEPS = 2
 TILED = ("simclr", "supcon", "suncet", "moco-v2", "isd")
 """Methods that are trained once more by the path that large batches take."""
-pytestmark = pytest.mark.xdist_group("two_processes")  # the two processes are started once, for one worker
+pytestmark = pytest.mark.xdist_group(
+    "two_processes"
+)  # the two processes are started once, for one worker
 
 
 class LastLoss(Callback):
@@ -46,7 +48,12 @@ def end_of(name, microbatch=None, devices=1):
 def one_of_two(at, port, results):
     """What each of two processes does; the first one stores what it found."""
     torch.set_num_threads(1)
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "LOCAL_RANK": str(at)}
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "NODE_RANK": "0",
+        "LOCAL_RANK": str(at),
+    }
     found = {name: end_of(name, devices=2) for name in ALL}
     assert (rank(), world_size()) == (at, 2)
     found |= {f"{name}, cached": end_of(name, 2, devices=2) for name in KINDS}
@@ -55,7 +62,9 @@ def one_of_two(at, port, results):
     if at == 0:
         results.update(found)
     results[f"gather {at}"] = gathered(at)
-    results[f"any {at}"] = [any_over_ranks(flag, torch.device("cpu")) for flag in (False, at == 1, True)]
+    results[f"any {at}"] = [
+        any_over_ranks(flag, torch.device("cpu")) for flag in (False, at == 1, True)
+    ]
     results[f"min {at}"] = min_over_ranks(5 - at, torch.device("cpu"))
     with alone():
         rows = torch.ones(2, 1)

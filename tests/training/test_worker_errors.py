@@ -36,7 +36,10 @@ def test_a_bug_keeps_its_traceback():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("DataLoader worker (pid 77) is killed by signal: Killed. ", ("Killed", "--num-workers", "--resume")),
+        (
+            "DataLoader worker (pid 77) is killed by signal: Killed. ",
+            ("Killed", "--num-workers", "--resume"),
+        ),
         ("DataLoader worker (pid(s) 77, 78) exited unexpectedly", ("--num-workers", "--resume")),
         (
             "DataLoader worker (pid 77) is killed by signal: Bus error. It is possible that its workers are out "
@@ -79,7 +82,9 @@ def test_a_lock_that_finds_no_shared_memory_is_told_too():
         list(with_plain_errors(failing()))
 
 
-@pytest.mark.parametrize("lost", [ConnectionResetError(104, "Connection reset by peer"), EOFError()])
+@pytest.mark.parametrize(
+    "lost", [ConnectionResetError(104, "Connection reset by peer"), EOFError()]
+)
 def test_a_worker_that_dies_while_it_hands_over_a_batch_is_told_too(lost):
     def failing():
         raise lost

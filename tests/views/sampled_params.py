@@ -23,7 +23,9 @@ def whole_images(rows: int, **parts: Tensor) -> ViewParams:
 
 def natural(rows: int, channels: int, side: int = 24) -> Tensor:
     """Patches of two photographs, uint8 [B, C, S, S]."""
-    photographs = [torch.from_numpy(load_sample_image(name).copy()) for name in ("china.jpg", "flower.jpg")]
+    photographs = [
+        torch.from_numpy(load_sample_image(name).copy()) for name in ("china.jpg", "flower.jpg")
+    ]
     random = torch.Generator().manual_seed(5)
     patches = []
     for row in range(rows):

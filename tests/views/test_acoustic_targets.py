@@ -40,7 +40,10 @@ def test_spectra_have_four_steps_a_frame():
     logged = LogMel(bands=20, standardise=False)(sound)[..., :24]
     torch.testing.assert_close(acoustic_target("logmel", 20)(sound), logged.mT)
     torch.testing.assert_close(acoustic_target("mfcc", 20)(sound), cepstrum(logged, 13).mT)
-    assert (target_width(acoustic_target("logmel", 20)), target_width(acoustic_target("mfcc", 20))) == (20, 13)
+    assert (
+        target_width(acoustic_target("logmel", 20)),
+        target_width(acoustic_target("mfcc", 20)),
+    ) == (20, 13)
 
 
 class Strided(nn.Module):
@@ -58,7 +61,9 @@ class Strided(nn.Module):
 def test_a_network_of_the_users_own_from_a_file_or_by_name(tmp_path, monkeypatch):
     network, path, sound = Strided().eval(), tmp_path / "target.pt2", tones().float() / 32767
     free = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
-    torch.export.save(torch.export.export(network, (torch.rand(2, RATE),), dynamic_shapes=(free,)), path)
+    torch.export.save(
+        torch.export.export(network, (torch.rand(2, RATE),), dynamic_shapes=(free,)), path
+    )
     torch.testing.assert_close(acoustic_target(str(path))(sound), network(sound))
     monkeypatch.setitem(TARGETS, "mine", network)
     assert acoustic_target("mine") is network
@@ -99,9 +104,13 @@ def test_each_dimension_is_standardised_on_the_frames_that_are_not_silent():
     there = torch.ones(30, 6, dtype=torch.bool)
     there[3:6, 2:] = False
     torch.testing.assert_close(read[there].mean(dim=0), torch.zeros(8), rtol=0, atol=2e-3)
-    torch.testing.assert_close(read[there].std(dim=0, correction=0), torch.ones(8), rtol=2e-3, atol=0)
+    torch.testing.assert_close(
+        read[there].std(dim=0, correction=0), torch.ones(8), rtol=2e-3, atol=0
+    )
     raw = pool_steps(acoustic_target("logmel", 8)(sound[:1].float() / 32767), 6)
-    torch.testing.assert_close(rows.read(torch.tensor([0])), (raw - reader.mean) / reader.std, rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(
+        rows.read(torch.tensor([0])), (raw - reader.mean) / reader.std, rtol=2e-3, atol=2e-3
+    )
     # Another split is standardised by the training clips' numbers.
     other = reader.of(Column(tones(4, seed=1))).read(torch.arange(4))
     assert not torch.allclose(other.mean(dim=(0, 1)), torch.zeros(8), atol=2e-3)
@@ -126,9 +135,14 @@ def test_delayed_sound_is_moved_to_its_frame(delay):
 def test_the_control_gives_every_clip_the_sound_of_another():
     sound = tones(9)
     reader = AudioFrameTargets(acoustic_target("logmel", 8), 6, shuffled=True)
-    plain = AudioFrameTargets(acoustic_target("logmel", 8), 6).of(Column(sound)).read(torch.arange(9))
+    plain = (
+        AudioFrameTargets(acoustic_target("logmel", 8), 6).of(Column(sound)).read(torch.arange(9))
+    )
     shuffled = reader.of(Column(sound)).read(torch.arange(9))
     torch.testing.assert_close(shuffled, plain[derangement(9)])
     for count in (2, 9, 50):
         partner = derangement(count)
-        assert sorted(partner.tolist()) == list(range(count)) and (partner != torch.arange(count)).all()
+        assert (
+            sorted(partner.tolist()) == list(range(count))
+            and (partner != torch.arange(count)).all()
+        )

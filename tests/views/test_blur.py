@@ -16,7 +16,10 @@ def test_kernel_is_odd_and_near_a_tenth_of_the_side(size: int, taps: int) -> Non
 def test_blur_equals_torchvision_row_by_row(channels: int, taps: int) -> None:
     images = torch.rand(12, channels, 20, 26, generator=torch.Generator().manual_seed(0))
     sigma = torch.linspace(0.1, 3, 12)
-    expected = [reference.gaussian_blur(i, [taps, taps], [s.item()] * 2) for i, s in zip(images, sigma, strict=True)]
+    expected = [
+        reference.gaussian_blur(i, [taps, taps], [s.item()] * 2)
+        for i, s in zip(images, sigma, strict=True)
+    ]
     assert (gaussian_blur(images, sigma, taps) - torch.stack(expected)).abs().max() < 1e-5
 
 
@@ -27,7 +30,11 @@ def test_a_blurred_view_equals_torchvision_row_by_row(make, channels: int, size:
     blurred = torch.arange(12) % 4 > 0
     view = make(images, whole_images(12, blurred=blurred, sigma=sigma), size)
     for row, image in enumerate(images / 255):
-        expected = reference.gaussian_blur(image, [taps, taps], [sigma[row].item()] * 2) if blurred[row] else image
+        expected = (
+            reference.gaussian_blur(image, [taps, taps], [sigma[row].item()] * 2)
+            if blurred[row]
+            else image
+        )
         assert (view[row] - expected).abs().max() < 1e-5
 
 

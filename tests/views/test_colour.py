@@ -79,7 +79,9 @@ def test_grey_and_solarize_equal_torchvision_where_they_are_planned(make, channe
     solarized = make(images, whole_images(6, solarized=chosen), 24)
     plain = images / 255
     expected = reference.rgb_to_grayscale(plain, 3) if channels == 3 else plain
-    assert torch.allclose(grey[::2], expected[::2], atol=1e-5) and torch.allclose(grey[1::2], plain[1::2], atol=1e-5)
+    assert torch.allclose(grey[::2], expected[::2], atol=1e-5) and torch.allclose(
+        grey[1::2], plain[1::2], atol=1e-5
+    )
     expected = reference.solarize(plain, 0.5)
     assert torch.allclose(solarized[::2], expected[::2], atol=1e-5)
     assert torch.allclose(solarized[1::2], plain[1::2], atol=1e-5)

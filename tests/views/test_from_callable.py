@@ -22,7 +22,9 @@ from likewise.views import ViewPolicy, identity
 from likewise.views.from_callable import CallableViews, unsqueezed
 
 SIZE, COUNT = 16, 24
-TORCHVISION = v2.Compose([v2.RandomResizedCrop(SIZE, scale=(0.3, 1.0)), v2.RandomHorizontalFlip(), v2.ColorJitter(0.4)])
+TORCHVISION = v2.Compose(
+    [v2.RandomResizedCrop(SIZE, scale=(0.3, 1.0)), v2.RandomHorizontalFlip(), v2.ColorJitter(0.4)]
+)
 
 
 def of_pil(image):
@@ -38,16 +40,22 @@ def of_tensor(image):
 
 
 def pixels(count=COUNT, channels=3, side=SIZE):
-    images = torch.randint(0, 256, (count, channels, side, side), dtype=torch.uint8, generator=generator(3))
+    images = torch.randint(
+        0, 256, (count, channels, side, side), dtype=torch.uint8, generator=generator(3)
+    )
     return Pixels(images, torch.ones(count))
 
 
 def made(transform, key=0, **changes):
     given = pixels(**changes)
-    return CallableViews(transform, size=SIZE)(given, BatchRNG((key, "view"), len(given.images))).pixels
+    return CallableViews(transform, size=SIZE)(
+        given, BatchRNG((key, "view"), len(given.images))
+    ).pixels
 
 
-@pytest.mark.parametrize("transform", [TORCHVISION, of_pil, of_tensor], ids=["torchvision", "PIL", "tensor"])
+@pytest.mark.parametrize(
+    "transform", [TORCHVISION, of_pil, of_tensor], ids=["torchvision", "PIL", "tensor"]
+)
 def test_views_are_a_function_of_the_key(transform):
     before = random.getstate(), torch.get_rng_state()
     views = made(transform)
@@ -58,9 +66,14 @@ def test_views_are_a_function_of_the_key(transform):
     assert random.getstate() == before[0] and torch.equal(torch.get_rng_state(), before[1])
 
 
-@pytest.mark.parametrize(("transform", "takes"), [(of_pil, "pil"), (of_tensor, "tensor"), (TORCHVISION, "pil")])
+@pytest.mark.parametrize(
+    ("transform", "takes"), [(of_pil, "pil"), (of_tensor, "tensor"), (TORCHVISION, "pil")]
+)
 def test_what_a_callable_takes_is_found_once(transform, takes):
-    views, calls = CallableViews(lambda image: calls.append(image) or transform(image), size=SIZE), []
+    views, calls = (
+        CallableViews(lambda image: calls.append(image) or transform(image), size=SIZE),
+        [],
+    )
     views(pixels(4), BatchRNG((0, "view"), 4))
     tried = len(calls) - 4
     assert views.takes == takes and tried == {"pil": 1, "tensor": 2}[takes]
@@ -75,9 +88,13 @@ def test_a_callable_that_takes_nothing_is_refused():
 
 def test_albumentations_is_given_arrays():
     albumentations = pytest.importorskip("albumentations", reason="albumentations is not installed")
-    compose = albumentations.Compose([albumentations.RandomCrop(SIZE, SIZE), albumentations.HorizontalFlip(p=0.5)])
+    compose = albumentations.Compose(
+        [albumentations.RandomCrop(SIZE, SIZE), albumentations.HorizontalFlip(p=0.5)]
+    )
     views = made(compose, side=24)
-    assert torch.equal(views, made(compose, side=24)) and not torch.equal(views, made(compose, key=1, side=24))
+    assert torch.equal(views, made(compose, side=24)) and not torch.equal(
+        views, made(compose, key=1, side=24)
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 2, 13])
@@ -89,7 +106,10 @@ def test_images_of_any_channels_reach_the_callable(channels):
 @pytest.mark.parametrize(
     ("transform", "named"),
     [
-        (v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.1] * 3)]), "Normalize"),
+        (
+            v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.1] * 3)]),
+            "Normalize",
+        ),
         (v2.Resize((8, 8)), r"image_size=8"),
         (v2.Resize((SIZE, 8)), r"\(3, 16, 8\)"),
         (v2.Grayscale(), r"\(1, 16, 16\)"),
@@ -98,7 +118,11 @@ def test_images_of_any_channels_reach_the_callable(channels):
     ids=["normalised", "another size", "oblong", "channels", "nothing"],
 )
 def test_what_is_no_view_is_refused(transform, named):
-    compose = transform if not isinstance(transform, v2.Compose) else v2.Compose([v2.ToImage(), *transform.transforms])
+    compose = (
+        transform
+        if not isinstance(transform, v2.Compose)
+        else v2.Compose([v2.ToImage(), *transform.transforms])
+    )
     with pytest.raises(LikewiseError, match=named):
         made(compose)
     with pytest.raises(LikewiseError, match="callable"):
@@ -165,7 +189,9 @@ def test_a_dry_run_finds_what_the_method_asks_for_and_leaves_its_networks():
 def test_what_the_loader_makes_is_what_the_method_would_make():
     rule, nets, loader = setup()
     batch, progress = loader.batch(2), Progress(2, 4, 5)
-    assert set(batch.pixels.views) == {"first view", "second view"} and set(batch.support.pixels.views) == {"support"}
+    assert set(batch.pixels.views) == {"first view", "second view"} and set(
+        batch.support.pixels.views
+    ) == {"support"}
     plain = replace(loader, view_streams=()).batch(2)
     assert plain.pixels.views is None
     nets.eval()
@@ -178,7 +204,10 @@ def test_workers_and_ranks_make_the_same_views():
     one = [batch.pixels.views["first view"] for batch in loader.batches(0, 3)]
     two = [batch.pixels.views["first view"] for batch in replace(loader, workers=2).batches(0, 3)]
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
-    halves = [replace(loader, rank=rank, world_size=2).batch(1).pixels.views["first view"] for rank in range(2)]
+    halves = [
+        replace(loader, rank=rank, world_size=2).batch(1).pixels.views["first view"]
+        for rank in range(2)
+    ]
     assert torch.equal(torch.cat(halves), one[1])
     assert not torch.equal(one[0], one[1])
 

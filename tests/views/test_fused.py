@@ -69,7 +69,9 @@ def test_every_case_through_the_interpreter() -> None:
 
 def noise(rows: int, channels: int, height: int, width: int) -> torch.Tensor:
     random = torch.Generator().manual_seed(rows)
-    return torch.randint(0, 256, (rows, channels, height, width), generator=random, dtype=torch.uint8)
+    return torch.randint(
+        0, 256, (rows, channels, height, width), generator=random, dtype=torch.uint8
+    )
 
 
 def sampled(policy: ViewPolicy, images: torch.Tensor) -> ViewParams:
@@ -87,7 +89,9 @@ def defined(images: torch.Tensor, params: ViewParams, size: int) -> torch.Tensor
 
 def kernels(images: torch.Tensor, params: ViewParams, size: int, **options: Any) -> torch.Tensor:
     """By the kernels, from images as they lie in memory."""
-    return fused.make(images.to(DEVICE), pack(params).to(torch.device(DEVICE)), size, **options).cpu()
+    return fused.make(
+        images.to(DEVICE), pack(params).to(torch.device(DEVICE)), size, **options
+    ).cpu()
 
 
 @pytest.fixture(params=["whole", "in tiles"])
@@ -131,7 +135,10 @@ def test_kernels_make_changes_in_any_order(way: str) -> None:
     factors = torch.tensor([1.3, 1.6, 0.4, 0.2]).repeat(24, 1)
     order[::5, 1] = -1
     rows = slice(None, None, 5 if INTERPRETED and way == "in tiles" else 1)
-    images, params = images[rows], whole_images(len(order[rows]), factors=factors[rows], order=order[rows])
+    images, params = (
+        images[rows],
+        whole_images(len(order[rows]), factors=factors[rows], order=order[rows]),
+    )
     assert (kernels(images, params, 20) - defined(images, params, 20)).abs().max() < CLOSE
 
 
@@ -148,14 +155,20 @@ def test_kernels_read_and_write_any_layout(way: str) -> None:
 
 @on_kernels
 def test_kernels_normalise_and_round_once(way: str) -> None:
-    images, mean, std = noise(1, 3, 20, 20), torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, 0.4, 0.3])
+    images, mean, std = (
+        noise(1, 3, 20, 20),
+        torch.tensor([0.1, 0.2, 0.3]),
+        torch.tensor([0.5, 0.4, 0.3]),
+    )
     params = sampled(EVERYTHING, images)
     normalisation = fused.Normalisation(mean.to(DEVICE), std.to(DEVICE))
     exact = (kernels(images, params, 20) - mean.view(3, 1, 1)) / std.view(3, 1, 1)
     views = kernels(images, params, 20, normalisation=normalisation)
     rounded = kernels(images, params, 20, normalisation=normalisation, dtype=torch.bfloat16)
     assert (views - exact).abs().max() < 1e-6
-    assert rounded.dtype == torch.bfloat16 and (rounded.float() - exact).abs().max() < 0.02  # the interpreter cuts off
+    assert (
+        rounded.dtype == torch.bfloat16 and (rounded.float() - exact).abs().max() < 0.02
+    )  # the interpreter cuts off
 
 
 @on_kernels
@@ -168,21 +181,28 @@ def test_kernels_scale_channels_that_have_no_colour() -> None:
 
 @on_kernels
 def test_kernels_make_the_evaluation_view_and_that_of_no_image() -> None:
-    params = ViewParams(centre(16, share=0.9)(Pixels(noise(2, 3, 20, 20), torch.tensor([0.5, 3.0]))).box)
-    assert (kernels(noise(2, 3, 20, 20), params, 16) - defined(noise(2, 3, 20, 20), params, 16)).abs().max() < CLOSE
+    params = ViewParams(
+        centre(16, share=0.9)(Pixels(noise(2, 3, 20, 20), torch.tensor([0.5, 3.0]))).box
+    )
+    assert (
+        kernels(noise(2, 3, 20, 20), params, 16) - defined(noise(2, 3, 20, 20), params, 16)
+    ).abs().max() < CLOSE
     none = noise(2, 3, 20, 20)[:0]
     assert kernels(none, ViewParams(params.box[:0]), 16).shape == (0, 3, 16, 16)
 
 
 @on_kernels
 @pytest.mark.parametrize(
-    ("name", "channels"), [*((name, 3) for name in OPERATIONS), ("contrast", 1), ("equalize", 1), ("rotate", 1)]
+    ("name", "channels"),
+    [*((name, 3) for name in OPERATIONS), ("contrast", 1), ("equalize", 1), ("rotate", 1)],
 )
 def test_kernels_make_the_operations_of_randaugment(name: str, channels: int) -> None:
     images = natural(4, channels, 16)
     params = rand_augment(1).sample_params(Pixels(images, torch.ones(4)), BatchRNG((2,), 4))
     kind, amount = torch.full((4, 1), list(OPERATIONS).index(name)), torch.zeros(4, 1)
-    amount[:, 0] = OPERATIONS[name].amount(torch.tensor([0.0, 0.4, 0.7, 1.0]), torch.tensor([1.0, -1.0, 1.0, -1.0]))
+    amount[:, 0] = OPERATIONS[name].amount(
+        torch.tensor([0.0, 0.4, 0.7, 1.0]), torch.tensor([1.0, -1.0, 1.0, -1.0])
+    )
     operations = RandAugmentParams(kind, amount)
     cutout = CutoutParams(torch.tensor([[0.1, 0.9], [0.5, 0.4], [1.0, 0.3], [0.2, 0.2]]), 0.3)
     packed = pack(params._replace(cutout=cutout)).to(torch.device(DEVICE))
@@ -198,14 +218,19 @@ def test_kernels_make_the_operations_of_randaugment(name: str, channels: int) ->
 
 
 @on_kernels
-@pytest.mark.parametrize(("area", "ratio"), [((0.08, 1.0), (3 / 4, 4 / 3)), ((0.9, 1.0), (2.0, 3.0))])
-def test_kernels_place_boxes_as_pytorch_does(area: tuple[float, float], ratio: tuple[float, float]) -> None:
+@pytest.mark.parametrize(
+    ("area", "ratio"), [((0.08, 1.0), (3 / 4, 4 / 3)), ((0.9, 1.0), (2.0, 3.0))]
+)
+def test_kernels_place_boxes_as_pytorch_does(
+    area: tuple[float, float], ratio: tuple[float, float]
+) -> None:
     """At most of the second kind none of ten tries fits."""
     random = torch.Generator().manual_seed(0)
     aspect = torch.rand(70, generator=random) * 2 + 0.2
     draws = boxes.BoxDraws(
         torch.rand(70, boxes.TRIES, generator=random) * (area[1] - area[0]) + area[0],
-        torch.rand(70, boxes.TRIES, generator=random) * math.log(ratio[1] / ratio[0]) + math.log(ratio[0]),
+        torch.rand(70, boxes.TRIES, generator=random) * math.log(ratio[1] / ratio[0])
+        + math.log(ratio[0]),
         torch.rand(70, generator=random) * 2 - 1,
         torch.rand(70, generator=random) * 2 - 1,
         torch.rand(70, generator=random) < 0.5,

@@ -18,9 +18,18 @@ WHOLE = ViewPolicy(size=SIDE, crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=
 
 def clips(count=5, channels=1):
     chance = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (count, KEPT, channels, SIDE, SIDE), dtype=torch.uint8, generator=chance)
-    flow = torch.randint(-200, 200, (count, KEPT - 1, 2, SIDE, SIDE), dtype=torch.int16, generator=chance)
-    return Batch(Pixels(pixels, torch.ones(count)), torch.zeros(count), torch.arange(count), modalities={"flow": flow})
+    pixels = torch.randint(
+        0, 256, (count, KEPT, channels, SIDE, SIDE), dtype=torch.uint8, generator=chance
+    )
+    flow = torch.randint(
+        -200, 200, (count, KEPT - 1, 2, SIDE, SIDE), dtype=torch.int16, generator=chance
+    )
+    return Batch(
+        Pixels(pixels, torch.ones(count)),
+        torch.zeros(count),
+        torch.arange(count),
+        modalities={"flow": flow},
+    )
 
 
 def seen(kind, policy, batch, key=0):
@@ -89,7 +98,9 @@ def test_differences_of_frames_need_no_flow():
     _, motion = seen("frame-difference", dataclasses.replace(WHOLE, frames=None), batch)
     assert motion.shape == (5, FRAMES - 1, 3, SIDE, SIDE)
     assert MotionViews("frame-difference", WHOLE).channels(3) == 3
-    assert [MotionViews(kind, WHOLE).reads_flow for kind in ("flow", "flow-edges", "frame-difference")] == [1, 1, 0]
+    assert [
+        MotionViews(kind, WHOLE).reads_flow for kind in ("flow", "flow-edges", "frame-difference")
+    ] == [1, 1, 0]
 
 
 def test_a_still_shows_no_motion():

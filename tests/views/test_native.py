@@ -61,7 +61,9 @@ def _compiled(monkeypatch) -> None:
 
 def noise(rows: int, channels: int, height: int, width: int) -> torch.Tensor:
     random = torch.Generator().manual_seed(rows)
-    return torch.randint(0, 256, (rows, channels, height, width), generator=random, dtype=torch.uint8)
+    return torch.randint(
+        0, 256, (rows, channels, height, width), generator=random, dtype=torch.uint8
+    )
 
 
 def sample_params(policy: ViewPolicy, images: torch.Tensor, key: int = 0) -> ViewParams:
@@ -77,11 +79,16 @@ def test_compiled_views_equal_those_of_pytorch(what: str, shape: str) -> None:
     if channels == 4:  # there PyTorch's operations change the channels
         policy = replace(policy, jitter=0, grey=0)
     params = sample_params(policy, images)
-    assert (native.make(images, params, size) - batched.make(images, params, size)).abs().max() < 1e-4
+    assert (
+        native.make(images, params, size) - batched.make(images, params, size)
+    ).abs().max() < 1e-4
 
 
 def test_a_change_may_come_more_than_once() -> None:
-    images, order = natural(4, 3), torch.tensor([[1, 0, 1, 3], [1, 1, -1, 1], [-1, 2, 1, 1], [3, 3, 0, 0]])
+    images, order = (
+        natural(4, 3),
+        torch.tensor([[1, 0, 1, 3], [1, 1, -1, 1], [-1, 2, 1, 1], [3, 3, 0, 0]]),
+    )
     params = whole_images(4, factors=torch.tensor([1.3, 1.6, 0.4, 0.2]).repeat(4, 1), order=order)
     assert (native.make(images, params, 24) - batched.make(images, params, 24)).abs().max() < 1e-4
 
@@ -105,9 +112,17 @@ def test_the_evaluation_view_equals_that_of_pytorch() -> None:
 def test_a_batch_of_one_and_of_none() -> None:
     images = noise(9, 3, 32, 32)
     params = sample_params(EVERYTHING, images)
-    one = ViewParams(params.box[4:5], type(params.colour)(*(part[4:5] for part in params.colour if part is not None)))
+    one = ViewParams(
+        params.box[4:5],
+        type(params.colour)(*(part[4:5] for part in params.colour if part is not None)),
+    )
     assert torch.equal(native.make(images[4:5], one, 32), native.make(images, params, 32)[4:5])
-    assert native.make(images[:0], sample_params(EVERYTHING, images[:0]), 32).shape == (0, 3, 32, 32)
+    assert native.make(images[:0], sample_params(EVERYTHING, images[:0]), 32).shape == (
+        0,
+        3,
+        32,
+        32,
+    )
 
 
 @pytest.mark.parametrize("threads", [2, 3])
@@ -126,8 +141,13 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
 
 def test_images_may_lie_in_memory_anyhow() -> None:
     images = noise(8, 3, 30, 30)
-    params, expected = sample_params(EVERYTHING, images), native.make(images, sample_params(EVERYTHING, images), 24)
-    assert torch.equal(native.make(images.contiguous(memory_format=torch.channels_last), params, 24), expected)
+    params, expected = (
+        sample_params(EVERYTHING, images),
+        native.make(images, sample_params(EVERYTHING, images), 24),
+    )
+    assert torch.equal(
+        native.make(images.contiguous(memory_format=torch.channels_last), params, 24), expected
+    )
     assert torch.equal(native.make(images.repeat(1, 1, 1, 2)[..., :30], params, 24), expected)
 
 
@@ -137,7 +157,9 @@ def test_a_plan_for_another_batch_is_refused() -> None:
         native.make(images, whole_images(3), 16)
 
 
-@pytest.mark.parametrize("images", [noise(2, 3, 8, 8).float(), noise(2, 3, 8, 8).to("meta")], ids=["float", "device"])
+@pytest.mark.parametrize(
+    "images", [noise(2, 3, 8, 8).float(), noise(2, 3, 8, 8).to("meta")], ids=["float", "device"]
+)
 def test_only_bytes_in_memory_are_made_by_compiled_code(images: torch.Tensor) -> None:
     assert native.can_make(noise(2, 3, 8, 8)) and not native.can_make(images)
 
@@ -163,10 +185,20 @@ print(view.flatten().tolist())
 
 def test_without_a_compiler_views_are_the_same_and_one_line_says_why(tmp_path: Path) -> None:
     surroundings = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "CXX": "/nonexistent"}
-    run = subprocess.run([sys.executable, "-c", PROGRAM], env=surroundings, capture_output=True, text=True, check=True)
-    assert run.stderr.count("\n") == 1 and "CXX names /nonexistent, which is not there" in run.stderr
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (
+        run.stderr.count("\n") == 1 and "CXX names /nonexistent, which is not there" in run.stderr
+    )
     assert not (tmp_path / "cache").exists()
-    images = torch.randint(0, 256, (4, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    images = torch.randint(
+        0, 256, (4, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
     expected = simclr()(Pixels(images, torch.ones(4)), BatchRNG((0,), 4)).pixels
     assert (torch.tensor(json.loads(run.stdout)) - expected.flatten()).abs().max() < 1e-4
 
@@ -179,7 +211,9 @@ def load(tmp_path: Path, monkeypatch, caplog) -> Callable[[], ctypes.CDLL | str]
     return library._loaded.__wrapped__
 
 
-def test_what_was_compiled_is_found_again_and_compiled_anew_where_it_is_torn(load, tmp_path: Path) -> None:
+def test_what_was_compiled_is_found_again_and_compiled_anew_where_it_is_torn(
+    load, tmp_path: Path
+) -> None:
     assert isinstance(load(), ctypes.CDLL)
     folder = tmp_path / "likewise"
     kept = next(folder.glob("*.so"))
@@ -189,7 +223,9 @@ def test_what_was_compiled_is_found_again_and_compiled_anew_where_it_is_torn(loa
     kept.unlink()  # what is loaded here must stay as it is
     kept.write_bytes(whole[: len(whole) // 2])
     assert isinstance(load(), ctypes.CDLL) and len(kept.read_bytes()) == len(whole)
-    assert sorted(file.name for file in folder.iterdir()) == sorted([kept.name, f"{kept.stem}.sha256"])
+    assert sorted(file.name for file in folder.iterdir()) == sorted(
+        [kept.name, f"{kept.stem}.sha256"]
+    )
 
 
 def test_other_flags_or_another_compiler_do_not_find_it(monkeypatch) -> None:
@@ -231,7 +267,9 @@ def test_a_long_compilation_is_logged_with_the_folder(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_crops_that_are_cut_already_are_taken_as_they_are(channels, layout):
-    images = torch.randint(0, 256, (5, channels, 19, 19), dtype=torch.uint8).contiguous(memory_format=layout)
+    images = torch.randint(0, 256, (5, channels, 19, 19), dtype=torch.uint8).contiguous(
+        memory_format=layout
+    )
     box = torch.eye(2, 3).repeat(5, 1, 1)
     box[::2, 0, 0] = -1
     params = ViewParams(box, is_cut=True)
@@ -239,4 +277,6 @@ def test_crops_that_are_cut_already_are_taken_as_they_are(channels, layout):
     expected[::2] = expected[::2].flip(3)
     torch.testing.assert_close(native.make(images, params, 19), expected)
     torch.testing.assert_close(batched.make(images, params, 19), expected)
-    torch.testing.assert_close(native.make(images[1:4:2], ViewParams(box[1:4:2], is_cut=True), 19), expected[1:4:2])
+    torch.testing.assert_close(
+        native.make(images[1:4:2], ViewParams(box[1:4:2], is_cut=True), 19), expected[1:4:2]
+    )

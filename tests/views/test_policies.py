@@ -34,7 +34,9 @@ PRESETS = [simclr(), simclr_small(), supcon(), moco_v2(), weak(), strong(), *pol
 
 def noise(rows: int, channels: int = 3, side: int = 32) -> Pixels:
     random = torch.Generator().manual_seed(rows)
-    images = torch.randint(0, 256, (rows, channels, side, side), generator=random, dtype=torch.uint8)
+    images = torch.randint(
+        0, 256, (rows, channels, side, side), generator=random, dtype=torch.uint8
+    )
     return Pixels(images, torch.rand(rows, generator=random) + 0.5)
 
 
@@ -51,9 +53,14 @@ def changed(policy: ViewPolicy, rows: int = 3000) -> Tensor:
 
 @pytest.mark.parametrize("policy", PRESETS)
 @pytest.mark.parametrize(("channels", "side", "size"), [(1, 28, None), (3, 32, 24), (3, 64, 224)])
-def test_every_preset_gives_pixels_in_range_and_boxes(policy: ViewPolicy, channels: int, side: int, size) -> None:
+def test_every_preset_gives_pixels_in_range_and_boxes(
+    policy: ViewPolicy, channels: int, side: int, size
+) -> None:
     view = replace(policy, size=size)(noise(8, channels, side), BatchRNG((0,), 8))
-    assert view.pixels.shape == (8, channels, size or side, size or side) and view.pixels.dtype == torch.float32
+    assert (
+        view.pixels.shape == (8, channels, size or side, size or side)
+        and view.pixels.dtype == torch.float32
+    )
     assert view.pixels.isfinite().all() and view.pixels.min() >= 0 and view.pixels.max() <= 1
     assert view.box.shape == (8, 2, 3)
 
@@ -82,7 +89,9 @@ def test_steps_come_in_the_order_of_the_papers() -> None:
     assert torch.allclose(view_of(greyed, pixels), expected, atol=1e-6)
     expected = gaussian_blur(expected, torch.full((16,), 1.5), kernel_size(32))
     assert torch.allclose(view_of(blurred, pixels), expected, atol=1e-6)
-    assert torch.allclose(view_of(replace(blurred, solarize=1), pixels), solarize(expected), atol=1e-6)
+    assert torch.allclose(
+        view_of(replace(blurred, solarize=1), pixels), solarize(expected), atol=1e-6
+    )
 
 
 def test_a_flip_mirrors_the_same_crop() -> None:
@@ -115,13 +124,20 @@ def test_hue_turns_evenly_both_ways() -> None:
     red = torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1).expand(2000, 3, 4, 4)
     view = view_of(ViewPolicy(jitter=1, hue=0.1), Pixels(red, torch.ones(2000)))
     turn = (view[:, 1] - view[:, 2])[:, 0, 0] / 6
-    assert torch.allclose(torch.quantile(turn, torch.tensor([0, 0.5, 1])), torch.tensor([-0.1, 0, 0.1]), atol=0.01)
+    assert torch.allclose(
+        torch.quantile(turn, torch.tensor([0, 0.5, 1])), torch.tensor([-0.1, 0, 0.1]), atol=0.01
+    )
 
 
 def test_changes_of_a_grey_image_come_in_either_order() -> None:
     """The factors are read off dark pixels, which clamp nowhere; the bright ones clamp, so the two orders differ."""
     still = ViewPolicy(crop_area=(1, 1), crop_ratio=(1, 1), flip=0, jitter=1)
-    tones = torch.tensor([80, 120, 250, 250], dtype=torch.uint8).repeat(4).view(1, 1, 4, 4).expand(600, 1, 4, 4)
+    tones = (
+        torch.tensor([80, 120, 250, 250], dtype=torch.uint8)
+        .repeat(4)
+        .view(1, 1, 4, 4)
+        .expand(600, 1, 4, 4)
+    )
     pixels, image = Pixels(tones, torch.ones(600)), tones / 255
     dark, mean = 80 / 255, image[0].mean()
     brightness = view_of(replace(still, brightness=0.4), pixels)[:, :, :1, :1] / dark
@@ -129,18 +145,26 @@ def test_changes_of_a_grey_image_come_in_either_order() -> None:
     views = view_of(replace(still, brightness=0.4, contrast=0.4), pixels)
 
     def contrasted(images: Tensor) -> Tensor:
-        return (images * contrast + images.mean(dim=(1, 2, 3), keepdim=True) * (1 - contrast)).clamp(0, 1)
+        return (
+            images * contrast + images.mean(dim=(1, 2, 3), keepdim=True) * (1 - contrast)
+        ).clamp(0, 1)
 
     bright_first = contrasted((image * brightness).clamp(0, 1))
     contrast_first = (contrasted(image) * brightness).clamp(0, 1)
-    first, second = (((views - v).abs().amax(dim=(1, 2, 3)) < 1e-4) for v in (bright_first, contrast_first))
+    first, second = (
+        ((views - v).abs().amax(dim=(1, 2, 3)) < 1e-4) for v in (bright_first, contrast_first)
+    )
     assert (first | second).all()
     assert (first & ~second).sum() > 100 and (second & ~first).sum() > 100
 
 
 def test_presets_hold_the_papers_numbers() -> None:
-    assert simclr() == ViewPolicy(jitter=0.8, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, grey=0.2, blur=0.5)
-    assert simclr_small() == ViewPolicy(jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.2)
+    assert simclr() == ViewPolicy(
+        jitter=0.8, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, grey=0.2, blur=0.5
+    )
+    assert simclr_small() == ViewPolicy(
+        jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.2
+    )
     assert moco_v2() == replace(simclr(0.5), crop_area=(0.2, 1.0)) == strong()
     assert supcon() == replace(moco_v2(), blur=0.0)
     assert weak() == ViewPolicy(crop_area=(0.2, 1.0))

@@ -19,14 +19,23 @@ from likewise.views.image import tone
 from likewise.views.image.making import make_view
 from likewise.views.image.random_ops import OPERATIONS, chained, operate, random_operations
 from likewise.views.image.view_params import CutoutParams, RandAugmentParams
-from likewise.views.policies import ViewPolicy, comatch_strong, fixmatch_strong, fixmatch_weak, rand_augment, simclr
+from likewise.views.policies import (
+    ViewPolicy,
+    comatch_strong,
+    fixmatch_strong,
+    fixmatch_weak,
+    rand_augment,
+    simclr,
+)
 
 ONE_LEVEL = 1 / 255
 NAMES = list(OPERATIONS)
 STILL = ViewPolicy(crop_area=(1, 1), crop_ratio=(1, 1), flip=0)
 
 
-def affine(image: Tensor, angle=0.0, translate=(0.0, 0.0), shear=(0.0, 0.0), corner=False) -> Tensor:
+def affine(
+    image: Tensor, angle=0.0, translate=(0.0, 0.0), shear=(0.0, 0.0), corner=False
+) -> Tensor:
     """On the image in a wide grey frame, for at the edge torchvision weighs its ``fill`` twice."""
     frame = image.shape[-1]
     moved = reference.affine(
@@ -79,14 +88,17 @@ def test_every_operation_of_the_papers_has_a_reference() -> None:
 def test_each_operation_equals_torchvision(images_of, channels: int, name: str) -> None:
     images, operations = images_of(24, channels) / 255, one_kind(name, 24)
     expected = [
-        REFERENCES[name](image, amount) for image, amount in zip(images, operations.amount[:, 0].tolist(), strict=True)
+        REFERENCES[name](image, amount)
+        for image, amount in zip(images, operations.amount[:, 0].tolist(), strict=True)
     ]
     before = images.clone()
     origin = operate(images, operations)
     assert (images - torch.stack(expected)).abs().max() < ONE_LEVEL / 10
     if channels == 1 and name == "colour":
         assert torch.equal(images, before)
-    assert torch.equal(origin[0], torch.eye(2, 3)) and (origin[1:] != torch.eye(2, 3)).any() == (NAMES.index(name) > 8)
+    assert torch.equal(origin[0], torch.eye(2, 3)) and (origin[1:] != torch.eye(2, 3)).any() == (
+        NAMES.index(name) > 8
+    )
 
 
 def pillow(name: str, image: Image.Image, amount: float) -> Image.Image:
@@ -101,11 +113,22 @@ def pillow(name: str, image: Image.Image, amount: float) -> Image.Image:
     if name == "rotate":
         return image.rotate(math.degrees(amount), Image.Resampling.BILINEAR)
     if name in transforms:
-        return image.transform(image.size, Image.Transform.AFFINE, transforms[name], Image.Resampling.BILINEAR)
-    enhancers = {"brightness": "Brightness", "colour": "Color", "contrast": "Contrast", "sharpness": "Sharpness"}
+        return image.transform(
+            image.size, Image.Transform.AFFINE, transforms[name], Image.Resampling.BILINEAR
+        )
+    enhancers = {
+        "brightness": "Brightness",
+        "colour": "Color",
+        "contrast": "Contrast",
+        "sharpness": "Sharpness",
+    }
     if name in enhancers:
         return getattr(ImageEnhance, enhancers[name])(image).enhance(amount)
-    plain = {"identity": lambda i: i, "autocontrast": ImageOps.autocontrast, "equalize": ImageOps.equalize}
+    plain = {
+        "identity": lambda i: i,
+        "autocontrast": ImageOps.autocontrast,
+        "equalize": ImageOps.equalize,
+    }
     return plain[name](image)
 
 
@@ -128,9 +151,15 @@ def test_posterize_keeps_the_upper_bits_and_solarize_inverts_from_its_threshold(
         assert (kept.round() - (levels.float() / 255 * 2**bits - 1e-4).floor()).abs().max() <= 1
         assert len(kept.unique()) == 2**bits
     full, half = levels / 255, levels / 255
-    operate(full, RandAugmentParams(torch.tensor([[NAMES.index("solarize")]]), torch.tensor([[256 / 255]])))
+    operate(
+        full,
+        RandAugmentParams(torch.tensor([[NAMES.index("solarize")]]), torch.tensor([[256 / 255]])),
+    )
     assert torch.equal(full, levels / 255), "at full strength nothing is inverted, white included"
-    operate(half, RandAugmentParams(torch.tensor([[NAMES.index("solarize")]]), torch.tensor([[128 / 255]])))
+    operate(
+        half,
+        RandAugmentParams(torch.tensor([[NAMES.index("solarize")]]), torch.tensor([[128 / 255]])),
+    )
     assert torch.allclose(half, torch.where(levels >= 128, 255 - levels, levels) / 255)
 
 
@@ -138,7 +167,9 @@ def test_operations_follow_each_other_in_each_rows_own_order() -> None:
     images = natural(40, 3) / 255
     operations = random_operations(BatchRNG((3,), 40), 3, 0.8, (0.2, 0.9))
     expected = images.clone()
-    for row, (kinds, amounts) in enumerate(zip(operations.kind.tolist(), operations.amount.tolist(), strict=True)):
+    for row, (kinds, amounts) in enumerate(
+        zip(operations.kind.tolist(), operations.amount.tolist(), strict=True)
+    ):
         for kind, amount in zip(kinds, amounts, strict=True):
             expected[row] = REFERENCES[NAMES[kind]](expected[row], amount)
     operate(images, operations)
@@ -151,7 +182,12 @@ def test_operations_are_drawn_alike_and_their_amounts_span_the_papers_ranges() -
     shares = torch.stack([(operations.kind == place).float().mean() for place in range(14)])
     assert shares[0].item() == pytest.approx(0.25 + 0.75 / 14, abs=0.01)
     assert torch.allclose(shares[1:], torch.full((13,), 0.75 / 14), atol=0.005)
-    spans = {"brightness": (0.1, 1.9), "posterize": (4, 7), "solarize": (0, 256 / 255), "shear x": (-0.3, 0.3)}
+    spans = {
+        "brightness": (0.1, 1.9),
+        "posterize": (4, 7),
+        "solarize": (0, 256 / 255),
+        "shear x": (-0.3, 0.3),
+    }
     spans |= {"rotate": (-math.pi / 6, math.pi / 6), "translate y": (-10 / 32, 10 / 32)}
     for name, (least, greatest) in spans.items():
         amounts = operations.amount[operations.kind == NAMES.index(name)]
@@ -193,18 +229,28 @@ class TestAsViews:
     """What holds for a policy, whichever way its crops are made."""
 
     @pytest.mark.parametrize("policy", [rand_augment(), fixmatch_strong(), comatch_strong()])
-    @pytest.mark.parametrize(("channels", "side", "size"), [(1, 28, None), (3, 32, 24), (3, 40, 64)])
+    @pytest.mark.parametrize(
+        ("channels", "side", "size"), [(1, 28, None), (3, 32, 24), (3, 40, 64)]
+    )
     def test_pixels_in_range(self, policy: ViewPolicy, channels: int, side: int, size) -> None:
-        view = replace(policy, size=size)(Pixels(natural(32, channels, side), torch.ones(32)), BatchRNG((0,), 32))
+        view = replace(policy, size=size)(
+            Pixels(natural(32, channels, side), torch.ones(32)), BatchRNG((0,), 32)
+        )
         assert view.pixels.shape == (32, channels, size or side, size or side)
-        assert view.pixels.isfinite().all() and view.pixels.min() >= 0 and view.pixels.max() <= 1 + 1e-5
+        assert (
+            view.pixels.isfinite().all()
+            and view.pixels.min() >= 0
+            and view.pixels.max() <= 1 + 1e-5
+        )
 
     @pytest.mark.parametrize("policy", [fixmatch_strong(), comatch_strong()])
     def test_a_part_of_the_batch_gets_that_parts_views(self, policy: ViewPolicy) -> None:
         pixels = Pixels(natural(24, 3), torch.ones(24))
         whole = policy(pixels, BatchRNG((7, 3), 24))
         part = policy(pixels.map(lambda t: t[5:17]), BatchRNG((7, 3), 12, total=24, first=5))
-        assert torch.equal(part.box, whole.box[5:17]) and torch.equal(part.pixels, whole.pixels[5:17])
+        assert torch.equal(part.box, whole.box[5:17]) and torch.equal(
+            part.pixels, whole.pixels[5:17]
+        )
 
     def test_crops_are_those_of_a_policy_without(self) -> None:
         pixels = Pixels(natural(16, 3), torch.ones(16))
@@ -213,22 +259,36 @@ class TestAsViews:
         hidden = replace(simclr(), cutout=0.5)(pixels, BatchRNG((1,), 16))
         assert torch.equal(plain.pixels, never.pixels) and torch.equal(plain.box, hidden.box)
         kept = (hidden.pixels == 0.5).all(1).logical_not()[:, None].expand_as(plain.pixels)
-        assert torch.equal(plain.pixels[kept], hidden.pixels[kept]) and 0.1 < 1 - kept.float().mean() < 0.3
-        both = replace(simclr(), random_ops=2, op_chance=0.0, cutout=0.5)(pixels, BatchRNG((1,), 16))
+        assert (
+            torch.equal(plain.pixels[kept], hidden.pixels[kept])
+            and 0.1 < 1 - kept.float().mean() < 0.3
+        )
+        both = replace(simclr(), random_ops=2, op_chance=0.0, cutout=0.5)(
+            pixels, BatchRNG((1,), 16)
+        )
         assert torch.equal(both.pixels, hidden.pixels)
 
     def test_a_views_box_says_where_its_pixels_came_from(self) -> None:
         """In an image whose values are its own coordinates, each pixel tells its place."""
         line = (torch.arange(64) * 4).to(torch.uint8)
-        images = torch.stack([line.expand(64, 64), line[:, None].expand(64, 64), torch.zeros(64, 64).byte()])
+        images = torch.stack(
+            [line.expand(64, 64), line[:, None].expand(64, 64), torch.zeros(64, 64).byte()]
+        )
         policy = replace(STILL, size=32, crop_area=(0.5, 0.8), flip=0.5)
-        pixels, rng = Pixels(images.expand(200, 3, 64, 64).contiguous(), torch.ones(200)), BatchRNG((5,), 200)
+        pixels, rng = (
+            Pixels(images.expand(200, 3, 64, 64).contiguous(), torch.ones(200)),
+            BatchRNG((5,), 200),
+        )
         params = policy.sample_params(pixels, rng)
         kinds = torch.randint(9, 14, (200, 2), generator=torch.Generator().manual_seed(1))
         amount = torch.rand(200, 2, generator=torch.Generator().manual_seed(2)) * 0.5 - 0.25
-        view = make_view(pixels.images, params._replace(rand_augment=RandAugmentParams(kinds, amount)), 32)
+        view = make_view(
+            pixels.images, params._replace(rand_augment=RandAugmentParams(kinds, amount)), 32
+        )
         place = (torch.arange(32) * 2 + 1) / 32 - 1
-        plane = torch.stack([place.expand(32, 32), place[:, None].expand(32, 32), torch.ones(32, 32)])
+        plane = torch.stack(
+            [place.expand(32, 32), place[:, None].expand(32, 32), torch.ones(32, 32)]
+        )
         where = torch.einsum("bij,jhw->bihw", view.box, plane)  # across and down in [-1, 1]
         shown = view.pixels[:, :2] * 255 / 4 / 32 - 1 + 1 / 64
         inside = view.pixels[:, 2] < 0.01
@@ -242,12 +302,16 @@ def test_maps_chain() -> None:
     outer, inner = torch.randn(2, 4, 2, 3, generator=torch.Generator().manual_seed(0))
     point = torch.tensor([0.3, -0.7, 1.0])
     between = torch.cat([inner @ point, torch.ones(4, 1)], dim=1)
-    assert torch.allclose(chained(outer, inner) @ point, (outer @ between[:, :, None])[:, :, 0], atol=1e-6)
+    assert torch.allclose(
+        chained(outer, inner) @ point, (outer @ between[:, :, None])[:, :, 0], atol=1e-6
+    )
 
 
 def test_presets_hold_the_sources_numbers() -> None:
     assert fixmatch_strong() == replace(fixmatch_weak(), random_ops=2, cutout=0.5)
-    assert comatch_strong() == replace(fixmatch_weak(), random_ops=2, op_chance=0.5, op_strength=(1.0, 1.0), cutout=0.5)
+    assert comatch_strong() == replace(
+        fixmatch_weak(), random_ops=2, op_chance=0.5, op_strength=(1.0, 1.0), cutout=0.5
+    )
 
 
 @pytest.mark.parametrize(
@@ -269,5 +333,7 @@ def test_four_channels_have_operations_and_cutout() -> None:
     pixels = Pixels(torch.zeros(2, 4, 16, 16, dtype=torch.uint8), torch.ones(2))
     assert (replace(STILL, cutout=0.5)(pixels, BatchRNG((0,), 2)).pixels == 0.5).any()
     noisy = Pixels(torch.randint(0, 256, (64, 4, 16, 16), dtype=torch.uint8), torch.ones(64))
-    plain, changed = (replace(STILL, random_ops=ops)(noisy, BatchRNG((0,), 64)).pixels for ops in (0, 2))
+    plain, changed = (
+        replace(STILL, random_ops=ops)(noisy, BatchRNG((0,), 64)).pixels for ops in (0, 2)
+    )
     assert 0.5 < (plain != changed).flatten(1).any(dim=1).float().mean() < 1

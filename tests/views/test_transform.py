@@ -16,10 +16,14 @@ from likewise.randomness import BatchRNG
 
 
 def noise(*shape):
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
-@pytest.mark.parametrize("name", [name for name in lw.views.__all__ if name.islower() and name != "single_frame"])
+@pytest.mark.parametrize(
+    "name", [name for name in lw.views.__all__ if name.islower() and name != "single_frame"]
+)
 def test_every_policy_is_a_transform_of_its_size(name):
     policies = getattr(lw.views, name)(size=24)
     for policy in policies if isinstance(policies, tuple) else (policies,):
@@ -49,7 +53,9 @@ def test_the_randomness_is_that_of_pytorch():
     assert torch.equal(simclr(batch), first)
     assert not torch.equal(first, second)
     stored = Pixels(batch, torch.ones(4))
-    assert torch.equal(simclr(stored, BatchRNG((1,), 4)).pixels, simclr(stored, BatchRNG((1,), 4)).pixels)
+    assert torch.equal(
+        simclr(stored, BatchRNG((1,), 4)).pixels, simclr(stored, BatchRNG((1,), 4)).pixels
+    )
 
 
 def test_it_works_in_a_torchvision_data_set_and_its_workers():
@@ -61,7 +67,13 @@ def test_it_works_in_a_torchvision_data_set_and_its_workers():
 
 @pytest.mark.parametrize(
     "given",
-    [torch.rand(3, 8, 8), torch.zeros(8, 8, dtype=torch.uint8), np.zeros((8, 8, 3)), "photo.jpg", [1, 2]],
+    [
+        torch.rand(3, 8, 8),
+        torch.zeros(8, 8, dtype=torch.uint8),
+        np.zeros((8, 8, 3)),
+        "photo.jpg",
+        [1, 2],
+    ],
     ids=["floats", "no channels", "float array", "a name", "a list"],
 )
 def test_what_is_no_uint8_image_is_refused(given):

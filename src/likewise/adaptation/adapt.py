@@ -137,10 +137,17 @@ def adapt(
     set_learning_parameters(nets, adaptation, seed, freeze_bn_stats)
     method: CrossEntropy = CrossEntropy(views=views or weak())
     if targets is not None:
-        method, labels = SoftTargets(views=method.views), torch.arange(len(images))  # every image takes part
+        method, labels = (
+            SoftTargets(views=method.views),
+            torch.arange(len(images)),
+        )  # every image takes part
         nets.targets = TargetTable(targets)
     training = _Training(
-        Fabric(accelerator=device.type, devices=_index(device), precision=choose_precision(precision, device).fabric),
+        Fabric(
+            accelerator=device.type,
+            devices=_index(device),
+            precision=choose_precision(precision, device).fabric,
+        ),
         method,
         images,
         labels,
@@ -180,7 +187,9 @@ def first_head(
     return prototype_classifier(features, labels[index], num_classes).to(device)
 
 
-def set_learning_parameters(nets: Nets, adaptation: Adaptation, seed: int, freeze_bn_stats: bool = True) -> None:
+def set_learning_parameters(
+    nets: Nets, adaptation: Adaptation, seed: int, freeze_bn_stats: bool = True
+) -> None:
     """Apply an adaptation to ``nets.encoder``, which is changed."""
     seed_networks(seed, "adaptation")  # LoRA's first factors are random
     apply_adaptation(nets.encoder, adaptation)

@@ -35,9 +35,13 @@ class Adaptation:
 
     def __post_init__(self) -> None:
         if self.rank < 1:
-            raise LikewiseError(f"A LoRA rank of {self.rank} was given; allowed is 1 or more, for instance lora:8.")
+            raise LikewiseError(
+                f"A LoRA rank of {self.rank} was given; allowed is 1 or more, for instance lora:8."
+            )
         if self.kind == "last" and self.blocks < 1:
-            raise LikewiseError(f"last:{self.blocks} was given; allowed is 1 block or more, for instance last:2.")
+            raise LikewiseError(
+                f"last:{self.blocks} was given; allowed is 1 block or more, for instance last:2."
+            )
         if not 0 < self.layer_decay <= 1:
             raise LikewiseError(
                 f"A layer decay of {self.layer_decay:g} was given; allowed is above 0 and up to 1, for instance "
@@ -62,10 +66,14 @@ class Adaptation:
             if kind == "full":
                 return cls("full", layer_decay=float(number)) if colon else cls("full")
         except ValueError:
-            raise LikewiseError(f"{number!r} in the adaptation {text!r} is no number. Allowed: {FORMS}.") from None
+            raise LikewiseError(
+                f"{number!r} in the adaptation {text!r} is no number. Allowed: {FORMS}."
+            ) from None
         if text == "frozen":
             return cls("frozen")
-        raise LikewiseError(f"The adaptation {text!r} was given. Allowed: {FORMS}; for instance last:2.")
+        raise LikewiseError(
+            f"The adaptation {text!r} was given. Allowed: {FORMS}; for instance last:2."
+        )
 
     def __str__(self) -> str:
         """The name that `parse` reads."""

@@ -97,7 +97,10 @@ def fine_tune_last(
         time_limit: seconds after which training stops.
     """
     began = time.perf_counter()
-    rest, head = copy.deepcopy(split.rest).to(device).eval().requires_grad_(True), copy.deepcopy(head).to(device)
+    rest, head = (
+        copy.deepcopy(split.rest).to(device).eval().requires_grad_(True),
+        copy.deepcopy(head).to(device),
+    )
     channels_last(rest)
     parameters = [*rest.parameters(), *head.requires_grad_(True).parameters()]
     optimizer = torch.optim.AdamW(parameters, learning_rate, weight_decay=WEIGHT_DECAY)

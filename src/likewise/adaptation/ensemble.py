@@ -85,7 +85,12 @@ def ensemble_pseudo_labels(
     """
     begin = time.perf_counter()
     encoders = [encoders] if isinstance(encoders, Encoder) else list(encoders)
-    settings = {"batch_size": batch_size, "device": device, "views": views, "image_size": image_size}
+    settings = {
+        "batch_size": batch_size,
+        "device": device,
+        "views": views,
+        "image_size": image_size,
+    }
     settings |= {"precision": precision}
     pairs = [(encoder, adaptation) for encoder in encoders for adaptation in adaptations]
     votes = torch.zeros(len(images), num_classes)
@@ -109,9 +114,13 @@ def ensemble_pseudo_labels(
 
 
 @torch.no_grad()
-def predictions(adapted: Adapted, images: Images, image_size: int, device: torch.device | str) -> Tensor:
+def predictions(
+    adapted: Adapted, images: Images, image_size: int, device: torch.device | str
+) -> Tensor:
     """Logits float32 [N, K] of all images."""
-    features = extract(adapted.encoder, images, torch.arange(len(images)), CentreView(image_size), device=device)
+    features = extract(
+        adapted.encoder, images, torch.arange(len(images)), CentreView(image_size), device=device
+    )
     head = adapted.head
     return head(features.to(head.weight.device)).cpu()
 

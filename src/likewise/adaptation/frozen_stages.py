@@ -27,7 +27,11 @@ class SplitEncoder(NamedTuple):
     def whole(self, encoder: Encoder, rest: Encoder) -> Encoder:
         """A copy of the encoder with the parameters of a fine-tuned second part."""
         joined = copy.deepcopy(encoder)
-        own = {name: tensor for name, tensor in rest.state_dict().items() if name not in ("mean", "std")}
+        own = {
+            name: tensor
+            for name, tensor in rest.state_dict().items()
+            if name not in ("mean", "std")
+        }
         joined.load_state_dict(own, strict=False)
         return joined
 
@@ -37,7 +41,10 @@ class FirstStages(nn.Module):
 
     def __init__(self, encoder: Encoder, block: nn.Module) -> None:
         super().__init__()
-        self.encoder, self._block = encoder, [block]  # in a list, so that it is no part of this module twice
+        self.encoder, self._block = (
+            encoder,
+            [block],
+        )  # in a list, so that it is no part of this module twice
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> the block's input [B, D, h, w]."""
@@ -73,7 +80,9 @@ def split_before_last(encoder: Encoder, blocks: int, size: int) -> SplitEncoder 
         None where the encoder cannot be cut so: one with other inputs to its blocks, such as position embeddings.
     """
     try:
-        learning = [block for block in blocks_of(encoder) if next(block.parameters(), None) is not None][-blocks:]
+        learning = [
+            block for block in blocks_of(encoder) if next(block.parameters(), None) is not None
+        ][-blocks:]
     except LikewiseError:
         return None
     first = FirstStages(encoder, learning[0])
@@ -104,4 +113,6 @@ def _make_the_whole(encoder: Encoder, first: FirstStages, rest: Encoder, pixels:
         expected, found = encoder(pixels), rest(first(pixels))
     except Exception:  # a network with other inputs to its blocks fails in its own way
         return False
-    return expected.shape == found.shape and float((expected - found).norm()) <= TOLERANCE * float(expected.norm())
+    return expected.shape == found.shape and float((expected - found).norm()) <= TOLERANCE * float(
+        expected.norm()
+    )

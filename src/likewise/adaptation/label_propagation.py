@@ -49,7 +49,9 @@ def propagate_labels(
     if not bool(labelled.any()):
         raise LikewiseError("Label propagation needs labelled images, but every label is -1.")
     if not 0 < alpha < 1:
-        raise LikewiseError(f"alpha={alpha:g} was given; allowed is above 0 and below 1, for instance 0.99.")
+        raise LikewiseError(
+            f"alpha={alpha:g} was given; allowed is above 0 and below 1, for instance 0.99."
+        )
     graph = neighbour_graph(features, min(neighbours, len(features) - 1), gamma)
     degree = np.asarray(graph.sum(axis=1)).ravel()
     root = diags(1 / np.sqrt(np.maximum(degree, 1e-12)))
@@ -81,6 +83,9 @@ def neighbour_graph(features: Tensor, neighbours: int, gamma: float) -> csr_matr
         columns.append(nearest.indices.flatten())
         values.append(nearest.values.clamp_min(0).pow(gamma).flatten())
     size = len(unit), len(unit)
-    entries = torch.cat(values).double().numpy(), (torch.cat(rows).numpy(), torch.cat(columns).numpy())
+    entries = (
+        torch.cat(values).double().numpy(),
+        (torch.cat(rows).numpy(), torch.cat(columns).numpy()),
+    )
     directed = csr_matrix(entries, shape=size)
     return directed + directed.T

@@ -18,9 +18,15 @@ def adaptable_layers(encoder: nn.Module) -> list[str]:
     Layers inside ``nn.MultiheadAttention`` are left, because that module reads weights without calling the layer.
     """
     names: list[str] = []
-    skipped = [name + "." for name, part in encoder.named_modules() if isinstance(part, nn.MultiheadAttention)]
+    skipped = [
+        name + "."
+        for name, part in encoder.named_modules()
+        if isinstance(part, nn.MultiheadAttention)
+    ]
     for name, part in encoder.named_modules():
-        mixes = isinstance(part, nn.Linear) or (isinstance(part, nn.Conv2d | nn.Conv3d) and part.groups == 1)
+        mixes = isinstance(part, nn.Linear) or (
+            isinstance(part, nn.Conv2d | nn.Conv3d) and part.groups == 1
+        )
         if mixes and not name.startswith(tuple(skipped)):
             names.append(name)
     return names

@@ -41,7 +41,9 @@ def prototype_classifier(features: Tensor, labels: Tensor, num_classes: int) -> 
     """
     labelled = labels != UNLABELLED
     if not bool(labelled.any()):
-        raise LikewiseError("A classifier from class prototypes needs labelled images, but every label is -1.")
+        raise LikewiseError(
+            "A classifier from class prototypes needs labelled images, but every label is -1."
+        )
     centre = features.float().mean(dim=0)  # [D]
     centred = features.float() - centre  # [N, D]
     norm = centred.norm(dim=1).mean().clamp_min(1e-12)

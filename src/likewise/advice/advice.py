@@ -121,7 +121,9 @@ class Advice:
         """
         path = Path(folder) / FILE
         if not path.is_file():
-            raise LikewiseError(f"{folder} has no {FILE}. Give a folder that `likewise advise` wrote.")
+            raise LikewiseError(
+                f"{folder} has no {FILE}. Give a folder that `likewise advise` wrote."
+            )
         content = read_json(path)
         arms = [ArmResult(**arm) for arm in content.pop("arms")]
         gains = [Gain(**gain) for gain in content.pop("gains")]
@@ -129,14 +131,34 @@ class Advice:
 
     def table(self) -> Table:
         """Every arm with its accuracy, interval and time; the winner is marked, and why it is not the most accurate."""
-        columns = "", "arm", "accuracy", "95 % interval", "probability of\nthe right class", "time", ""
-        table = Table(*columns, title="Accuracy on new images", caption=self.choice or None, caption_justify="left")
+        columns = (
+            "",
+            "arm",
+            "accuracy",
+            "95 % interval",
+            "probability of\nthe right class",
+            "time",
+            "",
+        )
+        table = Table(
+            *columns,
+            title="Accuracy on new images",
+            caption=self.choice or None,
+            caption_justify="left",
+        )
         for arm in self.arms:
             mark = "→" if arm.name == self.winner else ""
             known = arm.accuracy is not None and arm.low is not None and arm.high is not None
             interval_text = interval(arm.low or 0.0, arm.high or 0.0) if known else "–"
             time = duration(arm.seconds) if arm.seconds else "–"
-            row = mark, arm.name, percent(arm.accuracy), interval_text, percent(arm.probability), time
+            row = (
+                mark,
+                arm.name,
+                percent(arm.accuracy),
+                interval_text,
+                percent(arm.probability),
+                time,
+            )
             table.add_row(*row, OUTCOMES[arm.outcome])
         return table
 

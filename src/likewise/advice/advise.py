@@ -72,7 +72,9 @@ def advise(
         Interrupted: Ctrl-C; what was found by then is in the folder.
     """
     clock = Clock(parse_time(time), now)
-    columns = ColumnNames(label_column, group_column, path=path_column, missing_labels=missing_labels)
+    columns = ColumnNames(
+        label_column, group_column, path=path_column, missing_labels=missing_labels
+    )
     opened = open_labelled(data, labels, budget, seed, columns)
     folder = Path(out) if out is not None else free_folder(data, "advice")
     if folder.exists() and any(folder.iterdir()) and not overwrite:
@@ -80,7 +82,9 @@ def advise(
             f"The folder {folder} is not empty. Replace an earlier advice in it with --overwrite, or choose another, "
             f"for instance --out {folder}-2."
         )
-    session = Session(opened, folder, clock, choose_device(device), seed, console or Console(quiet=True))
+    session = Session(
+        opened, folder, clock, choose_device(device), seed, console or Console(quiet=True)
+    )
     return session.run(_longer(data, labels, budget, clock.seconds), overwrite)
 
 

@@ -44,12 +44,16 @@ class CachedViews:
         bench: seed and device.
     """
 
-    def __init__(self, start: StartingPoint, split: SplitEncoder, labels: Tensor, views: int, bench: Bench) -> None:
+    def __init__(
+        self, start: StartingPoint, split: SplitEncoder, labels: Tensor, views: int, bench: Bench
+    ) -> None:
         self.start, self.split, self.bench, self.labels = start, split, bench, labels
         self.rows = rows = (labels != UNLABELLED).nonzero().flatten()
         self.maps = cache_views(split, start.images, rows, views, bench.seed, bench.device)
         view = CentreView(start.settings.image_size)
-        self.features = extract(start.encoder, start.images, rows, view, device=bench.device)  # [L, D]
+        self.features = extract(
+            start.encoder, start.images, rows, view, device=bench.device
+        )  # [L, D]
         self._position = torch.full((len(start.images),), -1)
         self._position[rows] = torch.arange(len(rows))
 
@@ -85,7 +89,9 @@ class LastStagesArm(AdaptedArm):
         step_seconds: of a step, as measured.
     """
 
-    def __init__(self, card: ArmCard, cached: CachedViews, bench: Bench, step_seconds: float) -> None:
+    def __init__(
+        self, card: ArmCard, cached: CachedViews, bench: Bench, step_seconds: float
+    ) -> None:
         super().__init__(card, cached.start, "full", bench)
         self.cached = cached
         self.expected = bench.steps * step_seconds
@@ -97,7 +103,9 @@ class LastStagesArm(AdaptedArm):
 def last_half(encoder: Encoder) -> int:
     """How many stages, or blocks, are half of an encoder's, rounded up; 0 where it has none."""
     try:
-        blocks = [block for block in blocks_of(encoder) if next(block.parameters(), None) is not None]
+        blocks = [
+            block for block in blocks_of(encoder) if next(block.parameters(), None) is not None
+        ]
     except LikewiseError:
         return 0
     return math.ceil(len(blocks) / 2)

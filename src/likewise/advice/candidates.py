@@ -14,7 +14,13 @@ from likewise.advice.opened_data import LabelledData
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import Images, default_channels, default_size
 from likewise.data.splits import channel_statistics
-from likewise.encoders import Encoder, EncoderSettings, build_encoder, choose_encoder, pretrained_at_hand
+from likewise.encoders import (
+    Encoder,
+    EncoderSettings,
+    build_encoder,
+    choose_encoder,
+    pretrained_at_hand,
+)
 from likewise.encoders.from_timm import TimmEncoder, with_intermediates
 from likewise.errors import LikewiseError
 from likewise.evaluation.features import extract
@@ -100,7 +106,9 @@ def weights_at_hand(data: LabelledData) -> str | None:
     return pretrained_at_hand(default_channels(data.manifest))
 
 
-def starting_point(data: LabelledData, settings: EncoderSettings, cost: Cost, seed: int) -> StartingPoint:
+def starting_point(
+    data: LabelledData, settings: EncoderSettings, cost: Cost, seed: int
+) -> StartingPoint:
     """The encoder, and all images decoded for it."""
     seed_networks(seed, "weights")
     return StartingPoint(_encoder(settings), settings, data.images(settings.image_size), cost)

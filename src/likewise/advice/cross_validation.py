@@ -70,8 +70,12 @@ def answers_of(arms: Sequence[TriedArm], labels: Tensor, rows: Tensor) -> Answer
         rows: bool [L], the images that count.
     """
     correct = torch.stack([each.correct(labels)[rows] for each in arms], dim=1)
-    priors = torch.tensor([each.card.prior for each in arms], dtype=torch.float64) / max(len(correct), 1)
-    return Answers(correct, torch.stack([each.scores(labels)[rows] for each in arms], dim=1) + priors)
+    priors = torch.tensor([each.card.prior for each in arms], dtype=torch.float64) / max(
+        len(correct), 1
+    )
+    return Answers(
+        correct, torch.stack([each.scores(labels)[rows] for each in arms], dim=1) + priors
+    )
 
 
 class CrossValidation:
@@ -135,7 +139,11 @@ class CrossValidation:
     def finish(self) -> None:
         """Use the time that is left for the folds of arms that were dropped or cut short, the best of them first."""
         truth = self.labels[self.labelled]
-        begun = [each for each in self.tried if each.outcome in ("behind", "no time") and bool(each.measured.any())]
+        begun = [
+            each
+            for each in self.tried
+            if each.outcome in ("behind", "no time") and bool(each.measured.any())
+        ]
         begun.sort(key=lambda each: -float(each.scores(truth)[each.measured].mean()))
         for tried in begun:
             done = int(self.fold_of[tried.measured].max()) + 1
@@ -155,7 +163,11 @@ class CrossValidation:
     @property
     def _longest_fit(self) -> float:
         """Seconds of the longest fit to all labels that the winner so far may need."""
-        done = [each.fit_seconds for each in self.tried if each.outcome == "complete" and each.card.can_win]
+        done = [
+            each.fit_seconds
+            for each in self.tried
+            if each.outcome == "complete" and each.card.can_win
+        ]
         return max(done, default=0.0)
 
     def _predicted(self, tried: TriedArm) -> float:
@@ -230,7 +242,9 @@ class CrossValidation:
             return better
         return [each for each in better if not self._surely_behind(each, best, truth, held_out)]
 
-    def _surely_behind(self, tried: TriedArm, best: TriedArm, truth: Tensor, held_out: Tensor) -> bool:
+    def _surely_behind(
+        self, tried: TriedArm, best: TriedArm, truth: Tensor, held_out: Tensor
+    ) -> bool:
         if tried is best:
             return False
         first, second = tried.correct(truth)[held_out], best.correct(truth)[held_out]

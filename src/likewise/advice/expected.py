@@ -78,10 +78,14 @@ def expected_accuracy(
     return interval_of(chosen, len(winner) / _design_effect(winner, groups), folds, held_out)
 
 
-def arm_accuracy(correct: Tensor, folds: int, groups: Tensor | None = None, held_out: float = 1.0) -> Interval:
+def arm_accuracy(
+    correct: Tensor, folds: int, groups: Tensor | None = None, held_out: float = 1.0
+) -> Interval:
     """Accuracy on new images of one arm that is not chosen by it: bool [L] -> its estimate with a 95 % interval."""
     share = float(correct.double().mean())
-    return interval_of(share, len(correct) / _design_effect(correct.double(), groups), folds, held_out)
+    return interval_of(
+        share, len(correct) / _design_effect(correct.double(), groups), folds, held_out
+    )
 
 
 def after_choice(answers: Answers, groups: Tensor | None = None, seed: int = 0) -> float:
@@ -127,9 +131,13 @@ def interval_of(share: float, images: float, folds: int, held_out: float = 1.0) 
     """A cross-validated accuracy of so many independent images as an expectation with its interval."""
     measured, deviation = from_fewer_labels(share, folds)
     _, low, high = wilson(measured, images / INFLATION)
-    unmeasured = (1 - held_out) * measured  # as if the images that were not held out were right as often
+    unmeasured = (
+        1 - held_out
+    ) * measured  # as if the images that were not held out were right as often
     expected = measured - (1 - ALONE) * unmeasured
-    extra = math.hypot(1.96 * deviation, ALONE * unmeasured)  # none of them right, or as many as of the others
+    extra = math.hypot(
+        1.96 * deviation, ALONE * unmeasured
+    )  # none of them right, or as many as of the others
     down, up = math.hypot(measured - low, extra), math.hypot(high - measured, extra)
     return Interval(expected, max(expected - down, 0.0), min(expected + up, 1.0))
 
@@ -141,7 +149,9 @@ def difference(first: Tensor, second: Tensor, groups: Tensor | None = None) -> I
     return widened(found, effect * INFLATION, -1.0)
 
 
-def difference_of_best(first: Answers, second: Answers, groups: Tensor | None = None, seed: int = 0) -> Interval:
+def difference_of_best(
+    first: Answers, second: Answers, groups: Tensor | None = None, seed: int = 0
+) -> Interval:
     """Accuracy of the best of some arms minus that of the best of others on the same images.
 
     The estimate is that of arms chosen on other images (BBC-CV), so that a kind of many arms gains nothing by luck; the

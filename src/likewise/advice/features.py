@@ -43,7 +43,9 @@ def cached_features(
     stored = _stored(path, len(images))
     if stored is not None:
         return stored
-    vectors = extract(encoder, images, torch.arange(len(images)), CentreView(settings.image_size), device=device)
+    vectors = extract(
+        encoder, images, torch.arange(len(images)), CentreView(settings.image_size), device=device
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -65,12 +67,16 @@ def _stored(path: Path, count: int) -> Tensor | None:
 
 def default_cache() -> Path:
     """Where features are cached."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "likewise" / "features"
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "likewise" / "features"
+    )
 
 
 def _key(encoder: Encoder, settings: EncoderSettings, images: Images) -> str:
     """A hash of the weights, of how images are preprocessed, and of every pixel."""
-    digest = hashlib.blake2b(repr(replace(settings, pretrained="", module=None)).encode(), digest_size=20)
+    digest = hashlib.blake2b(
+        repr(replace(settings, pretrained="", module=None)).encode(), digest_size=20
+    )
     digest.update(weights_hash(encoder).encode())
     for rows in torch.arange(len(images)).split(CHUNK):
         pixels = images.read(rows)

@@ -63,7 +63,9 @@ class FrozenArm(AdviceArm):
         classes: K.
     """
 
-    def __init__(self, card: ArmCard, frozen: FrozenEncoder, learner: Learner, classes: int) -> None:
+    def __init__(
+        self, card: ArmCard, frozen: FrozenEncoder, learner: Learner, classes: int
+    ) -> None:
         self.card, self.frozen, self.learner, self.classes = card, frozen, learner, classes
         self.measured = 0.0
 
@@ -106,7 +108,9 @@ class MeanArm(FrozenArm):
         classes: K.
     """
 
-    def __init__(self, card: ArmCard, frozen: FrozenEncoder, arms: Sequence[FrozenArm], classes: int) -> None:
+    def __init__(
+        self, card: ArmCard, frozen: FrozenEncoder, arms: Sequence[FrozenArm], classes: int
+    ) -> None:
         super().__init__(card, frozen, logistic_regression, classes)
         self.arms = arms
 
@@ -115,10 +119,14 @@ class MeanArm(FrozenArm):
         left_out = (shown == LEFT_OUT).nonzero().flatten()
         labels = shown.where(shown != LEFT_OUT, UNLABELLED)
         heads = [arm.fit(labels, left_out, math.inf).head for arm in self.arms]
-        return mean_of_heads(heads, self.frozen.vectors[shown >= 0], shown[shown >= 0].unique(), self.classes)
+        return mean_of_heads(
+            heads, self.frozen.vectors[shown >= 0], shown[shown >= 0].unique(), self.classes
+        )
 
 
-def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int, few: bool = False) -> Sequence[FrozenArm]:
+def frozen_arms(
+    frozen: FrozenEncoder, classes: int, unlabelled: int, few: bool = False
+) -> Sequence[FrozenArm]:
     """Logistic regression, k-NN and means of heads, on the last features and on those of several stages.
 
     Prototypes and label propagation are best with the fewest labels, logistic regression and discriminant analysis with
@@ -134,13 +142,17 @@ def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int, few: bool 
     """
     several = frozen.vectors.shape[1] > frozen.last
 
-    def arm(what: str, learner: Learner, unlabelled: bool = False, can_win: bool = True) -> FrozenArm:
+    def arm(
+        what: str, learner: Learner, unlabelled: bool = False, can_win: bool = True
+    ) -> FrozenArm:
         card = ArmCard(f"{frozen.name}, frozen, {what}", frozen.start, unlabelled, False, can_win)
         return FrozenArm(card, frozen, learner, classes)
 
     def mean(what: str, heads: Sequence[FrozenArm]) -> FrozenArm:
         unlabelled = any(head.card.unlabelled for head in heads)
-        card = ArmCard(f"{frozen.name}, frozen, {what}", frozen.start, unlabelled, False, prior=PRIOR_OF_MEANS)
+        card = ArmCard(
+            f"{frozen.name}, frozen, {what}", frozen.start, unlabelled, False, prior=PRIOR_OF_MEANS
+        )
         return MeanArm(card, frozen, heads, classes)
 
     regression = arm("logistic regression", on_first(frozen.last, logistic_regression))
@@ -152,13 +164,20 @@ def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int, few: bool 
     if spread:
         listed.append(mean("mean with label propagation", [*own, *spread]))
     if several:
-        alone = ArmCard(f"{frozen.name}, frozen, several stages, discriminant analysis", frozen.start, False, False)
+        alone = ArmCard(
+            f"{frozen.name}, frozen, several stages, discriminant analysis",
+            frozen.start,
+            False,
+            False,
+        )
         discriminant = arm("discriminant analysis", discriminant_head)
         joined = [
             arm("several stages, logistic regression", logistic_regression),
             arm("several stages, class prototypes", prototype_classifier),
         ]
-        listed.append(MeanArm(alone, frozen, [discriminant], classes))  # at unit deviation, which a temperature suits
+        listed.append(
+            MeanArm(alone, frozen, [discriminant], classes)
+        )  # at unit deviation, which a temperature suits
         listed.append(mean("several stages, mean of heads", [*joined, discriminant]))
         if spread:
             also = arm("several stages, label propagation", propagated, unlabelled=True)
@@ -169,5 +188,7 @@ def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int, few: bool 
 
 def own_pretraining_arm(frozen: FrozenEncoder, classes: int) -> AdviceArm:
     """Logistic regression on an encoder that was pre-trained on the images without a label."""
-    card = ArmCard(f"{frozen.name}, logistic regression", frozen.start, unlabelled=True, trains_encoder=False)
+    card = ArmCard(
+        f"{frozen.name}, logistic regression", frozen.start, unlabelled=True, trains_encoder=False
+    )
     return FrozenArm(card, frozen, of_labelled, classes)

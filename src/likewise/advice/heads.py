@@ -40,7 +40,9 @@ def on_first(columns: int, learner: Learner) -> Learner:
     return learn
 
 
-def mean_of_heads(heads: Sequence[nn.Module], features: Tensor, present: Tensor, classes: int) -> nn.Module:
+def mean_of_heads(
+    heads: Sequence[nn.Module], features: Tensor, present: Tensor, classes: int
+) -> nn.Module:
     """The mean of linear heads, whose logits have unit deviation on some features.
 
     Args:
@@ -65,7 +67,10 @@ def mean_of_heads(heads: Sequence[nn.Module], features: Tensor, present: Tensor,
 
 def mean_of_two(features: Tensor, labels: Tensor, classes: int) -> nn.Module:
     """The mean of logistic regression and class prototypes, all of whose images have a label."""
-    heads = [logistic_regression(features, labels, classes), prototype_classifier(features, labels, classes)]
+    heads = [
+        logistic_regression(features, labels, classes),
+        prototype_classifier(features, labels, classes),
+    ]
     return mean_of_heads(heads, features, labels.unique(), classes)
 
 
@@ -101,9 +106,16 @@ class NearestNeighbours(nn.Module):
         classes: K.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor, classes: int, temperature: float = 0.07) -> None:
+    def __init__(
+        self, features: Tensor, labels: Tensor, classes: int, temperature: float = 0.07
+    ) -> None:
         super().__init__()
-        self.bank, self.labels, self.classes, self.temperature = F.normalize(features), labels, classes, temperature
+        self.bank, self.labels, self.classes, self.temperature = (
+            F.normalize(features),
+            labels,
+            classes,
+            temperature,
+        )
         self.k = max(1, min(NEIGHBOURS, math.ceil(len(labels) / classes), len(labels)))
 
     def forward(self, features: Tensor) -> Tensor:

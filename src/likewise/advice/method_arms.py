@@ -48,8 +48,16 @@ class MethodArm(AdviceArm):
         recipe: optimiser and schedule.
     """
 
-    def __init__(self, card: ArmCard, method: Method, start: StartingPoint, bench: Bench, recipe: Recipe) -> None:
-        self.card, self.method, self.start, self.bench, self.recipe = card, method, start, bench, recipe
+    def __init__(
+        self, card: ArmCard, method: Method, start: StartingPoint, bench: Bench, recipe: Recipe
+    ) -> None:
+        self.card, self.method, self.start, self.bench, self.recipe = (
+            card,
+            method,
+            start,
+            bench,
+            recipe,
+        )
         self.expected = bench.steps * step_seconds(start)
 
     def seconds(self, labelled: int) -> float:
@@ -75,7 +83,9 @@ class MethodArm(AdviceArm):
     def features(self, trained: Trained, rows: Tensor) -> Tensor:
         """A pass through the encoder."""
         view = CentreView(self.start.settings.image_size)
-        return extract(trained.encoder, self.start.images, rows, view, batch_size=64, device=self.bench.device)
+        return extract(
+            trained.encoder, self.start.images, rows, view, batch_size=64, device=self.bench.device
+        )
 
 
 def step_seconds(start: StartingPoint) -> float:
@@ -95,7 +105,9 @@ def semi_supervised_arms(start: StartingPoint, bench: Bench) -> list[AdviceArm]:
     return arms
 
 
-def pretrained_on(start: StartingPoint, rows: Tensor, bench: Bench, limit: float) -> tuple[Encoder, int]:
+def pretrained_on(
+    start: StartingPoint, rows: Tensor, bench: Bench, limit: float
+) -> tuple[Encoder, int]:
     """SimCLR on some images, int64 [M], whose labels play no part: the encoder, and the steps done in the time."""
     method, images = SimCLR(), start.images.take(rows)
     loader = _loader(images, torch.full((len(images),), UNLABELLED), method, bench.seed)
@@ -110,7 +122,11 @@ def learn(
     sized = with_view_size(method, loader.images.size, loader.images.frames)
     seed_networks(bench.seed, "heads")
     nets = sized.build(copy.deepcopy(start).requires_grad_(True), bench.classes)
-    fabric = Fabric(accelerator=bench.device.type, devices=1, precision=choose_precision("auto", bench.device).fabric)
+    fabric = Fabric(
+        accelerator=bench.device.type,
+        devices=1,
+        precision=choose_precision("auto", bench.device).fabric,
+    )
     plan = LoopSettings(bench.steps, bench.seed, log_every=bench.steps)
     state = train(fabric, sized, nets, loader, recipe, plan, callbacks=[TimeLimit(deadline)])
     return nets.encoder.cpu().eval(), state.step

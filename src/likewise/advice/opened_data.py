@@ -21,7 +21,8 @@ from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 
 TO_TYPE = (
-    "Name a CSV of paths and labels with --labels labels.csv, or give a folder with one folder of images for each class"
+    "Name a CSV of paths and labels with --labels labels.csv, "
+    "or give a folder with one folder of images for each class"
 )
 
 
@@ -76,7 +77,9 @@ class LabelledData:
             )
         groups = None if self.groups is None else self.groups[rows]
         manifest = self.manifest.take(rows)
-        return replace(self, manifest=manifest, labels=self.labels[rows], groups=groups, notes=notes)
+        return replace(
+            self, manifest=manifest, labels=self.labels[rows], groups=groups, notes=notes
+        )
 
 
 def open_labelled(
@@ -103,7 +106,9 @@ def open_labelled(
     whole = open_manifest(data, given, columns=columns or ColumnNames())
     train = whole.split("train")
     if not len(train):
-        raise LikewiseError(f"{whole.source} has no training images. Give images that are not in a test split.")
+        raise LikewiseError(
+            f"{whole.source} has no training images. Give images that are not in a test split."
+        )
     targets = targets_in(train.columns)
     if targets is not None:
         kind = "several classes an image" if targets.task == "multilabel" else "numbers"
@@ -112,7 +117,9 @@ def open_labelled(
             f"and likewise predict takes it: likewise train DATA --labels labels.csv."
         )
     if not train.labelled():
-        raise LikewiseError(f"advise needs labels, and none of the {len(train):,} images has one. {TO_TYPE}.")
+        raise LikewiseError(
+            f"advise needs labels, and none of the {len(train):,} images has one. {TO_TYPE}."
+        )
     label_budget = LabelBudget.parse(budget if given is not None else str(labels), seed)
     visible = label_budget.apply(train.labels, train.ids, train.class_names)
     present = visible[visible != UNLABELLED].unique()
@@ -121,12 +128,16 @@ def open_labelled(
     numbers[present] = torch.arange(len(present))
     names = tuple(train.class_names[number] for number in present.tolist())
     notes = _notes(whole, train, names)
-    return LabelledData(whole.source, train.with_labels(visible), numbers[visible], names, _groups(train), notes)
+    return LabelledData(
+        whole.source, train.with_labels(visible), numbers[visible], names, _groups(train), notes
+    )
 
 
 def _require_classes(present: Tensor, train: Manifest, visible: Tensor) -> None:
     if not len(present):
-        raise LikewiseError(f"advise needs labels, and --labels shows none. {TO_TYPE}, or show some: --labels all.")
+        raise LikewiseError(
+            f"advise needs labels, and --labels shows none. {TO_TYPE}, or show some: --labels all."
+        )
     if len(present) == 1:
         count = int((visible != UNLABELLED).sum())
         raise LikewiseError(
@@ -138,10 +149,14 @@ def _require_classes(present: Tensor, train: Manifest, visible: Tensor) -> None:
 def _notes(whole: Manifest, train: Manifest, names: tuple[str, ...]) -> tuple[str, ...]:
     notes = list(whole.notes)
     if len(train) < len(whole):
-        notes.append(f"{len(whole) - len(train):,} images of the test or validation part are not used")
+        notes.append(
+            f"{len(whole) - len(train):,} images of the test or validation part are not used"
+        )
     missing = [name for name in train.class_names if name not in names]
     if missing:
-        notes.append(f"no label of {', '.join(missing)} is visible, so the classifier does not know it")
+        notes.append(
+            f"no label of {', '.join(missing)} is visible, so the classifier does not know it"
+        )
     return tuple(notes)
 
 

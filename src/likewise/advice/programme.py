@@ -10,7 +10,13 @@ import torch
 from likewise.adaptation.frozen_stages import split_before_last
 from likewise.advice.advice import Gain
 from likewise.advice.arm import AdviceArm, ArmCard
-from likewise.advice.cached_arms import FEWEST_VIEWS, CachedViews, LastStagesArm, cached_view_count, last_half
+from likewise.advice.cached_arms import (
+    FEWEST_VIEWS,
+    CachedViews,
+    LastStagesArm,
+    cached_view_count,
+    last_half,
+)
 from likewise.advice.candidates import (
     LARGER_SHARE,
     PRETRAINED_SIZES,
@@ -124,7 +130,9 @@ class Programme:
             return
         if self.start is not None:
             self.label_gain = self.worth_of_labels()
-        if self.start is None or self.left > READING_SHARE * self.start.cost.decoding * len(self.data.labels):
+        if self.start is None or self.left > READING_SHARE * self.start.cost.decoding * len(
+            self.data.labels
+        ):
             self.try_training(sizes)
 
     def try_training(self, sizes: list[Size]) -> None:
@@ -161,7 +169,9 @@ class Programme:
         self.say(f"features of {len(self.data.labels):,} images: {start.name}")
         encoder, settings = several_stages(start)
         vectors = cached_features(encoder, settings, start.images, self.device)
-        frozen = FrozenEncoder(start.name, "pretrained", encoder, settings, vectors, start.encoder.width)
+        frozen = FrozenEncoder(
+            start.name, "pretrained", encoder, settings, vectors, start.encoder.width
+        )
         arms = frozen_arms(frozen, self.data.classes, len(self.unlabelled), few)
         self.cross_validation.try_all_folds(arms)
         return Size(start, [*arms])
@@ -181,14 +191,19 @@ class Programme:
     def worth_of_labels(self) -> Gain | None:
         """The best arm on frozen features, with half of the labels of each fold; None where that takes too long."""
         fold_of, labelled = self.cross_validation.fold_of, self.data.labelled
-        best = max(eligible(self.cross_validation.tried), key=lambda each: float(each.scores(self.truth).sum()))
+        best = max(
+            eligible(self.cross_validation.tried),
+            key=lambda each: float(each.scores(self.truth).sum()),
+        )
         if sum(each.seconds for each in self.cross_validation.tried) > HALF_SHARE * self.left:
             return None  # the winner may need the heads of all others
         half = torch.zeros(len(self.truth), dtype=torch.bool)
         for fold in range(self.cross_validation.folds):
             held_out = fold_of == fold
             half_visible = half_of(self.data.labels, labelled[~held_out], self.seed)
-            answers = self.cross_validation.answers(best.card.name, half_visible, labelled[held_out])
+            answers = self.cross_validation.answers(
+                best.card.name, half_visible, labelled[held_out]
+            )
             half[held_out] = answers.argmax(dim=1) == self.truth[held_out]
         known = fold_of >= 0
         groups = None if self.data.groups is None else self.data.groups[labelled][known]
@@ -220,14 +235,19 @@ class Programme:
             return
         vectors = cached_features(encoder, small.settings, small.images, self.device)
         frozen = FrozenEncoder(name, "scratch", encoder, small.settings, vectors, vectors.shape[1])
-        tried = self.cross_validation.try_all_folds([own_pretraining_arm(frozen, self.data.classes)])
+        tried = self.cross_validation.try_all_folds(
+            [own_pretraining_arm(frozen, self.data.classes)]
+        )
         tried[0].before = self.cross_validation.clock.spent - began - tried[0].seconds
 
     def best_size(self, sizes: list[Size]) -> Size:
         """The size whose frozen features are better, if the time suffices for fine-tuning at it."""
 
         def score(size: Size) -> float:
-            return max(float(self.cross_validation.result(arm).scores(self.truth).sum()) for arm in size.arms)
+            return max(
+                float(self.cross_validation.result(arm).scores(self.truth).sum())
+                for arm in size.arms
+            )
 
         for size in sorted(sizes, key=score, reverse=True):
             step = BATCH * size.start.cost.forward * BACKWARD["last"]
@@ -273,4 +293,6 @@ class Programme:
     def try_semi_supervised(self, start: StartingPoint) -> None:
         """FixMatch, CoMatch and SuNCEt, where there are images without a label."""
         if len(self.unlabelled) >= FEWEST_UNLABELLED:
-            self.cross_validation.halve(semi_supervised_arms(start, self._bench(SEMI_SUPERVISED_STEPS)))
+            self.cross_validation.halve(
+                semi_supervised_arms(start, self._bench(SEMI_SUPERVISED_STEPS))
+            )

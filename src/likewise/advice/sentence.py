@@ -13,7 +13,13 @@ LITTLE = 0.02
 
 
 def first_sentence(
-    images: int, labels: int, classes: int, winner: str, expected: float | None, low: float | None, high: float | None
+    images: int,
+    labels: int,
+    classes: int,
+    winner: str,
+    expected: float | None,
+    low: float | None,
+    high: float | None,
 ) -> str:
     """The winner and what may be expected of it."""
     start = f"From {amount(images, 'image')} and {amount(labels, 'label')} of {amount(classes, 'class', 'classes')}"

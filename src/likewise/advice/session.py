@@ -66,12 +66,28 @@ class Session:
     """
 
     def __init__(
-        self, data: LabelledData, folder: Path, clock: Clock, device: torch.device, seed: int, console: Console
+        self,
+        data: LabelledData,
+        folder: Path,
+        clock: Clock,
+        device: torch.device,
+        seed: int,
+        console: Console,
     ) -> None:
-        self.folder, self.clock, self.device, self.seed, self.console = folder, clock, device, seed, console
+        self.folder, self.clock, self.device, self.seed, self.console = (
+            folder,
+            clock,
+            device,
+            seed,
+            console,
+        )
         self.given = len(data.labels)
         weights = weights_at_hand(data)
-        settings = pretrained_settings(data, weights, PRETRAINED_SIZES[0]) if weights else scratch_settings(data)
+        settings = (
+            pretrained_settings(data, weights, PRETRAINED_SIZES[0])
+            if weights
+            else scratch_settings(data)
+        )
         cost = cost_of(data, settings, device)
         self.data = as_many_as_fit(data, cost.both, clock.seconds, seed)
         self.notes = list(self.data.notes)
@@ -93,14 +109,18 @@ class Session:
         if clock.left < needed:
             raise too_short(clock.seconds, clock.spent + needed)
         start = starting_point(self.data, settings, cost, seed) if weights else None
-        self.programme = Programme(self.data, self.cross_validation, start, device, seed, self.keep, self.say)
+        self.programme = Programme(
+            self.data, self.cross_validation, start, device, seed, self.keep, self.say
+        )
 
     def _note_few_groups(self) -> None:
         if self.groups is None:
             return
         count = len(self.groups.unique())
         if count < FEW_GROUPS:
-            self.notes.append(f"the labels are of {amount(count, 'group')} only, which say little about new ones")
+            self.notes.append(
+                f"the labels are of {amount(count, 'group')} only, which say little about new ones"
+            )
 
     def run(self, longer: str, overwrite: bool) -> Advice:
         """Try what the time allows, then save the winner.
@@ -139,9 +159,15 @@ class Session:
         """The best of some arms fitted to all labels and saved, with the table, the sentence and the page."""
         winner, trained = self._fit_best(candidates)
         arm = self.cross_validation.arm(winner)
-        protocol = {"arm": winner.card.name, "folds": self.cross_validation.folds, "labels": len(self.labelled)}
+        protocol = {
+            "arm": winner.card.name,
+            "folds": self.cross_validation.folds,
+            "labels": len(self.labelled),
+        }
         made = Winner(trained, winner.logits, self.truth, self.data.class_names, protocol)
-        learned_from = self.labelled if winner.card.trains_encoder else torch.arange(len(self.data.labels))
+        learned_from = (
+            self.labelled if winner.card.trains_encoder else torch.arange(len(self.data.labels))
+        )
         save_winner(made, arm.features(trained, learned_from), self.folder)
         advice = self._advice(candidates, winner)
         advice.save()
@@ -150,7 +176,9 @@ class Session:
 
     def say(self, line: str) -> None:
         """Progress, with the time that is left."""
-        self.console.print(f"[dim]{in_words(max(self.clock.left, 0)):>5} left  {escape(line)}[/dim]")
+        self.console.print(
+            f"[dim]{in_words(max(self.clock.left, 0)):>5} left  {escape(line)}[/dim]"
+        )
 
     def _show(self, advice: Advice) -> None:
         self.console.print(advice.table(), escape(advice.sentence), sep="\n")
@@ -160,7 +188,9 @@ class Session:
         remaining, nobody = list(candidates), torch.zeros(0, dtype=torch.int64)
         while remaining:
             best = self._best(remaining)
-            limit = max(self.clock.left - self.cross_validation.reserve / 2, self.cross_validation.reserve)
+            limit = max(
+                self.clock.left - self.cross_validation.reserve / 2, self.cross_validation.reserve
+            )
             trained = self.cross_validation.arm(best).fit(self.data.labels, nobody, limit)
             if trained is not None:
                 return best, trained
@@ -190,7 +220,9 @@ class Session:
         gains = gains_of(self.cross_validation.tried, self.truth, self.groups) if known else []
         if self.programme.label_gain is not None:
             gains.insert(0, self.programme.label_gain)
-        first = first_sentence(self.given, len(self.truth), self.data.classes, winner.card.name, *found)
+        first = first_sentence(
+            self.given, len(self.truth), self.data.classes, winner.card.name, *found
+        )
         findings = [words for words in map(gain_sentence, gains) if words]
         arms = [self._result(each) for each in self.cross_validation.tried]
         won = arms[self.cross_validation.tried.index(winner)]

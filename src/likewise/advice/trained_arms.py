@@ -134,7 +134,9 @@ class AdaptedArm(AdviceArm):
     def features(self, trained: Trained, rows: Tensor) -> Tensor:
         """A pass through the encoder."""
         view = CentreView(self.start.settings.image_size)
-        return extract(trained.encoder, self.start.images, rows, view, batch_size=64, device=self.bench.device)
+        return extract(
+            trained.encoder, self.start.images, rows, view, batch_size=64, device=self.bench.device
+        )
 
 
 def adapted_arms(start: StartingPoint, bench: Bench) -> list[AdviceArm]:
@@ -152,4 +154,6 @@ def adapted_arms(start: StartingPoint, bench: Bench) -> list[AdviceArm]:
 
 def scratch_arm(start: StartingPoint, bench: Bench) -> AdviceArm:
     """The labelled images alone, from random weights."""
-    return AdaptedArm(ArmCard(f"{start.name}, from scratch, labels only", "scratch"), start, "full", bench)
+    return AdaptedArm(
+        ArmCard(f"{start.name}, from scratch, labels only", "scratch"), start, "full", bench
+    )

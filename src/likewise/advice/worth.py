@@ -38,7 +38,9 @@ def gains_of(tried: Sequence[TriedArm], labels: Tensor, groups: Tensor | None) -
         groups: int64 [L], which of them belong together.
     """
 
-    def gain(of: str, with_it: Callable[[ArmCard], bool], without: Callable[[ArmCard], bool]) -> Gain:
+    def gain(
+        of: str, with_it: Callable[[ArmCard], bool], without: Callable[[ArmCard], bool]
+    ) -> Gain:
         first, second = _furthest(tried, with_it), _furthest(tried, without)
         if not first or not second:
             return Gain(of, None)
@@ -48,7 +50,11 @@ def gains_of(tried: Sequence[TriedArm], labels: Tensor, groups: Tensor | None) -
         return Gain(of, *found, first[one.best].card.name, second[other.best].card.name)
 
     return [
-        gain(WEIGHTS, lambda card: card.start == "pretrained" and not card.unlabelled, _labels_only_from_scratch),
+        gain(
+            WEIGHTS,
+            lambda card: card.start == "pretrained" and not card.unlabelled,
+            _labels_only_from_scratch,
+        ),
         gain(TUNING, lambda card: _supervised(card) and card.trains_encoder, _frozen),
         gain(UNLABELLED_IMAGES, _with_unlabelled, _supervised),
         gain(OWN, lambda card: OWN_PRETRAINING in card.name, _without_own),

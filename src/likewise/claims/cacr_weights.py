@@ -19,7 +19,9 @@ SETTINGS = TrainSettings(labels="none", steps=300, batch_size=128, num_evals=6)
 
 def arm(name: str, attraction: float, repulsion: float) -> Arm:
     """CACR with four positives; with a sharpness of 0 all weights are equal."""
-    rule = CACR(positives=4, attraction_sharpness=attraction, repulsion_sharpness=repulsion, views=VIEWS)
+    rule = CACR(
+        positives=4, attraction_sharpness=attraction, repulsion_sharpness=repulsion, views=VIEWS
+    )
     return Arm(name, rule, SETTINGS, (Linear(), Neighbours()))
 
 

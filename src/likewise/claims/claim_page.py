@@ -13,7 +13,15 @@ from likewise.claims.claim import ONLINE
 from likewise.claims.outcome import format_value
 from likewise.claims.screens import by_arm
 from likewise.report.pages.blocks import Block, Cell, Section, TableBlock, Text
-from likewise.report.pages.chart import Charts, axes_named, axis_title, chart, figure, line_style, plain
+from likewise.report.pages.chart import (
+    Charts,
+    axes_named,
+    axis_title,
+    chart,
+    figure,
+    line_style,
+    plain,
+)
 from likewise.report.pages.curves import values_of
 from likewise.report.pages.document import document, write_page
 from likewise.report.pages.rendering import render
@@ -32,7 +40,11 @@ def write_claim_page(content: Content, out: Path) -> Path:
         LikewiseError: ``out`` is a file that is not a page of likewise.
         EnvironmentIOError: the page cannot be written.
     """
-    look = "" if content["is_evidence"] else "This is no evidence: seeds, steps or data are not the claim's."
+    look = (
+        ""
+        if content["is_evidence"]
+        else "This is no evidence: seeds, steps or data are not the claim's."
+    )
     conclusion = f"The claim {content['verdict']}."
     lead: list[Block] = [
         render("verdict.html", sentence="", conclusion=conclusion, tone="", note=look),
@@ -48,7 +60,9 @@ def write_claim_page(content: Content, out: Path) -> Path:
     ]
     footer = f"Written by likewise reproduce {content['claim']}. The page is one file and fetches nothing."
     title = f"Does it hold here? {content['claim']}"
-    return write_page(out, document(title, lead, [section for section in sections if section.body], footer))
+    return write_page(
+        out, document(title, lead, [section for section in sections if section.body], footer)
+    )
 
 
 def _statements(content: Content) -> TableBlock:
@@ -63,7 +77,9 @@ def _statements(content: Content) -> TableBlock:
         row += [format_value(value, unit) for value in each["by_seed"]]
         rows.append([*row, Cell(each["verdict"])])
     head = ["statement", "required", "measured", *_seeds(content), "verdict"]
-    caption = "A statement holds where its mean meets the inequality and two thirds of the seeds do."
+    caption = (
+        "A statement holds where its mean meets the inequality and two thirds of the seeds do."
+    )
     return TableBlock(caption, head, rows)
 
 
@@ -74,7 +90,9 @@ def _arms(content: Content) -> TableBlock:
             values = [result["scores"][score] for result in results]
             by_seed = [percent(value) for value in values]
             rows.append([arm, score_name(score), percent(mean(values)), *by_seed])
-    return TableBlock("Scores on test images.", ["arm", "score", "mean", *_seeds(content)], rows, "scores")
+    return TableBlock(
+        "Scores on test images.", ["arm", "score", "mean", *_seeds(content)], rows, "scores"
+    )
 
 
 def _seeds(content: Content) -> list[str]:
@@ -100,7 +118,8 @@ def _curves(content: Content) -> list[Block]:
             last = mean(result["curve"][-1][ONLINE] for result in results)
             ends.append(f"{arm} {percent(last)}")
     alternative = (
-        f"Accuracy by {score_name(ONLINE)} on validation images, one line per seed; mean at the end: {listed(ends)}."
+        f"Accuracy by {score_name(ONLINE)} on validation images, one line per seed; "
+        f"mean at the end: {listed(ends)}."
     )
     positions = {key: [values_of(result["curve"], key) for _, result in drawn] for key in keys}
     accuracy = chart("accuracy", picture, alternative, alternative, positions, height=440)
@@ -152,5 +171,8 @@ def _settings(content: Content) -> TableBlock | Text:
     if not rows:
         return Text("None.")
     return TableBlock(
-        "All others are the same; outcome.json holds every one.", ["setting", *arms], rows, "plain-settings"
+        "All others are the same; outcome.json holds every one.",
+        ["setting", *arms],
+        rows,
+        "plain-settings",
     )

@@ -16,7 +16,9 @@ SETTINGS = TrainSettings(labels="4", steps=600, batch_size=224, num_evals=6)
 
 def smoothing_gain(replicate: Replicate) -> float:
     """Accuracy of CoMatch's pseudo-labels after smoothing, minus before."""
-    return replicate.score("CoMatch", "pseudo_labels_smoothed") - replicate.score("CoMatch", "pseudo_labels_aligned")
+    return replicate.score("CoMatch", "pseudo_labels_smoothed") - replicate.score(
+        "CoMatch", "pseudo_labels_aligned"
+    )
 
 
 CLAIM = Claim(

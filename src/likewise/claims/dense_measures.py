@@ -157,5 +157,7 @@ def _pixel(coordinates: Tensor, side: int) -> Tensor:
 
 def _scenes(split: Split) -> SceneImages:
     if split.manifest.masks is None:
-        raise LikewiseError("A claim about dense learning needs data with masks, for instance fashion-scenes.")
+        raise LikewiseError(
+            "A claim about dense learning needs data with masks, for instance fashion-scenes."
+        )
     return SceneImages(split.images, split.manifest.masks)

@@ -32,12 +32,27 @@ CLAIM = Claim(
     arms=(
         Arm(ENTROPY, METHOD, SETTINGS, MEASURES, RECIPE),
         Arm(REGRESSION, replace(METHOD, loss="regression"), SETTINGS, MEASURES, RECIPE),
-        Arm(UNTRAINED, METHOD, replace(SETTINGS, steps=2), MEASURES, replace(RECIPE, learning_rate=0.0)),
+        Arm(
+            UNTRAINED,
+            METHOD,
+            replace(SETTINGS, steps=2),
+            MEASURES,
+            replace(RECIPE, learning_rate=0.0),
+        ),
     ),
     statements=(
-        Statement("cross-entropy, area", lambda r: r.score(ENTROPY, "same_object_auc"), ">=", 0.8, unit="number"),
         Statement(
-            "cross-entropy - untrained, area", lambda r: r.difference(ENTROPY, UNTRAINED, "same_object_auc"), ">=", 0.15
+            "cross-entropy, area",
+            lambda r: r.score(ENTROPY, "same_object_auc"),
+            ">=",
+            0.8,
+            unit="number",
+        ),
+        Statement(
+            "cross-entropy - untrained, area",
+            lambda r: r.difference(ENTROPY, UNTRAINED, "same_object_auc"),
+            ">=",
+            0.15,
         ),
         Statement(
             "cross-entropy - regression, area",

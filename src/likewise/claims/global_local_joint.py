@@ -30,8 +30,13 @@ class AudioVisual:
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Scores of the middle windows of the test clips."""
         encoder, size = cast(Encoder, trained.nets.encoder), trained.prepared.encoder.image_size
-        embeddings = embed_audio_visual(encoder, trained.nets.space, trained.test, size, trained.device)
-        scores = [measurement.score for measurement in measure_audio_visual(embeddings, sound_ranks(embeddings))]
+        embeddings = embed_audio_visual(
+            encoder, trained.nets.space, trained.test, size, trained.device
+        )
+        scores = [
+            measurement.score
+            for measurement in measure_audio_visual(embeddings, sound_ranks(embeddings))
+        ]
         found = {score.name: score.value for score in scores}
         chance = {score.name: score.protocol["chance"] for score in scores}
         found["over_chance"] = found["sound_to_clip_r1"] / chance["sound_to_clip_r1"]

@@ -46,13 +46,17 @@ class Auxiliary:
         return {"auxiliary_top1": float(right.double().mean())}
 
 
-def arm(name: str, method: Method, epochs: float = 8, *more: Measure, teacher: Method | None = None) -> Arm:
+def arm(
+    name: str, method: Method, epochs: float = 8, *more: Measure, teacher: Method | None = None
+) -> Arm:
     """One way to train the small encoder with the common recipe; a teacher is larger and is trained as long."""
     settings = TrainSettings(encoder="conv4-half", epochs=epochs, batch_size=256, num_evals=4)
     trains_teacher = None
     if teacher is not None:
         trains_teacher = Arm(f"teacher of {name}", teacher, replace(settings, encoder="conv4"), ())
-    return Arm(name, method, settings, (ClassifierAccuracy(), *more), KD.card.recipe, trains_teacher)
+    return Arm(
+        name, method, settings, (ClassifierAccuracy(), *more), KD.card.recipe, trains_teacher
+    )
 
 
 CLAIM = Claim(

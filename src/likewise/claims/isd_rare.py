@@ -42,7 +42,10 @@ CLAIM = Claim(
     statements=(
         Statement("ISD - MoCo v2 on the rare classes", lambda r: gain(r, "rare"), ">", 0.0),
         Statement(
-            "the same difference, rare classes - large classes", lambda r: gain(r, "rare") - gain(r, "large"), ">=", 0.0
+            "the same difference, rare classes - large classes",
+            lambda r: gain(r, "rare") - gain(r, "large"),
+            ">=",
+            0.0,
         ),
     ),
     minutes=8,

@@ -42,7 +42,9 @@ class SoundPrediction:
             for index in have_sound.split(64):
                 pixels = clips.read(index)
                 view = _centre_window(pixels, prepared.encoder.frames, trained.view)
-                rows.append(method.predict(trained.nets, view, pixels.valid_frames, targets.read(index)))
+                rows.append(
+                    method.predict(trained.nets, view, pixels.valid_frames, targets.read(index))
+                )
         frames = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
         return {name: float(value) for name, value in error_shares(frames).items()}
 
@@ -70,13 +72,17 @@ class WordAccuracy:
         """Accuracies; both starts see the same labels in the same order."""
         prepared, seed = trained.prepared, trained.prepared.settings.seed
         train, test = prepared.train, trained.test
-        visible = LabelBudget(per_class=self.labels, seed=seed).apply(train.labels, train.manifest.ids)
+        visible = LabelBudget(per_class=self.labels, seed=seed).apply(
+            train.labels, train.manifest.ids
+        )
         starts = {"fine_tuned_top1": trained.nets.encoder}
         if self.from_scratch:
             starts["from_scratch_top1"] = baselines(prepared.encoder, seed)["untrained"]
         fabric, found = launch(prepared.settings.device, devices=1)[0], {}
         for name, start in starts.items():
             nets = self.rule.fit(fabric, start, train.images, visible, train.manifest.classes)
-            outcome = measure_classifier(name, CrossEntropy(), nets, test.images, test.labels, trained.view, {})
+            outcome = measure_classifier(
+                name, CrossEntropy(), nets, test.images, test.labels, trained.view, {}
+            )
             found[name] = outcome.score.value
         return found

@@ -10,7 +10,9 @@ from likewise.runs.settings import TrainSettings
 
 OWN, OTHERS = "own sound", "another clip's sound"
 RECIPE = Recipe("adamw", 1e-2, weight_decay=1e-2, warm_up=0.1)
-SETTINGS = TrainSettings(labels="none", epochs=12, batch_size=32, encoder="lip-small", image_size=32, num_evals=0)
+SETTINGS = TrainSettings(
+    labels="none", epochs=12, batch_size=32, encoder="lip-small", image_size=32, num_evals=0
+)
 
 CLAIM = Claim(
     paper="Ma, Mira, Petridis, Schuller & Pantic 2021, Sec. 4, https://arxiv.org/abs/2106.09171",

@@ -10,7 +10,11 @@ from likewise.methods.loco import LoCo
 from likewise.methods.simclr import SimCLR
 from likewise.runs.settings import TrainSettings
 
-END_TO_END, ISOLATED, OVERLAPPING = "end to end (SimCLR)", "isolated stages (GIM)", "overlapping pairs (LoCo)"
+END_TO_END, ISOLATED, OVERLAPPING = (
+    "end to end (SimCLR)",
+    "isolated stages (GIM)",
+    "overlapping pairs (LoCo)",
+)
 
 
 def arm(name: str, method: Method) -> Arm:
@@ -44,7 +48,9 @@ CLAIM = Claim(
             lambda r: 0.5 * gap(r, ISOLATED) - gap(r, OVERLAPPING),
             ">=",
             0.0,
-            premise=Statement("GIM's gap to end-to-end learning", lambda r: gap(r, ISOLATED), ">=", 0.01),
+            premise=Statement(
+                "GIM's gap to end-to-end learning", lambda r: gap(r, ISOLATED), ">=", 0.01
+            ),
         ),
     ),
     minutes=8,

@@ -69,9 +69,15 @@ class Linear:
         """Accuracy on the test images."""
         prepared = trained.prepared
         labels = prepared.visible_labels if self.on_budget else prepared.train.labels
-        fitted = LinearProbe(seed=prepared.settings.seed).fit(Features(trained.features("train"), labels))
+        fitted = LinearProbe(seed=prepared.settings.seed).fit(
+            Features(trained.features("train"), labels)
+        )
         right = fitted.predict(trained.features("test")) == trained.test.labels
-        return {"linear_on_budget_top1" if self.on_budget else "linear_top1": float(right.double().mean())}
+        return {
+            "linear_on_budget_top1" if self.on_budget else "linear_top1": float(
+                right.double().mean()
+            )
+        }
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,9 @@ class ClassifierAccuracy:
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Accuracy on the test images."""
         rule, nets, test = trained.prepared.method, trained.nets, trained.test
-        outcome = measure_classifier("classifier_top1", rule, nets, test.images, test.labels, trained.view, {})
+        outcome = measure_classifier(
+            "classifier_top1", rule, nets, test.images, test.labels, trained.view, {}
+        )
         return {"classifier_top1": outcome.score.value}
 
 

@@ -93,7 +93,10 @@ class ClaimOutcome:
             "claim": self.claim,
             "verdict": self.verdict,
             "is_evidence": self.is_evidence,
-            **{name: getattr(about, name) for name in ("paper", "sentence", "check", "axis", "minutes")},
+            **{
+                name: getattr(about, name)
+                for name in ("paper", "sentence", "check", "axis", "minutes")
+            },
             "data": self.data,
             "steps_share": self.steps_share,
             "seeds": list(self.seeds),
@@ -140,7 +143,11 @@ def overall(statements: Sequence[StatementVerdict]) -> str:
 
     Algebra that holds says nothing about learning, so it counts only where it fails.
     """
-    told = [statement for statement in statements if not (statement.algebra and statement.verdict == HOLDS)]
+    told = [
+        statement
+        for statement in statements
+        if not (statement.algebra and statement.verdict == HOLDS)
+    ]
     verdicts = [statement.verdict for statement in told]
     if len(set(verdicts)) == 1:
         return verdicts[0]

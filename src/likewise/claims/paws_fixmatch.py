@@ -19,7 +19,9 @@ WITHOUT = "PAWS without its entropy term"
 
 def gain(replicate: Replicate) -> float:
     """PAWS' probe on its label budget, minus the better of FixMatch's classifier and such a probe."""
-    fixmatch = max(replicate.score("FixMatch", name) for name in ("classifier_top1", "linear_on_budget_top1"))
+    fixmatch = max(
+        replicate.score("FixMatch", name) for name in ("classifier_top1", "linear_on_budget_top1")
+    )
     return replicate.score("PAWS", "linear_on_budget_top1") - fixmatch
 
 

@@ -35,7 +35,9 @@ class PseudoLabels:
         prepared = trained.prepared
         loader = prepared.loader()
         first, labels = prepared.steps(loader), prepared.train.labels
-        found = pseudo_label_quality(prepared.method, trained.nets, loader, labels, first, BATCHES, trained.device)
+        found = pseudo_label_quality(
+            prepared.method, trained.nets, loader, labels, first, BATCHES, trained.device
+        )
         return {
             "pseudo_labels_aligned": found.aligned,
             "pseudo_labels_smoothed": found.smoothed,

@@ -34,7 +34,17 @@ from likewise.training.screen import Screen
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
-VARIED = ("seed", "out", "overwrite", "resume", "loggers", "num_workers", "device", "devices", "save_every")
+VARIED = (
+    "seed",
+    "out",
+    "overwrite",
+    "resume",
+    "loggers",
+    "num_workers",
+    "device",
+    "devices",
+    "save_every",
+)
 """settings that the reproduction sets, not the arm"""
 
 
@@ -103,9 +113,13 @@ class Reproduction:
         self.device: Device = device
         self.arms = {arm.name: _arm_settings(arm) for arm in claim.arms}
         if not seeds or len(set(seeds)) != len(seeds):
-            raise LikewiseError(f"--seeds {list(seeds)} was given; give one or more, each once, for instance 0 1 2.")
+            raise LikewiseError(
+                f"--seeds {list(seeds)} was given; give one or more, each once, for instance 0 1 2."
+            )
         if not 0 < steps_share <= 1:
-            raise LikewiseError(f"--steps-share {steps_share} was given; it must be above 0 and at most 1.")
+            raise LikewiseError(
+                f"--steps-share {steps_share} was given; it must be above 0 and at most 1."
+            )
 
     def run(self, keep: Path | None, overwrite: bool) -> ClaimOutcome:
         """Train the arms and seeds that have no result yet; then write the verdict, the page and the JSON."""
@@ -120,7 +134,14 @@ class Reproduction:
             results += replicate.results.values()
         statements = [judge(statement, replicates) for statement in self.claim.statements]
         outcome = ClaimOutcome(
-            self.name, self.claim, data, self.steps_share, self.seeds, self.arms, results, statements
+            self.name,
+            self.claim,
+            data,
+            self.steps_share,
+            self.seeds,
+            self.arms,
+            results,
+            statements,
         )
         self._write(outcome, keep)
         return outcome
@@ -130,7 +151,9 @@ class Reproduction:
         before = self.seeds.index(seed) * len(self.claim.arms)
         total = len(self.seeds) * len(self.claim.arms)
         for number, arm in enumerate(self.claim.arms, start=before + 1):
-            results[arm.name] = self._result(arm, seed, f"{number} of {total}  {arm.name}, seed {seed}")
+            results[arm.name] = self._result(
+                arm, seed, f"{number} of {total}  {arm.name}, seed {seed}"
+            )
         return Replicate(seed, results)
 
     def _result(self, arm: Arm, seed: int, label: str) -> Result:
@@ -206,9 +229,13 @@ class Reproduction:
         plan = LoopSettings(steps, settings.seed, eval_every=every, save_every=max(steps // 4, 1))
         online, screen = online_scores(prepared, fabric.device), Screen(self.console)
         try:
-            state = train(fabric, prepared.method, nets, loader, prepared.recipe, plan, folder, online, screen)
+            state = train(
+                fabric, prepared.method, nets, loader, prepared.recipe, plan, folder, online, screen
+            )
         except Interrupted as stop:
-            raise Interrupted(f"{stop} Everything is saved; the same command continues from there.") from None
+            raise Interrupted(
+                f"{stop} Everything is saved; the same command continues from there."
+            ) from None
         return nets, state
 
     def _steps(self, prepared: Prepared) -> int:
@@ -219,7 +246,12 @@ class Reproduction:
         """Use the folder, which must be empty or hold a reproduction of the same claim with the same settings."""
         record = self.out / "reproduction.json"
         # Results of a longer and of a shorter run, or of other settings, must never end up in one table.
-        settings = {"claim": self.name, "data": str(self.data), "steps_share": self.steps_share, "arms": self.arms}
+        settings = {
+            "claim": self.name,
+            "data": str(self.data),
+            "steps_share": self.steps_share,
+            "arms": self.arms,
+        }
         if record.exists() and overwrite:
             for file in self.out.glob("*-seed-*/**/*"):
                 if file.is_file():
@@ -231,7 +263,9 @@ class Reproduction:
                 f"--overwrite."
             )
         elif not record.exists() and self.out.exists() and any(self.out.iterdir()):
-            raise LikewiseError(f"{self.out} is not empty and holds no reproduction. Choose another --out.")
+            raise LikewiseError(
+                f"{self.out} is not empty and holds no reproduction. Choose another --out."
+            )
         try:
             self.out.mkdir(parents=True, exist_ok=True)
             write_json(record, settings)
@@ -259,10 +293,18 @@ class Reproduction:
         self.console.print(arms_table(content))
         for statement in outcome.statements:
             self.console.print(str(statement), highlight=False)
-        look = "" if outcome.is_evidence else " (not evidence: seeds, steps or data are not the claim's)"
-        self.console.print(f"\n[bold]{outcome.verdict}[/bold]{look}: {self.claim.sentence}", highlight=False)
+        look = (
+            ""
+            if outcome.is_evidence
+            else " (not evidence: seeds, steps or data are not the claim's)"
+        )
+        self.console.print(
+            f"\n[bold]{outcome.verdict}[/bold]{look}: {self.claim.sentence}", highlight=False
+        )
         stored = f"evidence  {keep / self.name}.json\n" if keep is not None else ""
-        self.console.print(f"\npage  {page}\n{stored}file  {self.out / 'outcome.json'}", highlight=False)
+        self.console.print(
+            f"\npage  {page}\n{stored}file  {self.out / 'outcome.json'}", highlight=False
+        )
 
 
 def _arm_settings(arm: Arm) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from likewise.claims.claim import Claim
 from likewise.json_files import read_json
 
 
-def opening(name: str, claim: Claim, seeds: Sequence[int], data: str, steps_share: float) -> RenderableType:
+def opening(
+    name: str, claim: Claim, seeds: Sequence[int], data: str, steps_share: float
+) -> RenderableType:
     """The paper's claim, and how it will be tested."""
     minutes = claim.minutes * steps_share * len(seeds) / len(claim.seeds)
     grid = Table.grid(padding=(0, 2))
@@ -26,21 +28,26 @@ def opening(name: str, claim: Claim, seeds: Sequence[int], data: str, steps_shar
     grid.add_row("arms", ", ".join(arm.name for arm in claim.arms))
     share = f", {100 * steps_share:g}% of the steps" if steps_share != 1 else ""
     grid.add_row(
-        "cost", f"seeds {', '.join(map(str, seeds))} on {data}{share}: about {minutes:.0f} min on 2 idle cores"
+        "cost",
+        f"seeds {', '.join(map(str, seeds))} on {data}{share}: about {minutes:.0f} min on 2 idle cores",
     )
     return Group(grid, "")
 
 
 def arms_table(content: Mapping[str, Any]) -> Table:
     """Each arm's scores, mean and by seed, and its cost."""
-    table = Table("arm", "score", "mean", *[f"seed {seed}" for seed in content["seeds"]], "views", "seconds")
+    table = Table(
+        "arm", "score", "mean", *[f"seed {seed}" for seed in content["seeds"]], "views", "seconds"
+    )
     for arm, results in by_arm(content).items():
         for score in results[0]["scores"]:
             values = [result["scores"][score] for result in results]
             views = mean(result["images"] for result in results)
             seconds = mean(result["seconds"] for result in results)
             by_seed = [f"{value:.3f}" for value in values]
-            table.add_row(arm, score, f"{mean(values):.3f}", *by_seed, f"{views:,.0f}", f"{seconds:,.0f}")
+            table.add_row(
+                arm, score, f"{mean(values):.3f}", *by_seed, f"{views:,.0f}", f"{seconds:,.0f}"
+            )
     return table
 
 
@@ -58,6 +65,8 @@ def claims_table(claims: Mapping[str, Claim], evidence: Path) -> RenderableType:
     for name, claim in claims.items():
         file = evidence / f"{name}.json"
         verdict = read_json(file)["verdict"] if file.exists() else "not run yet"
-        table.add_row(name, claim.sentence, claim.paper.partition(",")[0], f"{claim.minutes:g}", verdict)
+        table.add_row(
+            name, claim.sentence, claim.paper.partition(",")[0], f"{claim.minutes:g}", verdict
+        )
     about = f"likewise reproduce NAME tests one. Outcomes are read from {evidence}; make docs writes docs/results.md."
     return Group(table, about)

@@ -10,7 +10,11 @@ from likewise.methods.setsim import SetSim
 from likewise.runs.settings import TrainSettings
 from likewise.views.policies import supcon
 
-SETS, WHOLE, NEAREST = "sets of locations (SetSim)", "whole images (MoCo v2)", "nearest locations (DenseCL)"
+SETS, WHOLE, NEAREST = (
+    "sets of locations (SetSim)",
+    "whole images (MoCo v2)",
+    "nearest locations (DenseCL)",
+)
 RECIPE = Recipe("sgd", 0.3, warm_up=0.1)
 SETTINGS = TrainSettings(labels="none", steps=200, batch_size=128, num_evals=0)
 
@@ -37,8 +41,18 @@ CLAIM = Claim(
         arm(NEAREST, 0.5, Matcher(attention=False)),
     ),
     statements=(
-        Statement("SetSim - MoCo v2, mean IoU", lambda r: r.difference(SETS, WHOLE, "linear_miou"), ">=", 0.01),
-        Statement("SetSim - DenseCL, mean IoU", lambda r: r.difference(SETS, NEAREST, "linear_miou"), ">=", 0.0),
+        Statement(
+            "SetSim - MoCo v2, mean IoU",
+            lambda r: r.difference(SETS, WHOLE, "linear_miou"),
+            ">=",
+            0.01,
+        ),
+        Statement(
+            "SetSim - DenseCL, mean IoU",
+            lambda r: r.difference(SETS, NEAREST, "linear_miou"),
+            ">=",
+            0.0,
+        ),
         Statement(
             "matches on one garment, attention - nearest",
             lambda r: r.score(SETS, "matched_by_attention") - r.score(SETS, "matched_by_nearest"),

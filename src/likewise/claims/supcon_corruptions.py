@@ -43,9 +43,13 @@ class CorruptedAccuracy:
             classifier = OwnClassifier(prepared.method, trained.nets)
         test = trained.test
         rows = torch.arange(len(test.images))
-        examples = Examples(images=test.images, index=rows, labels=test.labels, ids=test.manifest.ids)
+        examples = Examples(
+            images=test.images, index=rows, labels=test.labels, ids=test.manifest.ids
+        )
         robustness = Robustness(images=self.images)
-        measured = robustness.evaluate({"arm": classifier}, examples, trained.view, trained.device)["arm"]
+        measured = robustness.evaluate({"arm": classifier}, examples, trained.view, trained.device)[
+            "arm"
+        ]
         return {"clean_top1": measured.clean, "corrupted_top1": float(measured.accuracy.mean())}
 
 

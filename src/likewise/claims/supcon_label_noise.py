@@ -46,9 +46,14 @@ CLAIM = Claim(
     ),
     arms=(*pair(0.0, ""), *pair(0.2, NOISE)),
     statements=(
-        Statement("SupCon - cross-entropy, 20% wrong labels", lambda r: advantage(r, NOISE), ">=", -0.005),
         Statement(
-            "the same difference, with noise - without", lambda r: advantage(r, NOISE) - advantage(r, ""), ">=", 0.0
+            "SupCon - cross-entropy, 20% wrong labels", lambda r: advantage(r, NOISE), ">=", -0.005
+        ),
+        Statement(
+            "the same difference, with noise - without",
+            lambda r: advantage(r, NOISE) - advantage(r, ""),
+            ">=",
+            0.0,
         ),
     ),
     minutes=7,

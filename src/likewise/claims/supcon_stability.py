@@ -27,14 +27,22 @@ def cross_entropy(factor: float) -> Arm:
     recipe = replace(LABEL_RECIPE, learning_rate=factor * LABEL_RECIPE.learning_rate)
     settings = TrainSettings(steps=400, batch_size=256, num_evals=4)
     return Arm(
-        f"cross-entropy, rate x{factor:g}", CrossEntropy(views=LABEL_VIEWS), settings, (ClassifierAccuracy(),), recipe
+        f"cross-entropy, rate x{factor:g}",
+        CrossEntropy(views=LABEL_VIEWS),
+        settings,
+        (ClassifierAccuracy(),),
+        recipe,
     )
 
 
 def std_over_rates(replicate: Replicate) -> float:
     """Standard deviation of accuracy over the rates, SupCon's minus cross-entropy's."""
-    contrastive = [replicate.score(f"SupCon, rate x{factor:g}", "linear_top1") for factor in FACTORS]
-    baseline = [replicate.score(f"cross-entropy, rate x{factor:g}", "classifier_top1") for factor in FACTORS]
+    contrastive = [
+        replicate.score(f"SupCon, rate x{factor:g}", "linear_top1") for factor in FACTORS
+    ]
+    baseline = [
+        replicate.score(f"cross-entropy, rate x{factor:g}", "classifier_top1") for factor in FACTORS
+    ]
     return pstdev(contrastive) - pstdev(baseline)
 
 
@@ -48,7 +56,11 @@ CLAIM = Claim(
         "changes; the paper changes views, optimisers and batch sizes too."
     ),
     arms=(*map(supcon, FACTORS), *map(cross_entropy, FACTORS)),
-    statements=(Statement("standard deviation over rates, SupCon - cross-entropy", std_over_rates, "<=", 0.0),),
+    statements=(
+        Statement(
+            "standard deviation over rates, SupCon - cross-entropy", std_over_rates, "<=", 0.0
+        ),
+    ),
     minutes=8,
     axis="images",
 )

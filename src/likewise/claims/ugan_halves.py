@@ -22,12 +22,16 @@ def error(replicate: Replicate, arm: str) -> float:
 
 def over_better_half(replicate: Replicate) -> float:
     """UGAN's error minus that of its better half."""
-    return error(replicate, "UGAN") - min(error(replicate, "good fakes only"), error(replicate, "bad fakes only"))
+    return error(replicate, "UGAN") - min(
+        error(replicate, "good fakes only"), error(replicate, "bad fakes only")
+    )
 
 
 def arm(name: str, **without: Any) -> Arm:
     """UGAN without some of its terms; networks, views, steps and the classifier's optimiser are the same."""
-    return Arm(name, UGAN(width=24, images_per_class=3, **without), SETTINGS, (ClassifierAccuracy(),))
+    return Arm(
+        name, UGAN(width=24, images_per_class=3, **without), SETTINGS, (ClassifierAccuracy(),)
+    )
 
 
 CLAIM = Claim(

@@ -26,10 +26,14 @@ class Classifier(nn.Module):
 
     temperature: Tensor
 
-    def __init__(self, encoder: Encoder, head: nn.Module, temperature: float, class_names: Sequence[str]) -> None:
+    def __init__(
+        self, encoder: Encoder, head: nn.Module, temperature: float, class_names: Sequence[str]
+    ) -> None:
         super().__init__()
         if not temperature > 0:
-            raise LikewiseError(f"Classifier(temperature={temperature}): give a temperature above 0, for instance 1.0.")
+            raise LikewiseError(
+                f"Classifier(temperature={temperature}): give a temperature above 0, for instance 1.0."
+            )
         self.encoder, self.head, self.class_names = encoder, head, tuple(class_names)
         self.register_buffer("temperature", torch.tensor(float(temperature)))
 

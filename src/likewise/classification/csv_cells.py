@@ -22,7 +22,10 @@ def as_cell(value: Any) -> Any:
 
 def cells_of(table: pa.Table) -> pa.Table:
     """A table with all its names and texts as cells."""
-    columns = [pa.array([as_cell(value) for value in column.to_pylist()], column.type) for column in table.columns]
+    columns = [
+        pa.array([as_cell(value) for value in column.to_pylist()], column.type)
+        for column in table.columns
+    ]
     return pa.table(columns, names=[as_cell(name) for name in table.column_names])
 
 

@@ -38,7 +38,9 @@ def discriminant_head(features: Tensor, labels: Tensor, num_classes: int) -> nn.
     centre = vectors.mean(dim=0)
     vectors -= centre
     counts = torch.bincount(targets).double()
-    means = torch.zeros(len(classes), vectors.shape[1], dtype=torch.float64).index_add_(0, targets, vectors)
+    means = torch.zeros(len(classes), vectors.shape[1], dtype=torch.float64).index_add_(
+        0, targets, vectors
+    )
     means /= counts[:, None]  # [C, D]
     within = vectors - means[targets]  # [N, D]
     if not bool(within.any()):  # one row a class says nothing of how rows of a class differ

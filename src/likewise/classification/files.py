@@ -42,8 +42,13 @@ def save_classifier(
     """
     head = classifier.head
     if not isinstance(head, nn.Linear):
-        raise LikewiseError(f"The head is a {type(head).__name__}; only an nn.Linear can be stored.")
-    content = {"class_names": list(classifier.class_names), "temperature": float(classifier.temperature)}
+        raise LikewiseError(
+            f"The head is a {type(head).__name__}; only an nn.Linear can be stored."
+        )
+    content = {
+        "class_names": list(classifier.class_names),
+        "temperature": float(classifier.temperature),
+    }
     write_classifier(classifier.encoder, settings, head, reference, content, folder)
 
 
@@ -103,7 +108,9 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Clas
             f"The run {folder} learned from {content['task']} targets, so it has no classifier of one class an image. "
             f"likewise predict takes the run, and likewise.classification.load_predictor reads what it has instead."
         )
-    return Classifier(stored.encoder, stored.head, content["temperature"], content["class_names"]).eval()
+    return Classifier(
+        stored.encoder, stored.head, content["temperature"], content["class_names"]
+    ).eval()
 
 
 class StoredClassifier(NamedTuple):
@@ -125,7 +132,11 @@ def read_classifier(folder: str | Path, module: nn.Module | None = None) -> Stor
     content = classifier_settings(folder)
     encoder, _ = load_encoder(folder, module)
     tensors = load_tensors(RunFolder(folder).classifier_weights)
-    own = {name.removeprefix(OWN_ENCODER): each for name, each in tensors.items() if name.startswith(OWN_ENCODER)}
+    own = {
+        name.removeprefix(OWN_ENCODER): each
+        for name, each in tensors.items()
+        if name.startswith(OWN_ENCODER)
+    }
     if own:
         encoder.load_state_dict(own)
     outputs, width = tensors["head.weight"].shape
@@ -142,7 +153,9 @@ def load_reference(folder: str | Path) -> Reference:
     """
     content = classifier_settings(folder)
     tensors = load_tensors(RunFolder(folder).classifier_weights)
-    vectors, confidence, correct = (tensors[f"reference.{name}"] for name in ("vectors", "confidence", "correct"))
+    vectors, confidence, correct = (
+        tensors[f"reference.{name}"] for name in ("vectors", "confidence", "correct")
+    )
     vectors = nn.functional.normalize(vectors.float(), dim=1)
     return Reference(vectors, confidence, correct, content["distance_limit"], content["protocol"])
 
@@ -161,7 +174,9 @@ def classifier_settings(folder: str | Path) -> dict[str, Any]:
             f"--labels labels.csv. For images without labels there are likewise embed and likewise search."
         )
     content = read_object(files.classifier, CLASSIFIER_TYPES)
-    require_types(files.classifier, content, {"names" if "task" in content else "class_names": list[str]})
+    require_types(
+        files.classifier, content, {"names" if "task" in content else "class_names": list[str]}
+    )
     return content
 
 
@@ -169,4 +184,6 @@ def _same_weights(encoder: Encoder, path: Path) -> bool:
     """Whether a file holds exactly the weights of an encoder."""
     stored: dict[str, Tensor] = load_tensors(path)
     own = encoder.state_dict()
-    return own.keys() == stored.keys() and all(torch.equal(own[name].cpu(), stored[name]) for name in own)
+    return own.keys() == stored.keys() and all(
+        torch.equal(own[name].cpu(), stored[name]) for name in own
+    )

@@ -82,7 +82,9 @@ def fit_head(
     known = labels != UNLABELLED
     folds = _repeated_folds(targets, seed, None if groups is None else groups[known])
     with threads_for(rows.vectors.numel() * min(rows.vectors.shape)):
-        axes = PrincipalAxes.of(rows.vectors, _shared_scale(Standardiser.of(features), len(targets)))
+        axes = PrincipalAxes.of(
+            rows.vectors, _shared_scale(Standardiser.of(features), len(targets))
+        )
         found = _fit(axes, targets, len(classes), folds, seed)
     out_of_fold = torch.full((len(labels), num_classes), torch.nan)
     out_of_fold[known] = _over_all_classes(found.out_of_fold, classes, num_classes)
@@ -126,18 +128,26 @@ class _Found(NamedTuple):
     """float32 [N, C], NaN where a row was never held out"""
 
 
-def _fit(axes: PrincipalAxes, targets: Tensor, classes: int, folds: list[Tensor], seed: int) -> _Found:
+def _fit(
+    axes: PrincipalAxes, targets: Tensor, classes: int, folds: list[Tensor], seed: int
+) -> _Found:
     everything = torch.ones(1, len(targets), dtype=torch.bool)
     held_out = [fold_of == fold for fold_of in folds for fold in range(int(fold_of.max()) + 1)]
     if not held_out:
         weights = fit(axes, targets, classes, everything, UNSEARCHED_STRENGTH)[0]
         return _Found(weights, UNSEARCHED_STRENGTH, torch.full((len(targets), classes), torch.nan))
-    strength, of_folds = _search(axes, targets, classes, torch.stack(held_out), seed)  # [K, C, R + 1]
+    strength, of_folds = _search(
+        axes, targets, classes, torch.stack(held_out), seed
+    )  # [K, C, R + 1]
     weights = fit(axes, targets, classes, everything, strength, of_folds.mean(dim=0, keepdim=True))
     judged = logits(of_folds, axes.coordinates).transpose(1, 2)  # [K, N, C]
     judged[~torch.stack(held_out)] = torch.nan
     # A mean of several heads has a smaller norm than each of them, so it is its norm that counts.
-    averaged = of_folds.unflatten(0, (len(folds), -1)).mean(dim=0) if len(of_folds) % len(folds) == 0 else of_folds
+    averaged = (
+        of_folds.unflatten(0, (len(folds), -1)).mean(dim=0)
+        if len(of_folds) % len(folds) == 0
+        else of_folds
+    )
     scale = _norms(averaged).square().mean().sqrt() / _norms(weights).clamp(min=1e-12)
     return _Found((weights * scale)[0], strength, judged.nanmean(dim=0))
 
@@ -148,12 +158,16 @@ def _norms(weights: Tensor) -> Tensor:
     return (weights - weights.mean(dim=1, keepdim=True)).flatten(1).norm(dim=1)
 
 
-def _search(axes: PrincipalAxes, targets: Tensor, classes: int, held_out: Tensor, seed: int) -> tuple[float, Tensor]:
+def _search(
+    axes: PrincipalAxes, targets: Tensor, classes: int, held_out: Tensor, seed: int
+) -> tuple[float, Tensor]:
     """The L2 strength and the weights [K, C, R + 1] of each fold; of many rows only some choose the strength."""
     if len(targets) < SINGLE_SPLIT:
         best = LinearProbe().search(axes, targets, classes, held_out)
         return best.strength, best.weights
-    some = torch.randperm(len(targets), generator=generator(seed, "searched"))[:SEARCHED].sort().values
+    some = (
+        torch.randperm(len(targets), generator=generator(seed, "searched"))[:SEARCHED].sort().values
+    )
     best = LinearProbe().search(axes.some(some), targets[some], classes, held_out[:1, some])
     start = best.weights.repeat(len(held_out), 1, 1)
     return best.strength, fit(axes, targets, classes, ~held_out, best.strength, start)
@@ -161,7 +175,10 @@ def _search(axes: PrincipalAxes, targets: Tensor, classes: int, held_out: Tensor
 
 def _repeated_folds(targets: Tensor, seed: int, groups: Tensor | None) -> list[Tensor]:
     """The fold in which each row is held out, int64 [N], for each repetition; -1 where no other fold has its class."""
-    repeats, count = REPEATS if len(targets) <= FEW else 1, FOLDS if len(targets) < MANY else FOLDS_OF_MANY
+    repeats, count = (
+        REPEATS if len(targets) <= FEW else 1,
+        FOLDS if len(targets) < MANY else FOLDS_OF_MANY,
+    )
     seeds = [seed * REPEATS + repeat for repeat in range(repeats)]
     if groups is None:
         return [stratified_folds(targets, each, count) for each in seeds]
@@ -185,7 +202,9 @@ def _over_all_classes(few: Tensor, classes: Tensor, num_classes: int) -> Tensor:
     return logits
 
 
-def _as_linear(axes: PrincipalAxes, weights: Tensor, classes: Tensor, num_classes: int) -> nn.Linear:
+def _as_linear(
+    axes: PrincipalAxes, weights: Tensor, classes: Tensor, num_classes: int
+) -> nn.Linear:
     """The fit as one layer on features that are not standardised."""
     standardise = axes.standardise
     weight = weights[:, :-1] @ axes.directions.T.double() / standardise.scale.double()  # [C, D]

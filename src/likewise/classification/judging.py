@@ -53,7 +53,9 @@ class Judge(Protocol):
         ...
 
 
-def judge_of(folder: str | Path, image_size: int, precise: float, module: nn.Module | None = None) -> Judge:
+def judge_of(
+    folder: str | Path, image_size: int, precise: float, module: nn.Module | None = None
+) -> Judge:
     """What predicts in a folder, on the fastest device.
 
     Args:
@@ -86,7 +88,9 @@ class ClassJudge:
 
     columns = COLUMNS
 
-    def __init__(self, classifier: Classifier, reference: Reference, view: CentreView, threshold: Threshold) -> None:
+    def __init__(
+        self, classifier: Classifier, reference: Reference, view: CentreView, threshold: Threshold
+    ) -> None:
         self.classifier, self.reference, self.view = classifier, reference, view
         self.threshold: Threshold | None = threshold
         self._least = threshold.value
@@ -113,7 +117,11 @@ class ClassJudge:
         for row, (first, second) in enumerate(best.indices.tolist()):
             probability = float(best.values[row, 0])
             unsure = probability < self._least or unlike[row]
-            rows.append(Prediction(ids[row], names[first], probability, names[second], unsure, unlike[row], ""))
+            rows.append(
+                Prediction(
+                    ids[row], names[first], probability, names[second], unsure, unlike[row], ""
+                )
+            )
         return rows
 
     def unread(self, name: str, reason: str) -> Prediction:
@@ -152,7 +160,11 @@ class TargetJudge:
         features = features.to(self.predictor.temperature.device)
         outputs = self.predictor.of_features(features).double().cpu()  # [B, T]
         unlike = _unlike(self.reference, features)
-        values = self._classes(outputs) if self.predictor.task == "multilabel" else self._numbers(outputs)
+        values = (
+            self._classes(outputs)
+            if self.predictor.task == "multilabel"
+            else self._numbers(outputs)
+        )
         return [(ids[row], *own, unlike[row], "") for row, own in enumerate(values)]
 
     def _classes(self, logits: Tensor) -> list[Row]:
@@ -171,7 +183,11 @@ class TargetJudge:
         for values in numbers.tolist():
             row: list[float | None] = []
             for value, width in zip(values, widths, strict=True):
-                row += [value, value - width, value + width] if math.isfinite(width) else [value, None, None]
+                row += (
+                    [value, value - width, value + width]
+                    if math.isfinite(width)
+                    else [value, None, None]
+                )
             found.append(tuple(row))
         return found
 

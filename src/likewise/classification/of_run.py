@@ -88,10 +88,14 @@ def calibrated_classifier(
         own = _validation_rows(validation.labels, int((train.labels != UNLABELLED).sum()), seed)
         if len(own):
             found = extract_readable(encoder, validation.images, own, view, device=device)
-            held_out.add(head(found.vectors).detach(), validation.labels[found.positions], "validation split")
+            held_out.add(
+                head(found.vectors).detach(), validation.labels[found.positions], "validation split"
+            )
     temperature = fit_temperature(*held_out.both(len(class_names)))
     protocol = _protocol(method, fitted, train.labels, held_out)
-    reference = Reference.of(features, *held_out.both(len(class_names)), temperature, protocol, seed)
+    reference = Reference.of(
+        features, *held_out.both(len(class_names)), temperature, protocol, seed
+    )
     return Calibrated(Classifier(encoder, head, temperature, class_names).eval(), reference)
 
 
@@ -121,8 +125,14 @@ class _HeldOut:
         return torch.cat([nothing[0], *self.logits]), torch.cat([nothing[1], *self.labels])
 
 
-def _protocol(method: Method, fitted: FittedHead | None, labels: Tensor, held_out: _HeldOut) -> dict[str, Any]:
-    how = {"head": "trained with the encoder"} if fitted is None else {"head": "logistic regression", **fitted.protocol}
+def _protocol(
+    method: Method, fitted: FittedHead | None, labels: Tensor, held_out: _HeldOut
+) -> dict[str, Any]:
+    how = (
+        {"head": "trained with the encoder"}
+        if fitted is None
+        else {"head": "logistic regression", **fitted.protocol}
+    )
     return {
         **how,
         "method": method_name(method),

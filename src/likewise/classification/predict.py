@@ -137,12 +137,18 @@ def predict(
     """
     settings = encoder_settings_of(folder)
     judge = judge_of(folder, settings.image_size, precise, module)
-    options = {"precise": precise, "batch_size": batch_size, "pixel_range": pixel_range and list(pixel_range)}
+    options = {
+        "precise": precise,
+        "batch_size": batch_size,
+        "pixel_range": pixel_range and list(pixel_range),
+    }
 
     def open_sink(names: Sequence[str]) -> RowsInMemory | PredictionFile:
         if out is None:
             return RowsInMemory(judge.columns)
-        return PredictionFile(Path(out), {**options, **_hashes(RunFolder(folder), names)}, overwrite, judge.columns)
+        return PredictionFile(
+            Path(out), {**options, **_hashes(RunFolder(folder), names)}, overwrite, judge.columns
+        )
 
     if has_vectors(data):
         index = open_vectors(Path(data), judge, folder)
@@ -165,7 +171,9 @@ def predict(
 def _finished(sink: RowsInMemory | PredictionFile, judge: Judge, before: int) -> Predictions:
     if isinstance(sink, RowsInMemory):
         return Predictions(judge.threshold, _rows=sink.table())
-    return Predictions(judge.threshold, sink.out, before, sink.started_again, _columns=judge.columns)
+    return Predictions(
+        judge.threshold, sink.out, before, sink.started_again, _columns=judge.columns
+    )
 
 
 def _predict(judge: Judge, images: Images, manifest: Manifest, sink: Sink, batch_size: int) -> None:
@@ -177,12 +185,16 @@ def _predict(judge: Judge, images: Images, manifest: Manifest, sink: Sink, batch
         read = found.positions.tolist()
         rows: dict[int, Row] = {}
         if read:
-            rows = dict(zip(read, judge(found.pixels, [ids[position] for position in read]), strict=True))
+            rows = dict(
+                zip(read, judge(found.pixels, [ids[position] for position in read]), strict=True)
+            )
         for position in batch.tolist():
             if position not in rows:
                 rows[position] = judge.unread(ids[position], images.unreadable[ids[position]])
         sink.append([rows[position] for position in batch.tolist()])
-    sink.append([judge.unread(*skipped) for skipped in manifest.skipped[max(sink.written - len(ids), 0) :]])
+    sink.append(
+        [judge.unread(*skipped) for skipped in manifest.skipped[max(sink.written - len(ids), 0) :]]
+    )
     sink.finish()
 
 
@@ -190,7 +202,9 @@ def _images(manifest: Manifest, settings: EncoderSettings) -> Images:
     """Images that are read on demand, so that memory does not grow with their number."""
     if settings.frames > 1:
         return open_frames(manifest, settings.image_size, settings.channels, settings.frames)
-    return open_images(manifest, stored_size(manifest, settings.image_size), settings.channels, memory_limit=0)
+    return open_images(
+        manifest, stored_size(manifest, settings.image_size), settings.channels, memory_limit=0
+    )
 
 
 def _hashes(folder: RunFolder, names: Sequence[str]) -> dict[str, str]:

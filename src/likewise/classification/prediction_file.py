@@ -40,7 +40,10 @@ def target_columns(task: TargetTask, names: Sequence[str]) -> pa.Schema:
         names: of the classes or numbers.
     """
     if task == "multilabel":
-        fields = {"classes": pa.string(), **{f"probability of {name}": pa.float64() for name in names}}
+        fields = {
+            "classes": pa.string(),
+            **{f"probability of {name}": pa.float64() for name in names},
+        }
     else:
         fields = {f"{name}{end}": pa.float64() for name in names for end in ("", " low", " high")}
     return pa.schema({"path": pa.string(), **fields, "unlike": pa.bool_(), "error": pa.string()})
@@ -108,7 +111,10 @@ class RowsInMemory:
     def table(self) -> pa.Table:
         """The rows so far."""
         columns = zip(*self._rows, strict=True) if self._rows else [[]] * len(self.columns)
-        arrays = [pa.array(list(column), field.type) for column, field in zip(columns, self.columns, strict=True)]
+        arrays = [
+            pa.array(list(column), field.type)
+            for column, field in zip(columns, self.columns, strict=True)
+        ]
         return pa.Table.from_arrays(arrays, schema=self.columns)
 
 
@@ -129,16 +135,28 @@ class PredictionFile:
     """
 
     def __init__(
-        self, out: Path, key: Mapping[str, Any], overwrite: bool = False, columns: pa.Schema = COLUMNS
+        self,
+        out: Path,
+        key: Mapping[str, Any],
+        overwrite: bool = False,
+        columns: pa.Schema = COLUMNS,
     ) -> None:
         if out.suffix not in (".csv", ".parquet"):
-            raise LikewiseError(f"--out {out} ends in {out.suffix or 'nothing'}; give a name in .csv or .parquet.")
+            raise LikewiseError(
+                f"--out {out} ends in {out.suffix or 'nothing'}; give a name in .csv or .parquet."
+            )
         if out.exists() and not overwrite:
-            raise LikewiseError(f"{out} exists. Choose another --out, or replace it with --overwrite.")
+            raise LikewiseError(
+                f"{out} exists. Choose another --out, or replace it with --overwrite."
+            )
         if not out.parent.is_dir():
-            raise LikewiseError(f"The folder {out.parent} does not exist. Make it first, or choose another --out.")
+            raise LikewiseError(
+                f"The folder {out.parent} does not exist. Make it first, or choose another --out."
+            )
         self.out, self.key, self.columns = out, dict(key), columns
-        self._partial, self._state = (out.with_name(out.name + end) for end in (".partial", ".partial.json"))
+        self._partial, self._state = (
+            out.with_name(out.name + end) for end in (".partial", ".partial.json")
+        )
         self.written = 0
         self.started_again = False
         """whether there was a partial file of another key"""
@@ -182,11 +200,18 @@ class PredictionFile:
 
     def _write(self, lines: Iterable[Iterable[Any]]) -> None:
         # A name that is not valid UTF-8 is written with its bytes spelled out.
-        with self._partial.open("a", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            csv.writer(file, lineterminator="\n").writerows([as_cell(value) for value in line] for line in lines)
+        with self._partial.open(
+            "a", newline="", encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            csv.writer(file, lineterminator="\n").writerows(
+                [as_cell(value) for value in line] for line in lines
+            )
             file.flush()
             os.fsync(file.fileno())
-        write_json(self._state, {"key": self.key, "rows": self.written, "bytes": self._partial.stat().st_size})
+        write_json(
+            self._state,
+            {"key": self.key, "rows": self.written, "bytes": self._partial.stat().st_size},
+        )
 
     def finish(self) -> None:
         """Give the file its name."""
@@ -222,7 +247,10 @@ def _batches(path: Path, columns: pa.Schema) -> Iterable[pa.RecordBatch]:
     """A CSV of predictions, a part at a time."""
     cells = pa.schema([field.with_name(as_cell(field.name)) for field in columns])
     types = arrow_csv.ConvertOptions(
-        column_types=cells, null_values=[""], strings_can_be_null=False, quoted_strings_can_be_null=False
+        column_types=cells,
+        null_values=[""],
+        strings_can_be_null=False,
+        quoted_strings_can_be_null=False,
     )
     parsing = arrow_csv.ParseOptions(newlines_in_values=True)
     for batch in arrow_csv.open_csv(path, parse_options=parsing, convert_options=types):

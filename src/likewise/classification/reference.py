@@ -62,7 +62,11 @@ class Reference:
         """
         if len(features) > MAX_REFERENCE:
             features = features[
-                torch.randperm(len(features), generator=generator(seed, "reference"))[:MAX_REFERENCE].sort().values
+                torch.randperm(len(features), generator=generator(seed, "reference"))[
+                    :MAX_REFERENCE
+                ]
+                .sort()
+                .values
             ]
         vectors = F.normalize(features.float(), dim=1)
         usable = (held_out_labels >= 0) & ~held_out_logits.isnan().any(dim=1)
@@ -77,7 +81,9 @@ class Reference:
         https://arxiv.org/abs/2204.06507).
         """
         return _kth_distance(
-            F.normalize(features.float().cpu(), dim=1), self.vectors, min(NEIGHBOUR, len(self.vectors))
+            F.normalize(features.float().cpu(), dim=1),
+            self.vectors,
+            min(NEIGHBOUR, len(self.vectors)),
         )
 
 

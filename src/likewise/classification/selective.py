@@ -47,14 +47,18 @@ class Threshold(NamedTuple):
         if self.held_out < least:
             why = f"{self.held_out:,} held-out labels are too few; {least:,} are the least, with all of them correct"
         else:
-            why = f"the classifier is not right often enough on its {self.held_out:,} held-out labels"
+            why = (
+                f"the classifier is not right often enough on its {self.held_out:,} held-out labels"
+            )
         return (
             f"everything is unsure at a precision of {self.precise:g}: {why}. Label more images, or ask for less with "
             f"--precise."
         )
 
 
-def choose_threshold(confidence: Tensor, correct: Tensor, precise: float, error_rate: float = ERROR_RATE) -> Threshold:
+def choose_threshold(
+    confidence: Tensor, correct: Tensor, precise: float, error_rate: float = ERROR_RATE
+) -> Threshold:
     """The lowest threshold above which the precision holds, with a guarantee for finite samples.
 
     Learn then Test (Angelopoulos et al. 2021, Sec. 4 and App. B, https://arxiv.org/abs/2110.01052): each candidate's
@@ -75,7 +79,9 @@ def choose_threshold(confidence: Tensor, correct: Tensor, precise: float, error_
         LikewiseError: the precision is not between 0 and 1.
     """
     if not 0 < precise < 1:
-        raise LikewiseError(f"--precise {precise:g} was given; it is a share between 0 and 1, for instance 0.95.")
+        raise LikewiseError(
+            f"--precise {precise:g} was given; it is a share between 0 and 1, for instance 0.95."
+        )
     order = confidence.argsort(descending=True, stable=True)
     ranked, errors = confidence[order], (~correct[order]).long().cumsum(0)
     retained = 0
@@ -84,7 +90,9 @@ def choose_threshold(confidence: Tensor, correct: Tensor, precise: float, error_
             break
         retained = count
     value = float(ranked[retained - 1]) if retained else math.inf
-    return Threshold(value, precise, retained, int(correct[order][:retained].sum()), len(confidence))
+    return Threshold(
+        value, precise, retained, int(correct[order][:retained].sum()), len(confidence)
+    )
 
 
 def fewest(precise: float, error_rate: float = ERROR_RATE) -> int:
@@ -101,5 +109,8 @@ def _sequence(ranked: Tensor, precise: float) -> list[int]:
     # Equal confidences are on one side of any threshold.
     counts = sorted({int((ranked >= ranked[count - 1]).sum()) for count in wanted})
     expected_errors = (1 - ranked).cumsum(0)
-    expected = [float(binom.cdf(round(float(expected_errors[count - 1])), count, 1 - precise)) for count in counts]
+    expected = [
+        float(binom.cdf(round(float(expected_errors[count - 1])), count, 1 - precise))
+        for count in counts
+    ]
     return counts[expected.index(min(expected)) :]

@@ -45,7 +45,9 @@ class FittedTargets(NamedTuple):
     protocol: dict[str, Any]
 
 
-def fit_targets(features: Tensor, column: TargetColumn, seed: int = 0, groups: Tensor | None = None) -> FittedTargets:
+def fit_targets(
+    features: Tensor, column: TargetColumn, seed: int = 0, groups: Tensor | None = None
+) -> FittedTargets:
     """Logistic regression for each class, or ridge regression, with out-of-fold predictions from 5 folds.
 
     Args:
@@ -58,9 +60,13 @@ def fit_targets(features: Tensor, column: TargetColumn, seed: int = 0, groups: T
         LikewiseError: fewer than 10 images.
     """
     if len(column) < FEWEST:
-        raise LikewiseError(f"{len(column)} images have known targets; a head needs {FEWEST}. Label more images.")
+        raise LikewiseError(
+            f"{len(column)} images have known targets; a head needs {FEWEST}. Label more images."
+        )
     rows, targets = features.double().numpy(), column.values.astype(np.float64)
-    folds = list(_splitter(groups, seed).split(rows, groups=None if groups is None else groups.numpy()))
+    folds = list(
+        _splitter(groups, seed).split(rows, groups=None if groups is None else groups.numpy())
+    )
     fit = _ridge if column.task == "regression" else _logistic
     return fit(rows, targets, folds)
 
@@ -80,15 +86,24 @@ def _logistic(rows: np.ndarray, targets: np.ndarray, folds: Folds) -> FittedTarg
     found = {}
     for strength in INVERSE_STRENGTHS:
         logits = _out_of_fold(rows, targets, folds, strength)
-        loss = float(F.binary_cross_entropy_with_logits(torch.from_numpy(logits), torch.from_numpy(targets)))
+        loss = float(
+            F.binary_cross_entropy_with_logits(torch.from_numpy(logits), torch.from_numpy(targets))
+        )
         found[strength] = loss, logits
     best = min(found, key=lambda strength: found[strength][0])
     weight, bias = _logistic_weights(rows, targets, best)
-    protocol = {"head": "logistic regression a class", "C": best, "folds": len(folds), "labels": len(rows)}
+    protocol = {
+        "head": "logistic regression a class",
+        "C": best,
+        "folds": len(folds),
+        "labels": len(rows),
+    }
     return FittedTargets(_linear(weight, bias), torch.from_numpy(found[best][1]), protocol)
 
 
-def _out_of_fold(rows: np.ndarray, targets: np.ndarray, folds: Folds, strength: float) -> np.ndarray:
+def _out_of_fold(
+    rows: np.ndarray, targets: np.ndarray, folds: Folds, strength: float
+) -> np.ndarray:
     logits = np.zeros_like(targets)
     for learned, held_out in folds:
         weight, bias = _logistic_weights(rows[learned], targets[learned], strength)
@@ -96,10 +111,16 @@ def _out_of_fold(rows: np.ndarray, targets: np.ndarray, folds: Folds, strength: 
     return logits
 
 
-def _logistic_weights(rows: np.ndarray, targets: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+def _logistic_weights(
+    rows: np.ndarray, targets: np.ndarray, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Weights [T, D] and biases [T] on features as they are; a class of all images, or of none, has a bias alone."""
     scaler = StandardScaler().fit(rows)
-    standardised, scale, mean = scaler.transform(rows), np.asarray(scaler.scale_), np.asarray(scaler.mean_)
+    standardised, scale, mean = (
+        scaler.transform(rows),
+        np.asarray(scaler.scale_),
+        np.asarray(scaler.mean_),
+    )
     weight, bias = np.zeros((targets.shape[1], rows.shape[1])), np.zeros(targets.shape[1])
     for number, target in enumerate(targets.T):
         if target.min() == target.max():
@@ -107,7 +128,9 @@ def _logistic_weights(rows: np.ndarray, targets: np.ndarray, strength: float) ->
             continue
         logistic = LogisticRegression(C=strength, max_iter=300)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # 300 iterations leave nothing that matters
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # 300 iterations leave nothing that matters
             logistic.fit(standardised, target)
         weight[number] = logistic.coef_[0] / scale
         bias[number] = np.ravel(logistic.intercept_)[0] - weight[number] @ mean
@@ -121,7 +144,12 @@ def _ridge(rows: np.ndarray, targets: np.ndarray, folds: Folds) -> FittedTargets
         weight, bias, _ = _ridge_weights(rows[learned], targets[learned])
         predicted[held_out] = rows[held_out] @ weight.T + bias
     weight, bias, alpha = _ridge_weights(rows, targets)
-    protocol = {"head": "ridge regression", "alpha": alpha, "folds": len(folds), "labels": len(rows)}
+    protocol = {
+        "head": "ridge regression",
+        "alpha": alpha,
+        "folds": len(folds),
+        "labels": len(rows),
+    }
     return FittedTargets(_linear(weight, bias), torch.from_numpy(predicted), protocol)
 
 
@@ -129,7 +157,11 @@ def _ridge_weights(rows: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, n
     scaler = StandardScaler().fit(rows)
     ridge = RidgeCV(ALPHAS).fit(scaler.transform(rows), targets)
     weight = np.reshape(np.asarray(ridge.coef_), (targets.shape[1], -1)) / np.asarray(scaler.scale_)
-    return weight, np.ravel(ridge.intercept_) - weight @ np.asarray(scaler.mean_), float(np.asarray(ridge.alpha_))
+    return (
+        weight,
+        np.ravel(ridge.intercept_) - weight @ np.asarray(scaler.mean_),
+        float(np.asarray(ridge.alpha_)),
+    )
 
 
 def _linear(weight: np.ndarray, bias: np.ndarray) -> nn.Linear:
@@ -155,11 +187,17 @@ def sigmoid_temperature(logits: Tensor, targets: Tensor) -> float:
 
     def negative_log_posterior(log_temperature: float) -> float:
         scaled = logits.double() / math.exp(log_temperature)
-        surprise = F.binary_cross_entropy_with_logits(scaled, targets.double(), reduction="none").sum(dim=1).mean()
+        surprise = (
+            F.binary_cross_entropy_with_logits(scaled, targets.double(), reduction="none")
+            .sum(dim=1)
+            .mean()
+        )
         return float(surprise) * len(logits) / logits.shape[1] + log_temperature**2 / (2 * PRIOR**2)
 
     low, high = BOUNDS
-    found: Any = minimize_scalar(negative_log_posterior, bounds=(math.log(low), math.log(high)), method="bounded")
+    found: Any = minimize_scalar(
+        negative_log_posterior, bounds=(math.log(low), math.log(high)), method="bounded"
+    )
     return math.exp(float(found.x))
 
 

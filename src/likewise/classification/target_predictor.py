@@ -114,16 +114,22 @@ def fit_predictor(
         return None
     groups = None if train.groups is None else train.groups[found.positions]
     fitted = fit_targets(found.vectors, targets, seed, groups)
-    held_out, source = _held_out(encoder, fitted, targets, validation, view, device, encoder_saw_targets)
+    held_out, source = _held_out(
+        encoder, fitted, targets, validation, view, device, encoder_saw_targets
+    )
     temperature, half_width = 1.0, None
     if targets.task == "multilabel":
         temperature = sigmoid_temperature(*held_out)
     else:
         half_width = interval_half_width(*held_out)
-    predictor = TargetPredictor(encoder, fitted.head, targets.task, targets.names, temperature, half_width)
+    predictor = TargetPredictor(
+        encoder, fitted.head, targets.task, targets.names, temperature, half_width
+    )
     protocol = {**fitted.protocol, "held_out": {source: len(held_out[0])} if source else {}}
     nothing = torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64)
-    return FittedPredictor(predictor.eval(), Reference.of(found.vectors, *nothing, 1.0, protocol, seed))
+    return FittedPredictor(
+        predictor.eval(), Reference.of(found.vectors, *nothing, 1.0, protocol, seed)
+    )
 
 
 def _known(
@@ -166,9 +172,19 @@ def save_predictor(fitted: FittedPredictor, settings: EncoderSettings, folder: s
         folder: of the run.
     """
     predictor, reference = fitted
-    content = {"task": predictor.task, "names": list(predictor.names), "temperature": float(predictor.temperature)}
+    content = {
+        "task": predictor.task,
+        "names": list(predictor.names),
+        "temperature": float(predictor.temperature),
+    }
     write_classifier(
-        predictor.encoder, settings, predictor.head, reference, content, folder, half_width=predictor.half_width
+        predictor.encoder,
+        settings,
+        predictor.head,
+        reference,
+        content,
+        folder,
+        half_width=predictor.half_width,
     )
 
 
@@ -184,6 +200,10 @@ def load_predictor(folder: str | Path, module: nn.Module | None = None) -> Targe
     """
     stored = read_classifier(folder, module)
     if "task" not in stored.content:
-        raise LikewiseError(f"{folder} predicts one class an image: likewise.classification.load_classifier reads it.")
+        raise LikewiseError(
+            f"{folder} predicts one class an image: likewise.classification.load_classifier reads it."
+        )
     task, names, temperature = (stored.content[key] for key in ("task", "names", "temperature"))
-    return TargetPredictor(stored.encoder, stored.head, task, names, temperature, stored.tensors["half_width"]).eval()
+    return TargetPredictor(
+        stored.encoder, stored.head, task, names, temperature, stored.tensors["half_width"]
+    ).eval()

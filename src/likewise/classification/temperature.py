@@ -45,7 +45,9 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         return float(surprise) + log_temperature**2 / (2 * PRIOR**2)
 
     low, high = BOUNDS
-    found: Any = minimize_scalar(negative_log_posterior, bounds=(math.log(low), math.log(high)), method="bounded")
+    found: Any = minimize_scalar(
+        negative_log_posterior, bounds=(math.log(low), math.log(high)), method="bounded"
+    )
     return math.exp(float(found.x))
 
 

@@ -49,4 +49,6 @@ def advise(words: list[str]) -> None:
     given = dict(vars(parse(Advise, words, "likewise advise")))
     found = find(given.pop("data"), **given, console=Console())
     print(f"classifier {found.folder}\npage       {found.folder / 'advice.html'}")
-    print(f"use it     likewise predict {found.folder} NEW/ --out predictions.csv\nfor longer {found.command}")
+    print(
+        f"use it     likewise predict {found.folder} NEW/ --out predictions.csv\nfor longer {found.command}"
+    )

@@ -58,5 +58,7 @@ def pack(words: list[str]) -> None:
     given = dict(vars(parse(Pack, words, "likewise pack")))
     strict = given.pop("strict")
     packed = pack_data(**given)
-    print(f"{packed.images:,} images -> {packed.shards:,} shards in {packed.folder}, read back and compared")
+    print(
+        f"{packed.images:,} images -> {packed.shards:,} shards in {packed.folder}, read back and compared"
+    )
     say_skipped(packed.left_out, "could not be read, so they are in no shard", strict)

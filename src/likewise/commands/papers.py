@@ -71,7 +71,13 @@ def study(words: list[str]) -> None:
 
     given = parse(StudyCommand, words, "likewise study")
     if given.name:
-        run_study(given.name, given.seed, given.out or f"runs/studies/{given.name}", given.overwrite, Console())
+        run_study(
+            given.name,
+            given.seed,
+            given.out or f"runs/studies/{given.name}",
+            given.overwrite,
+            Console(),
+        )
         return
     table = Table("study", "question", "paper", "duration", title="likewise study NAME")
     for name, kind in STUDIES.items():
@@ -83,7 +89,9 @@ def study(words: list[str]) -> None:
 class Methods:
     """What each method is and when to choose it; with a name, that method with its settings and presets."""
 
-    name: Annotated[str | None, Positional, tyro.conf.arg(metavar="[NAME]", help_behavior_hint="")] = None
+    name: Annotated[
+        str | None, Positional, tyro.conf.arg(metavar="[NAME]", help_behavior_hint="")
+    ] = None
     """name of a method; without one, all are listed"""
 
 

@@ -101,12 +101,18 @@ def embed(words: list[str]) -> None:
     if given.part_size is None and given.devices == 1 and started_processes() is None:
         out = given.out or "vectors.parquet"
         texts = lines_of(Path(given.data)) if of_texts else []
-        vectors = run.embed_text(texts) if of_texts else run.embed(given.data, pixel_range=given.pixel_range)
+        vectors = (
+            run.embed_text(texts)
+            if of_texts
+            else run.embed(given.data, pixel_range=given.pixel_range)
+        )
         vectors.save(out, overwrite=given.overwrite)
         print(f"{len(vectors.ids):,} vectors of {vectors.vectors.shape[1]} numbers -> {out}")
         say_skipped(vectors.skipped, "have no vector", given.strict)
     elif of_texts:
-        raise LikewiseError("Texts are embedded by one process into one file: leave --devices and --part-size out.")
+        raise LikewiseError(
+            "Texts are embedded by one process into one file: leave --devices and --part-size out."
+        )
     else:
         _embed_parts(run, given)
 
@@ -159,11 +165,20 @@ def predict(words: list[str]) -> None:
     given = parse(Predict, words, "likewise predict")
     try:
         run = api.load(given.run)
-        made = run.predict(given.data, given.out, given.precise, given.overwrite, given.batch_size, given.pixel_range)
+        made = run.predict(
+            given.data,
+            given.out,
+            given.precise,
+            given.overwrite,
+            given.batch_size,
+            given.pixel_range,
+        )
     except KeyboardInterrupt:
         raise Interrupted(f"Interrupted. The same command goes on with {given.out}.") from None
     if made.started_again:
-        print("The unfinished predictions were of another classifier, other images or other options: started again.")
+        print(
+            "The unfinished predictions were of another classifier, other images or other options: started again."
+        )
     if made.continued_from:
         print(f"Continued from row {made.continued_from:,}.")
     print(f"{made.summary()} -> {given.out}")
@@ -176,7 +191,9 @@ class Search:
 
     run: RunArgument
     """the run whose encoder made the vectors"""
-    query: Annotated[str | None, Positional, tyro.conf.arg(metavar="[IMAGE]", help_behavior_hint="")] = None
+    query: Annotated[
+        str | None, Positional, tyro.conf.arg(metavar="[IMAGE]", help_behavior_hint="")
+    ] = None
     """an image file"""
     text: str | None = None
     """a description, instead of an image; for a run that learned from captions"""
@@ -231,7 +248,9 @@ def report(words: list[str]) -> None:
 class Compare:
     """Several runs on one page."""
 
-    runs: Annotated[tuple[str, ...], Positional, tyro.conf.arg(metavar="RUN RUN ...", help_behavior_hint="")]
+    runs: Annotated[
+        tuple[str, ...], Positional, tyro.conf.arg(metavar="RUN RUN ...", help_behavior_hint="")
+    ]
     """two or more run folders; the first is the baseline of the others"""
     out: str = "compare.html"
     """HTML file to write"""

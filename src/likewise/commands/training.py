@@ -36,13 +36,17 @@ def train(words: list[str]) -> None:
     out = "" if options.settings.out else " --out {out}"
     resume = f"{shlex.join(['likewise', 'train', *again])}{out} --resume"
     method = getattr(options, "method", name)
-    run_training(options.data, options.settings, method, getattr(options, "recipe", None), Console(), resume)
+    run_training(
+        options.data, options.settings, method, getattr(options, "recipe", None), Console(), resume
+    )
 
 
 def verify(words: list[str]) -> None:
     """``likewise verify DATA --devices 2`` and the options of ``train``."""
     name, preset, rest = _method_words(words)
-    options = parse(_train_options(defaults_of(name, preset or None), VERIFY_HELP), rest, "likewise verify")
+    options = parse(
+        _train_options(defaults_of(name, preset or None), VERIFY_HELP), rest, "likewise verify"
+    )
     method, recipe = getattr(options, "method", name), getattr(options, "recipe", None)
     found = run_verification(options.data, options.settings, method, recipe)
     show(found, method, Console())
@@ -76,7 +80,11 @@ def _train_options(defaults: Defaults, text: str = "") -> type:
     """
     fields: list[Any] = [
         ("data", DataArgument),
-        ("settings", tyro.conf.OmitArgPrefixes[TrainSettings], field(default_factory=lambda: defaults.settings)),
+        (
+            "settings",
+            tyro.conf.OmitArgPrefixes[TrainSettings],
+            field(default_factory=lambda: defaults.settings),
+        ),
     ]
     if isinstance(defaults.method, Method):
         fields += [
@@ -84,7 +92,9 @@ def _train_options(defaults: Defaults, text: str = "") -> type:
             ("recipe", Recipe, defaults.recipe),
         ]
     options = make_dataclass("Train", fields, frozen=True)
-    options.__doc__ = text or train_help(defaults.method, defaults.settings.preset, shutil.get_terminal_size().columns)
+    options.__doc__ = text or train_help(
+        defaults.method, defaults.settings.preset, shutil.get_terminal_size().columns
+    )
     return options
 
 

@@ -36,7 +36,9 @@ def _describe_options(kind: Any) -> None:
     """
     for owner in kind.__mro__:
         own = vars(owner).get("__annotations__", {})
-        options = [entry.name for entry in dataclasses.fields(owner) if entry.name in own] if own else []
+        options = (
+            [entry.name for entry in dataclasses.fields(owner) if entry.name in own] if own else []
+        )
         if not options:
             continue
         hints = typing.get_type_hints(owner, include_extras=True)
@@ -84,7 +86,9 @@ def _metavar(hint: Any) -> str:
     return hint.__name__.upper()
 
 
-def take_option(words: list[str], option: str, default: str, known: Sequence[str]) -> tuple[str, list[str]]:
+def take_option(
+    words: list[str], option: str, default: str, known: Sequence[str]
+) -> tuple[str, list[str]]:
     """An option's value, and the words without it: it decides which other options there are."""
     rest, value = [], default
     remaining = iter(words)

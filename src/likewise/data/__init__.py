@@ -6,4 +6,13 @@ from likewise.data.manifest import Manifest
 from likewise.data.samplers import ClassBalanced
 from likewise.data.sources.open import open_manifest
 
-__all__ = ["UNLABELLED", "Batch", "ClassBalanced", "Loader", "Manifest", "Pixels", "Support", "open_manifest"]
+__all__ = [
+    "UNLABELLED",
+    "Batch",
+    "ClassBalanced",
+    "Loader",
+    "Manifest",
+    "Pixels",
+    "Support",
+    "open_manifest",
+]

@@ -123,7 +123,9 @@ class Batch(NamedTuple):
         numbers = torch.as_tensor(labels).long()
         for name, rows in (("labels", numbers), ("indices", indices)):
             if rows.shape != (count,):
-                raise LikewiseError(f"{name}: the shape {list(rows.shape)} was given; {count} images need [{count}].")
+                raise LikewiseError(
+                    f"{name}: the shape {list(rows.shape)} was given; {count} images need [{count}]."
+                )
         return cls(
             pixels,
             numbers,
@@ -182,7 +184,9 @@ class Batch(NamedTuple):
 def _pixels_of(images: Tensor) -> Pixels:
     """Images of any shape and type that `Batch.of` takes, as square uint8 pixels and their aspect."""
     if images.ndim != 4 or 0 in images.shape:
-        raise LikewiseError(f"images: the shape {list(images.shape)} was given; allowed: [B, C, H, W].")
+        raise LikewiseError(
+            f"images: the shape {list(images.shape)} was given; allowed: [B, C, H, W]."
+        )
     if images.is_floating_point():
         low, high = images.aminmax()
         if low < 0 or high > 1:
@@ -192,7 +196,9 @@ def _pixels_of(images: Tensor) -> Pixels:
             )
         images = (images * 255).round().to(torch.uint8)
     if images.dtype != torch.uint8:
-        raise LikewiseError(f"images: {images.dtype} was given; allowed: uint8, or floating point from 0 to 1.")
+        raise LikewiseError(
+            f"images: {images.dtype} was given; allowed: uint8, or floating point from 0 to 1."
+        )
     height, width = images.shape[2:]
     if height != width:
         side = max(height, width)

@@ -85,7 +85,10 @@ def plain_jpeg(content: bytes, image: Image.Image) -> np.ndarray | None:
     if image.getexif().get(ORIENTATION, 1) != 1:
         return None
     import torch
-    from torchvision.io import ImageReadMode, decode_jpeg  # one second, which a look at headers need not wait for
+    from torchvision.io import (
+        ImageReadMode,
+        decode_jpeg,
+    )  # one second, which a look at headers need not wait for
 
     mode = ImageReadMode.GRAY if image.mode == "L" else ImageReadMode.RGB
     try:
@@ -106,7 +109,9 @@ def upright_pixels(image: Image.Image) -> Image.Image:
     Raises:
         OSError: the pixels cannot be decoded, for instance since the file was cut short.
     """
-    ImageOps.exif_transpose(image, in_place=True)  # a copy of a large picture would double the memory
+    ImageOps.exif_transpose(
+        image, in_place=True
+    )  # a copy of a large picture would double the memory
     return plain_mode(image)
 
 
@@ -142,7 +147,9 @@ def deep_colour(content: bytes, image: Image.Image) -> np.ndarray | None:
         import torch
         from torchvision.io import ImageReadMode, decode_png
 
-        decoded = decode_png(torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.UNCHANGED)
+        decoded = decode_png(
+            torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.UNCHANGED
+        )
         return decoded[:3].permute(1, 2, 0).numpy()
     if image.format == "TIFF":
         import tifffile

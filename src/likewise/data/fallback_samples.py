@@ -49,7 +49,9 @@ class FallbackSamples:
     def _following(self, row: int) -> Iterator[int]:
         """The readable rows after one, starting again at the first row after the last."""
         if len(self.unreadable) >= self.count:
-            raise LikewiseError(f"None of the {self.count} images can be decoded. Look at a few of the files.")
+            raise LikewiseError(
+                f"None of the {self.count} images can be decoded. Look at a few of the files."
+            )
         for step in range(1, self.count):
             other = (row + step) % self.count
             if other not in self.unreadable:

@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from likewise.data.pixel_range import RangedPixels
-from likewise.data.pixel_source import Decoded, Encoded, Headers, PixelSource, UnreadableImage, decode
+from likewise.data.pixel_source import (
+    Decoded,
+    Encoded,
+    Headers,
+    PixelSource,
+    UnreadableImage,
+    decode,
+)
 from likewise.data.sources.shard_cache import as_typed
 from likewise.data.sources.shard_files import CachedShards
 from likewise.errors import LikewiseError
@@ -49,7 +56,9 @@ class HeldPixels:
         return HeldPixels(self.source.take(index), held)
 
 
-def hold(source: PixelSource, rows: np.ndarray, shard_of: np.ndarray, files: CachedShards) -> PixelSource:
+def hold(
+    source: PixelSource, rows: np.ndarray, shard_of: np.ndarray, files: CachedShards
+) -> PixelSource:
     """The source with some of its images in memory; each shard that has one is read once.
 
     Args:

@@ -127,7 +127,9 @@ class InMemoryImages:
             return DecodedRows(self.pixels.map(lambda part: part[device_index]), index)
         # NumPy copies row by row in this thread; torch wakes all its threads for it, which on busy cores took 4 ms.
         rows = index.numpy()
-        return DecodedRows(self.pixels.map(lambda part: torch.from_numpy(part.numpy()[rows])), index)
+        return DecodedRows(
+            self.pixels.map(lambda part: torch.from_numpy(part.numpy()[rows])), index
+        )
 
 
 class FileImages:
@@ -168,7 +170,9 @@ class FileImages:
         ids = [self.ids[i] for i in index.tolist()]
         return FileImages(self.source.take(index.numpy()), ids, self.size, self.channels)
 
-    def _decode_rows(self, index: Tensor, decode: Callable[[int], DecodedRow | None]) -> DecodedRows:
+    def _decode_rows(
+        self, index: Tensor, decode: Callable[[int], DecodedRow | None]
+    ) -> DecodedRows:
         """What ``decode`` gives for each position, without those for which it gives nothing."""
         images = np.empty((len(index), self.channels, self.size, self.size), np.uint8)
         aspect = np.empty(len(index), np.float32)
@@ -353,6 +357,8 @@ def _decode_all(manifest: Manifest, size: int, channels: int) -> InMemoryImages:
             aspect[row] = found
     if len(lost) == len(manifest):
         reasons = {manifest.ids[row]: reason for row, reason in lost.items()}
-        raise NothingReadable(f"{manifest.source}: no image can be decoded. The first: {lost[0]}.", reasons)
+        raise NothingReadable(
+            f"{manifest.source}: no image can be decoded. The first: {lost[0]}.", reasons
+        )
     named = {row: Skipped(manifest.ids[row], reason) for row, reason in lost.items()}
     return InMemoryImages(Pixels(torch.from_numpy(images), torch.from_numpy(aspect)), named)

@@ -57,7 +57,9 @@ class LabelBudget:
                 f"A label budget of {self.per_class} a class was given; allowed is 0 (none) or more, or None for all."
             )
         if self.total is not None and self.total < 1:
-            raise LikewiseError(f"A label budget of {self} was given; a total is 1 or more, and none shows no label.")
+            raise LikewiseError(
+                f"A label budget of {self} was given; a total is 1 or more, and none shows no label."
+            )
         if self.fraction is not None and not 0 < self.fraction <= 1:
             raise LikewiseError(
                 f"A label budget of {self} was given; a share is above 0% and up to 100%, and none shows no label."
@@ -82,12 +84,16 @@ class LabelBudget:
         if share := re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*%", word):
             return cls(fraction=float(share[1]) / 100, seed=seed)
         if Path(word).suffix.lower() in (".csv", ".tsv"):
-            raise LikewiseError(f"{word} holds labels, not a budget: give it as the labels of the data.")
+            raise LikewiseError(
+                f"{word} holds labels, not a budget: give it as the labels of the data."
+            )
         if Path(word).is_file():
             return cls(file=word, seed=seed)
         if Path(word).suffix:
             missing = re.fullmatch(r"\d*\.\d+", word)
-            hint = f"For a share type {float(word) * 100:g}%." if missing else "There is no such file."
+            hint = (
+                f"For a share type {float(word) * 100:g}%." if missing else "There is no such file."
+            )
             raise LikewiseError(f"--labels {text!r} cannot be used. {hint} Allowed: {ALLOWED}.")
         raise LikewiseError(f"--labels {text!r} cannot be used. Allowed: {ALLOWED}.")
 
@@ -210,7 +216,9 @@ def _entries(path: Path) -> list[str]:
         raise LikewiseError(f"The split file {path} cannot be read: {error}.") from error
     entries = [entry for entry in listed if entry and not entry.startswith("#")]
     if not entries:
-        raise LikewiseError(f"The split file {path} lists nothing. To show no labels: --labels none.")
+        raise LikewiseError(
+            f"The split file {path} lists nothing. To show no labels: --labels none."
+        )
     return entries
 
 

@@ -40,7 +40,9 @@ def with_label_noise(
         LikewiseError: a share that is none, fewer than two classes, or no label to falsify.
     """
     if not 0 <= share < 1:
-        raise LikewiseError(f"--label-noise {share} was given; it is a share from 0 to below 1, for instance 0.2.")
+        raise LikewiseError(
+            f"--label-noise {share} was given; it is a share from 0 to below 1, for instance 0.2."
+        )
     if share == 0:
         return labels.clone()
     if classes < 2 or not bool((labels != UNLABELLED).any()):
@@ -57,7 +59,9 @@ def with_label_noise(
 def _two_uniform(seed: int, name: str) -> tuple[float, float]:
     """Two numbers in [0, 1) that belong to an example."""
     key = f"label noise {seed}\0{name}".encode(errors="surrogateescape")
-    digest = hashlib.blake2b(key, digest_size=12).digest()  # 48 bits each, which a double holds exactly
+    digest = hashlib.blake2b(
+        key, digest_size=12
+    ).digest()  # 48 bits each, which a double holds exactly
     first = int.from_bytes(digest[:6], "big")
     second = int.from_bytes(digest[6:], "big")
     return first / 2**48, second / 2**48

@@ -44,7 +44,9 @@ class Support:
     share: float = 0.45
     """rows of the support for each row of two views of the batch; only where `images` is None"""
 
-    def images_for_batch(self, batch_size: int, world_size: int = 1, most: int | None = None) -> int:
+    def images_for_batch(
+        self, batch_size: int, world_size: int = 1, most: int | None = None
+    ) -> int:
         """Images of each class beside a batch: as given, or by the share, in parts that the devices can halve.
 
         Args:
@@ -110,7 +112,9 @@ class Loader:
         check_fields(self, world_size=SIZE, seed=COUNT)
         count = len(self.images)
         if self.labels.shape[:1] != (count,):
-            raise LikewiseError(f"{count} images, but labels {tuple(self.labels.shape)}; give one each, -1 for none.")
+            raise LikewiseError(
+                f"{count} images, but labels {tuple(self.labels.shape)}; give one each, -1 for none."
+            )
         for name, rows in self.modalities.items():
             if len(rows) != count:
                 raise LikewiseError(f"{count} images, but {len(rows)} {name}: give as many.")
@@ -120,7 +124,9 @@ class Loader:
         if self.support is not None:
             images = self.support.images_for_batch(self.batch_size, self.world_size)
             self._check_support(self.support.classes * images)
-            _ = self._draw_support  # a support that the labels cannot fill is refused now, not at the first step
+            _ = (
+                self._draw_support
+            )  # a support that the labels cannot fill is refused now, not at the first step
 
     @property
     def steps_per_epoch(self) -> int:
@@ -135,7 +141,11 @@ class Loader:
 
     def on_device(self, device: torch.device) -> Loader:
         """The same loader with its decoded images on a GPU, where they take at most a quarter of its free memory."""
-        if device.type != "cuda" or not isinstance(self.images, InMemoryImages) or self.view_streams:
+        if (
+            device.type != "cuda"
+            or not isinstance(self.images, InMemoryImages)
+            or self.view_streams
+        ):
             return self
         free, _ = torch.cuda.mem_get_info(device)
         if self.images.pixels.images.nbytes > free // 4:
@@ -158,7 +168,8 @@ class Loader:
             batch_size=None,
             num_workers=min(self.workers, len(steps)),
             collate_fn=_unchanged,
-            pin_memory=torch.cuda.is_available() and not self.crop_streams,  # those are pinned on their way to the GPU
+            pin_memory=torch.cuda.is_available()
+            and not self.crop_streams,  # those are pinned on their way to the GPU
         )
         for batch, unreadable in decoding:
             self.images.unreadable.update(unreadable)
@@ -251,8 +262,12 @@ class Loader:
             return images.replaced(own, labels=self.labels)
         count = len(own)
 
-        def rng(name: str) -> BatchRNG:  # the numbers that `Progress.rng` gives for the whole of our rows
-            return BatchRNG((self.seed, step, name), count, count * self.world_size, count * self.rank)
+        def rng(
+            name: str,
+        ) -> BatchRNG:  # the numbers that `Progress.rng` gives for the whole of our rows
+            return BatchRNG(
+                (self.seed, step, name), count, count * self.world_size, count * self.rank
+            )
 
         return images.cropped(own, self.labels, streams, rng)
 
@@ -270,20 +285,28 @@ class Loader:
         if count < least:
             devices = f", one a device; or fewer --devices than {world}" if world > 2 else ""
             images = "is 1 training image" if count == 1 else f"are {count} training images"
-            raise LikewiseError(f"There {images}, and a step contrasts {least} or more. Give more images{devices}.")
+            raise LikewiseError(
+                f"There {images}, and a step contrasts {least} or more. Give more images{devices}."
+            )
         multiples = f", a multiple of {world}, one part a device" if world > 1 else ""
         fitting = world * _power_of_two(min(size if size >= least else 256, count) // world)
-        if least <= size <= count:  # the next multiple, or the one before it where there are too few images
+        if (
+            least <= size <= count
+        ):  # the next multiple, or the one before it where there are too few images
             fitting = min(-(-size // world), count // world) * world
         remedy = f"Choose {least} to {count}{multiples}, for instance --batch-size {fitting}."
         if size < 2:
-            raise LikewiseError(f"A batch size of {size} was given: contrast needs at least 2 images. {remedy}")
+            raise LikewiseError(
+                f"A batch size of {size} was given: contrast needs at least 2 images. {remedy}"
+            )
         if size > count:
             raise LikewiseError(
                 f"A batch size of {size} was given, but there are only {count} training images. {remedy}"
             )
         if size % world:
-            raise LikewiseError(f"A batch size of {size} cannot be cut into {world} equal parts. {remedy}")
+            raise LikewiseError(
+                f"A batch size of {size} cannot be cut into {world} equal parts. {remedy}"
+            )
 
     def _check_support(self, rows: int) -> None:
         if rows % self.world_size:

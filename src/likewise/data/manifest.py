@@ -26,7 +26,9 @@ from likewise.field_types import checked_value
 
 SPLITS = ("train", "val", "test")
 
-MISSING = frozenset({"nan", "na", "n/a", "none", "null", "<na>", "?", "unknown", "unlabeled", "unlabelled"})
+MISSING = frozenset(
+    {"nan", "na", "n/a", "none", "null", "<na>", "?", "unknown", "unlabeled", "unlabelled"}
+)
 """What other programs write for a missing value, in lower case."""
 
 
@@ -47,7 +49,9 @@ def require_all_read(skipped: Mapping[str, str]) -> None:
         FilesLeftOut: there are some.
     """
     if skipped:
-        raise FilesLeftOut(f"{len(skipped):,} files were left out (--strict). {some_files(skipped)}")
+        raise FilesLeftOut(
+            f"{len(skipped):,} files were left out (--strict). {some_files(skipped)}"
+        )
 
 
 def some_files(skipped: Mapping[str, str], limit: int = 5) -> str:
@@ -109,14 +113,26 @@ class Manifest:
 
     def _check_types(self) -> None:
         """What is cheap to check: a list of a million ids is not looked through."""
-        kinds = {"source": str, "pixels": PixelSource, "labels": Tensor, "splits": np.ndarray, "ids": Sequence}
-        kinds |= {"class_names": Sequence[str], "skipped": Sequence[Skipped], "notes": Sequence[str]}
+        kinds = {
+            "source": str,
+            "pixels": PixelSource,
+            "labels": Tensor,
+            "splits": np.ndarray,
+            "ids": Sequence,
+        }
+        kinds |= {
+            "class_names": Sequence[str],
+            "skipped": Sequence[Skipped],
+            "notes": Sequence[str],
+        }
         kinds |= {"masks": Masks | None}
         kinds |= {"columns": Mapping, "pixel_range": tuple[float, float] | None}
         for name, kind in kinds.items():
             checked_value(name, getattr(self, name), kind)
         if self.labels.ndim != 1:
-            raise LikewiseError(f"labels: a tensor {tuple(self.labels.shape)} was given; give int64 [N].")
+            raise LikewiseError(
+                f"labels: a tensor {tuple(self.labels.shape)} was given; give int64 [N]."
+            )
 
     def _write_names(self) -> None:
         """Names of files as they are written, so that any name can be stored and printed."""
@@ -135,7 +151,9 @@ class Manifest:
         try:
             return written_names(self.ids)
         except TypeError as error:
-            raise LikewiseError(f"ids are texts, one for each image; another type was given ({error}).") from None
+            raise LikewiseError(
+                f"ids are texts, one for each image; another type was given ({error})."
+            ) from None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -178,7 +196,9 @@ class Manifest:
         is in them, as near to that share of every class as they come.
         """
         if not 0 < fraction < 1:
-            raise LikewiseError(f"hold_out: the fraction {fraction} must lie between 0 and 1, for instance 0.2.")
+            raise LikewiseError(
+                f"hold_out: the fraction {fraction} must lie between 0 and 1, for instance 0.2."
+            )
         candidates = np.flatnonzero(self.splits == "train")
         known = self._is_labelled()[candidates]
         candidates = candidates[known] if known.any() else candidates
@@ -209,7 +229,9 @@ class Manifest:
 
     def _moved(self, rows: np.ndarray, name: str) -> np.ndarray:
         """The splits with some rows in another one."""
-        splits = self.splits.astype(object)  # names may be longer than those that the array has room for
+        splits = self.splits.astype(
+            object
+        )  # names may be longer than those that the array has room for
         splits[rows] = name
         return splits.astype(str)
 

@@ -86,7 +86,9 @@ class OriginalImages(FileImages):
         for slot, wanted in enumerate(index.tolist()):
             size = _size_needed(streams, [of_stream[slot] for of_stream in boxes])
             positions[slot], planes, own_aspect = self._decode_planes(wanted, labels, size)
-            if not math.isclose(own_aspect, float(aspect[slot]), rel_tol=1e-4):  # as the header did not say
+            if not math.isclose(
+                own_aspect, float(aspect[slot]), rel_tol=1e-4
+            ):  # as the header did not say
                 aspect[slot] = own_aspect
                 for old, new in zip(boxes, _boxes(streams, rng, aspect), strict=True):
                     old[slot] = new[slot]
@@ -105,7 +107,9 @@ class OriginalImages(FileImages):
         shape = count, self.channels, size, size
         return torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
 
-    def _decode_planes(self, wanted: int, labels: Tensor | None, size: int) -> tuple[int, Tensor, float]:
+    def _decode_planes(
+        self, wanted: int, labels: Tensor | None, size: int
+    ) -> tuple[int, Tensor, float]:
         """Position, uint8 [C, H, W] and width / height of an image, or of the one that replaces it."""
         while True:
             row = self._fallbacks.fallback(wanted, labels)
@@ -213,7 +217,9 @@ class StoredPixels:
     def take(self, index: np.ndarray) -> StoredPixels:
         """Some rows; nothing is copied."""
         headers = self.headers.take(index)
-        return StoredPixels(self.values, self.offsets, self.channels, headers, self.lost, self.rows[index])
+        return StoredPixels(
+            self.values, self.offsets, self.channels, headers, self.lost, self.rows[index]
+        )
 
 
 def open_originals(
@@ -236,7 +242,9 @@ def open_originals(
     areas = sizes.prod(axis=1)
     offsets = np.concatenate([[0], np.cumsum(areas * channels)])
     limit = MEMORY_LIMIT if memory_limit is None else memory_limit
-    is_whole = (sizes > 0).all() and areas.max() <= WHOLE  # larger ones are not read at their own size
+    is_whole = (
+        sizes > 0
+    ).all() and areas.max() <= WHOLE  # larger ones are not read at their own size
     if is_whole and offsets[-1] <= limit:
         source = _stored(manifest, offsets, channels)
     return OriginalImages(source, list(manifest.ids), size, channels)
@@ -253,8 +261,12 @@ def _stored(manifest: Manifest, offsets: np.ndarray, channels: int) -> StoredPix
         except UnreadableImage as error:
             return str(error)
         width, height = headers.sizes[row].tolist()
-        planes = resized(planes, height, width)  # where there is a quarter turn that the header did not tell
-        pixels = planes.expand(channels, -1, -1).permute(1, 2, 0)  # grey among colours has one plane
+        planes = resized(
+            planes, height, width
+        )  # where there is a quarter turn that the header did not tell
+        pixels = planes.expand(channels, -1, -1).permute(
+            1, 2, 0
+        )  # grey among colours has one plane
         values[offsets[row] : offsets[row + 1]] = pixels.reshape(-1).numpy()
         return None
 

@@ -61,7 +61,9 @@ def _forked(work: Callable[[int], Any]) -> Iterator[Executor]:
         # Python 3.12 warns of a fork where there are threads; the children here touch no lock that a thread might hold.
         warnings.simplefilter("ignore", DeprecationWarning)
         context = multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(_cores(), context, initializer=_inherit, initargs=(work,)) as processes:
+        with ProcessPoolExecutor(
+            _cores(), context, initializer=_inherit, initargs=(work,)
+        ) as processes:
             yield processes
 
 

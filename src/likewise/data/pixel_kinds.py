@@ -14,7 +14,9 @@ from likewise.data.pixel_source import ArrayPixels, ConcatPixels, PixelSource, U
 
 Kind = Literal["8 bits", "whole numbers of more than 8 bits", "floating point"]
 
-EIGHT_BIT_MODES = frozenset("1 L P PA LA La RGB RGBA RGBa RGBX CMYK YCbCr LAB HSV video clip".split())
+EIGHT_BIT_MODES = frozenset(
+    "1 L P PA LA La RGB RGBA RGBa RGBX CMYK YCbCr LAB HSV video clip".split()
+)
 """Modes whose pixels have 8 bits at most; an empty mode says that no header was read."""
 SAMPLE = 256
 """Images of each mode that are read to find the range of a set."""

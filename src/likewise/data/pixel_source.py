@@ -11,10 +11,23 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
-from likewise.data.decoding import deep_colour, mode_of_channels, open_image, plain_jpeg, upright_pixels
+from likewise.data.decoding import (
+    deep_colour,
+    mode_of_channels,
+    open_image,
+    plain_jpeg,
+    upright_pixels,
+)
 from likewise.data.dicom import is_dicom, read_dicom
 from likewise.data.file_names import written_name
-from likewise.data.large_images import LARGE, block_means, one_at_a_time, pixels_in_strips, reduction, require_readable
+from likewise.data.large_images import (
+    LARGE,
+    block_means,
+    one_at_a_time,
+    pixels_in_strips,
+    reduction,
+    require_readable,
+)
 from likewise.data.tiff_bands import band_layout, read_bands
 from likewise.data.video.video_decoding import is_video, middle_frame
 
@@ -272,7 +285,9 @@ def decode(file: Path | bytes, name: str, size: int | None = None) -> Decoded:
             return decoded(image, size, content)
     except MemoryError:
         raise
-    except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, ...
+    except (
+        Exception
+    ) as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, ...
         raise UnreadableImage(f"{name}: {reason_of(error)}") from error
 
 
@@ -294,7 +309,9 @@ def decoded(image: Image.Image, size: int | None = None, content: bytes = b"") -
     with one_at_a_time(drafted[0] * drafted[1]):
         pixels = _pixels(image, content, factor, is_whole=drafted == (width, height))
     # An EXIF quarter turn swaps the sides; of a square nothing can be seen, and nothing changes.
-    expected = [(side // factor, -(-side // factor)) for side in drafted]  # the last square may be cut off
+    expected = [
+        (side // factor, -(-side // factor)) for side in drafted
+    ]  # the last square may be cut off
     found = pixels.shape[1::-1]  # width and height
     turned = found[0] not in expected[0] or found[1] not in expected[1]
     return Decoded(pixels, height / width if turned else width / height)

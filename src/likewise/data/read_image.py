@@ -11,7 +11,9 @@ from likewise.data.pixel_source import PixelSource, UnreadableImage
 from likewise.data.resizing import resized
 
 
-def read_square(source: PixelSource, position: int, size: int, channels: int) -> tuple[np.ndarray, float]:
+def read_square(
+    source: PixelSource, position: int, size: int, channels: int
+) -> tuple[np.ndarray, float]:
     """Decode one image into uint8 [C, size, size], and its width / height.
 
     Raises:
@@ -22,7 +24,9 @@ def read_square(source: PixelSource, position: int, size: int, channels: int) ->
     return square.expand(channels, -1, -1).numpy(), aspect
 
 
-def read_planes(source: PixelSource, position: int, size: int | None, channels: int) -> tuple[Tensor, float]:
+def read_planes(
+    source: PixelSource, position: int, size: int | None, channels: int
+) -> tuple[Tensor, float]:
     """Decode one image into uint8 [C, H, W], C being 1 of grey images, and its width / height.
 
     Args:
@@ -36,7 +40,9 @@ def read_planes(source: PixelSource, position: int, size: int | None, channels: 
     """
     pixels, aspect = source.read(position, size)
     if pixels.dtype != np.uint8:
-        raise UnreadableImage(f"image {position} has pixels of type {pixels.dtype}, other than its set by its headers")
+        raise UnreadableImage(
+            f"image {position} has pixels of type {pixels.dtype}, other than its set by its headers"
+        )
     found = 1 if pixels.ndim == 2 else pixels.shape[2]
     if not convertible(found, channels):
         raise UnreadableImage(f"image {position} has {found} channels, the other images {channels}")

@@ -52,9 +52,13 @@ class ClassBalanced:
     """
 
     @typed_arguments(classes_per_batch=SIZE, images_per_class=SIZE, seed=COUNT)
-    def __init__(self, labels: Tensor, classes_per_batch: int, images_per_class: int, seed: int) -> None:
+    def __init__(
+        self, labels: Tensor, classes_per_batch: int, images_per_class: int, seed: int
+    ) -> None:
         if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
-            raise LikewiseError(f"labels: a tensor {tuple(labels.shape)} of {labels.dtype} was given; give int64 [N].")
+            raise LikewiseError(
+                f"labels: a tensor {tuple(labels.shape)} of {labels.dtype} was given; give int64 [N]."
+            )
         self.classes_per_batch = classes_per_batch
         self.images_per_class = images_per_class
         self.seed = seed
@@ -132,7 +136,9 @@ def step_imbalanced(labels: Tensor, rare_classes: int | float, ratio: float, see
 
 def _check_ratio(ratio: float) -> None:
     if ratio < 1:
-        raise LikewiseError(f"An imbalance ratio of {ratio} was given; choose 1 (balanced) or more, for instance 100.")
+        raise LikewiseError(
+            f"An imbalance ratio of {ratio} was given; choose 1 (balanced) or more, for instance 100."
+        )
 
 
 def _subset(labels: Tensor, sizes: dict[int, float], seed: int) -> Tensor:

@@ -69,4 +69,6 @@ class ShardShuffle:
         for start in range(0, len(drawn), self.shards_at_a_time):
             block = drawn[start : start + self.shards_at_a_time]
             blocks.append(self.shards[block].tolist())
-        return EpochOrder(torch.from_numpy(positions), blocks, np.cumsum(np.bincount(block_of_image)))
+        return EpochOrder(
+            torch.from_numpy(positions), blocks, np.cumsum(np.bincount(block_of_image))
+        )

@@ -36,7 +36,9 @@ def shards_of(pixels: PixelSource) -> Shards | None:
 
 def _joined(parts: Sequence[Shards | None]) -> Shards | None:
     """The shards of several sources, which are all remote."""
-    cached = [part.files for part in parts if part is not None and isinstance(part.files, CachedShards)]
+    cached = [
+        part.files for part in parts if part is not None and isinstance(part.files, CachedShards)
+    ]
     if len(cached) < len(parts):
         return None
     files = []

@@ -65,9 +65,13 @@ class Split:
         pixels = self.manifest.pixels
         assert isinstance(column, Sound) and isinstance(pixels, ClipPixels)
         frames = self.images.frames
-        video_frames = pixels.clips.valid_frames[pixels.rows[index.numpy()]]  # [B]; the last frame repeats after them
+        video_frames = pixels.clips.valid_frames[
+            pixels.rows[index.numpy()]
+        ]  # [B]; the last frame repeats after them
         start = middle_start(video_frames, frames)
-        return sound_of_frames(column.read(index), start, frames, stored=pixels.clips.frames.shape[1])
+        return sound_of_frames(
+            column.read(index), start, frames, stored=pixels.clips.frames.shape[1]
+        )
 
     def known(self) -> Tensor:
         """int64 indices of the examples whose label is known."""
@@ -92,7 +96,9 @@ def open_splits(
     for name in SPLITS:
         part = manifest.split(name)
         if len(part):
-            clips = open_whole_clips(part, channels) if isinstance(part.pixels, ClipPixels) else None
+            clips = (
+                open_whole_clips(part, channels) if isinstance(part.pixels, ClipPixels) else None
+            )
             is_cropped = store == "original" and name == "train" and clips is None
             originals = open_originals(part, stored, channels) if is_cropped else None
             images = open_frames(part, stored, channels, frames)
@@ -111,7 +117,9 @@ def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, 
     index = torch.from_numpy(evenly_spaced(len(images), sample))
     readable = images.readable(index).pixels.images
     if not len(readable):
-        raise LikewiseError(f"None of {len(index)} training images can be decoded. {some_files(images.unreadable)}")
+        raise LikewiseError(
+            f"None of {len(index)} training images can be decoded. {some_files(images.unreadable)}"
+        )
     values = readable.float().div(255).movedim(-3, 0).flatten(1)  # [C, pixels]
     mean = values.mean(dim=1)
     std = values.std(dim=1).clamp(min=0.01)

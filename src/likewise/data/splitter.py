@@ -38,7 +38,9 @@ class DataSplitter:
         size: pixels along a side of the images that it sees; None: chosen by the data.
     """
 
-    def __init__(self, settings: DataSettings, sampling: ClipSampling | None = None, size: int | None = None) -> None:
+    def __init__(
+        self, settings: DataSettings, sampling: ClipSampling | None = None, size: int | None = None
+    ) -> None:
         self.settings = settings
         self.sampling = sampling
         self.size = size
@@ -52,7 +54,9 @@ class DataSplitter:
 
     def open(self, manifest: Manifest, channels: int | None = None) -> dict[str, Split]:
         """The splits of a manifest, decoded; None channels: 1 where every image is gray, else 3."""
-        return open_splits(manifest, self.image_size(manifest), channels, self.sampling, self.settings.store)
+        return open_splits(
+            manifest, self.image_size(manifest), channels, self.sampling, self.settings.store
+        )
 
     def image_size(self, manifest: Manifest) -> int:
         """Pixels along a side of the images that the encoder sees."""
@@ -86,7 +90,9 @@ class DataSplitter:
         budgeted = self.budget.apply(train.labels, train.ids, train.class_names)
         if not self.settings.label_noise:
             return budgeted
-        return with_label_noise(budgeted, train.ids, self.settings.label_noise, train.classes, self.settings.seed)
+        return with_label_noise(
+            budgeted, train.ids, self.settings.label_noise, train.classes, self.settings.seed
+        )
 
     def _refuse_partial_budget(self) -> None:
         """A budget counts the labels of a class, and targets are no classes of one label each."""
@@ -119,7 +125,9 @@ class DataSplitter:
         settings = self.settings
         if settings.masks == "none":
             return replace(manifest, masks=None)
-        masks = mask_folder(Path(settings.masks), manifest.ids) if settings.masks else manifest.masks
+        masks = (
+            mask_folder(Path(settings.masks), manifest.ids) if settings.masks else manifest.masks
+        )
         if masks is None:
             return manifest
         masks = replace(masks, ignore_index=settings.ignore_index, classes=settings.mask_classes)
@@ -129,7 +137,9 @@ class DataSplitter:
         """Test and val parts held out of what can be scored, where the data have no such split."""
         settings = self.settings
         present = set(manifest.splits.tolist())
-        scorable = manifest.labelled() > 0 or not {CAPTIONS, SOUND, TARGETS}.isdisjoint(manifest.columns)
+        scorable = manifest.labelled() > 0 or not {CAPTIONS, SOUND, TARGETS}.isdisjoint(
+            manifest.columns
+        )
         if "test" not in present and (scorable or manifest.masks is not None):
             manifest = manifest.hold_out(settings.test_fraction, settings.seed, "test")
         if "val" not in present and scorable:
@@ -140,7 +150,9 @@ class DataSplitter:
         """The same examples, a share of the training images with the captions of others."""
         captions = manifest.columns.get(CAPTIONS)
         if not isinstance(captions, Captions):
-            raise LikewiseError(f"--caption-noise was given, but {manifest.source} has no captions.")
+            raise LikewiseError(
+                f"--caption-noise was given, but {manifest.source} has no captions."
+            )
         train = np.flatnonzero(manifest.splits == "train")
         noisy = captions.shuffled(train, self.settings.caption_noise, self.settings.seed)
         return replace(manifest, columns={**manifest.columns, CAPTIONS: noisy})
@@ -158,4 +170,6 @@ class DataSplitter:
         settings = self.settings
         if settings.imbalance == "long-tail":
             return long_tailed(labels, settings.imbalance_ratio, settings.seed)
-        return step_imbalanced(labels, settings.imbalance_rare, settings.imbalance_ratio, settings.seed)
+        return step_imbalanced(
+            labels, settings.imbalance_rare, settings.imbalance_ratio, settings.seed
+        )

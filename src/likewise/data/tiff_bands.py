@@ -80,7 +80,12 @@ class _Page(NamedTuple):
         bands = self.samples - self.alpha
         if bands == 1:
             return (self.format, self.bits) in _PILLOWS_GREY
-        return bands == 3 and self.photometric == _RGB and self.format == _UNSIGNED and self.bits in (8, 16)
+        return (
+            bands == 3
+            and self.photometric == _RGB
+            and self.format == _UNSIGNED
+            and self.bits in (8, 16)
+        )
 
     @property
     def depth(self) -> str:
@@ -123,7 +128,9 @@ def read_bands(content: bytes, layout: BandLayout) -> np.ndarray:
         pages = [file.pages[number] for number in range(layout.pages)]
         count = sum(page.size for page in pages)
         if count > MOST_VALUES:
-            raise ValueError(f"a TIFF of {count:,} values, more than {MOST_VALUES:,}: damaged, or cut it into parts")
+            raise ValueError(
+                f"a TIFF of {count:,} values, more than {MOST_VALUES:,}: damaged, or cut it into parts"
+            )
         planes = [_planes(page)[..., : layout.bands] for page in pages]
     pixels = require_numbers(np.concatenate(planes, axis=2), "the TIFF")
     return pixels[..., 0] if layout.channels == 1 else pixels
@@ -139,7 +146,9 @@ def require_tifffile(layout: BandLayout) -> None:
         _tifffile()
     except ImportError as error:
         depth = f" of {layout.depth} bits" if layout.depth else ""
-        raise ImportError(f"a TIFF of {layout.channels} channels{depth} needs tifffile: {INSTALL}") from error
+        raise ImportError(
+            f"a TIFF of {layout.channels} channels{depth} needs tifffile: {INSTALL}"
+        ) from error
 
 
 def _pages(stream: IO[bytes]) -> list[_Page]:

@@ -70,7 +70,9 @@ class PairDiscriminator(nn.Module):
     def __init__(self, channels: int, width: int, classes: int) -> None:
         super().__init__()
         widths = [channels, width, 2 * width, 4 * width]
-        self.stages = nn.ModuleList(nn.Conv2d(before, after, 3, 2, 1) for before, after in pairwise(widths))
+        self.stages = nn.ModuleList(
+            nn.Conv2d(before, after, 3, 2, 1) for before, after in pairwise(widths)
+        )
         self.unconditional = nn.Linear(widths[-1], 1)
         self.class_embedding = nn.Embedding(classes, widths[-1])
 

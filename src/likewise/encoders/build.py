@@ -56,7 +56,9 @@ def encoder_from_module(
     else:
         encoder = ModuleEncoder(module, image_size, mean, std)
     module = network_of(module)
-    settings = EncoderSettings(MODULE + import_path(module), image_size, mean, std, pretrained="module", module=module)
+    settings = EncoderSettings(
+        MODULE + import_path(module), image_size, mean, std, pretrained="module", module=module
+    )
     return encoder, settings
 
 
@@ -81,7 +83,9 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
     """
     origin = settings.pretrained if fetch else ""
     if settings.intermediates and (settings.name in OURS or reads_clips(settings.name)):
-        raise LikewiseError(f"intermediates={settings.intermediates} needs a network of timm, not {settings.name}.")
+        raise LikewiseError(
+            f"intermediates={settings.intermediates} needs a network of timm, not {settings.name}."
+        )
     if settings.name.startswith(MODULE):
         return _from_module(settings, as_given=origin == "module")
     encoder, network = _named_network(settings, from_timm=origin == "timm")
@@ -107,12 +111,18 @@ def _named_network(settings: EncoderSettings, from_timm: bool) -> tuple[Encoder,
         return clips, clips.network
     if name in OURS:
         if from_timm:
-            raise LikewiseError(f"{name} has no published weights. Choose a timm encoder: --encoder timm/resnet18.")
-        encoder = NineLayers(*NINE[name], mean, std) if name in NINE else ConvNet(SMALL[name], mean, std)
+            raise LikewiseError(
+                f"{name} has no published weights. Choose a timm encoder: --encoder timm/resnet18."
+            )
+        encoder = (
+            NineLayers(*NINE[name], mean, std) if name in NINE else ConvNet(SMALL[name], mean, std)
+        )
         return encoder, encoder
     from likewise.encoders.from_timm import timm_encoder
 
     size, small_stem = settings.image_size, settings.small_stem
     intermediates = settings.intermediates
-    encoder = timm_encoder(name.removeprefix("timm/"), size, small_stem, mean, std, from_timm, intermediates)
+    encoder = timm_encoder(
+        name.removeprefix("timm/"), size, small_stem, mean, std, from_timm, intermediates
+    )
     return encoder, encoder.network

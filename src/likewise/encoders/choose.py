@@ -46,7 +46,9 @@ def choose_encoder(
         LikewiseError: there is no such stem, the encoder cannot read images or clips of this kind, or the pretrained
             weights do not fit it.
     """
-    settings = EncoderSettings(name, image_size, mean, std, False, pretrained, allow_missing, frames)
+    settings = EncoderSettings(
+        name, image_size, mean, std, False, pretrained, allow_missing, frames
+    )
     if frames > 1 or reads_clips(name):
         return _clip_settings(settings, stem)
     if pretrained == lite0.LITE0:
@@ -56,7 +58,9 @@ def choose_encoder(
     if name not in OURS and not name.startswith("timm/"):
         name = f"timm/{name}"
     if stem not in ("auto", "small", "standard"):
-        raise LikewiseError(f"There is no stem {stem!r}. {did_you_mean(stem, ('auto', 'small', 'standard'))}")
+        raise LikewiseError(
+            f"There is no stem {stem!r}. {did_you_mean(stem, ('auto', 'small', 'standard'))}"
+        )
     settings = replace(settings, name=name)
     if name in OURS:
         return settings
@@ -85,12 +89,18 @@ def _wants_small_stem(settings: EncoderSettings) -> bool:
 
     if settings.pretrained == "timm":
         return False
-    is_small = has_small_stem(settings.pretrained) if settings.pretrained else settings.image_size <= SMALL_IMAGE
+    is_small = (
+        has_small_stem(settings.pretrained)
+        if settings.pretrained
+        else settings.image_size <= SMALL_IMAGE
+    )
     if not is_small:
         return False
     name = settings.name.removeprefix("timm/")
     with torch.device("meta"):
-        probe = from_timm.timm_encoder(name, settings.image_size, False, settings.mean, settings.std, False)
+        probe = from_timm.timm_encoder(
+            name, settings.image_size, False, settings.mean, settings.std, False
+        )
     return from_timm.has_large_stem(probe.network)
 
 

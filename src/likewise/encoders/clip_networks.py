@@ -55,7 +55,9 @@ class ClipEncoder(Encoder):
     def normalise(self, pixels: Tensor) -> Tensor:
         """Float [B, T, C, S, S] in [0, 1] -> zero mean, unit variance per channel, [B, C, T, S, S]."""
         if pixels.dim() != 5:
-            raise LikewiseError(f"A network for clips reads [B, T, C, S, S]; {tuple(pixels.shape)} was given.")
+            raise LikewiseError(
+                f"A network for clips reads [B, T, C, S, S]; {tuple(pixels.shape)} was given."
+            )
         return super().normalise(pixels).transpose(1, 2)
 
     @property
@@ -74,10 +76,19 @@ class FactoredConvolution(nn.Sequential):
         between = max((27 * width_in * width_out) // (9 * width_in + 3 * width_out), 1)
         in_time, in_space = strides
         super().__init__(
-            nn.Conv3d(width_in, between, (1, 3, 3), stride=(1, in_space, in_space), padding=(0, 1, 1), bias=False),
+            nn.Conv3d(
+                width_in,
+                between,
+                (1, 3, 3),
+                stride=(1, in_space, in_space),
+                padding=(0, 1, 1),
+                bias=False,
+            ),
             nn.BatchNorm3d(between),
             nn.ReLU(inplace=True),
-            nn.Conv3d(between, width_out, (3, 1, 1), stride=(in_time, 1, 1), padding=(1, 0, 0), bias=False),
+            nn.Conv3d(
+                between, width_out, (3, 1, 1), stride=(in_time, 1, 1), padding=(1, 0, 0), bias=False
+            ),
             nn.BatchNorm3d(width_out),
             nn.ReLU(inplace=True),
         )
@@ -96,19 +107,30 @@ def clip_encoder(name: str, mean: Sequence[float], std: Sequence[float]) -> Clip
     """
     if name == OURS:
         widths = (len(mean), *WIDTHS)
-        stages = [FactoredConvolution(*sizes) for sizes in zip(widths, WIDTHS, STRIDES, strict=False)]
+        stages = [
+            FactoredConvolution(*sizes) for sizes in zip(widths, WIDTHS, STRIDES, strict=False)
+        ]
         return ClipEncoder(stages, WIDTHS[-1], mean, std)
     known = name.removeprefix("torchvision/")
     if known not in TORCHVISION:
-        raise LikewiseError(f"There is no network for clips {name!r}. {did_you_mean(name, clip_encoder_names())}")
+        raise LikewiseError(
+            f"There is no network for clips {name!r}. {did_you_mean(name, clip_encoder_names())}"
+        )
     if len(mean) != 3:
-        raise LikewiseError(f"{name} reads colour clips of 3 channels. Choose --encoder {OURS} for {len(mean)}.")
+        raise LikewiseError(
+            f"{name} reads colour clips of 3 channels. Choose --encoder {OURS} for {len(mean)}."
+        )
     from torchvision.models import video
 
     network: Any = getattr(video, known)(weights=None)
     if known == "s3d":
         return ClipEncoder([network.features], 1024, mean, std, network)
-    stages = [nn.Sequential(network.stem, network.layer1), network.layer2, network.layer3, network.layer4]
+    stages = [
+        nn.Sequential(network.stem, network.layer1),
+        network.layer2,
+        network.layer3,
+        network.layer4,
+    ]
     return ClipEncoder(stages, network.fc.in_features, mean, std, network)
 
 

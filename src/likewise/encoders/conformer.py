@@ -24,10 +24,14 @@ class Conformer(nn.Module):
         dropout: dropout probability after each layer.
     """
 
-    def __init__(self, width: int, heads: int, hidden: int, kernel: int, layers: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, width: int, heads: int, hidden: int, kernel: int, layers: int, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.scale = math.sqrt(width)
-        self.blocks = nn.ModuleList(ConformerBlock(width, heads, hidden, kernel, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(
+            ConformerBlock(width, heads, hidden, kernel, dropout) for _ in range(layers)
+        )
 
     def forward(self, states: Tensor, valid: Tensor | None = None) -> Tensor:
         """[B, T, width] -> the same shape.
@@ -46,7 +50,9 @@ class Conformer(nn.Module):
 class ConformerBlock(nn.Module):
     """One block with residual connections; the feed-forward layers have residual weight 1/2."""
 
-    def __init__(self, width: int, heads: int, hidden: int, kernel: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, width: int, heads: int, hidden: int, kernel: int, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.first, self.last = (_feed_forward(width, hidden, dropout) for _ in range(2))
         self.before_attention = nn.LayerNorm(width)
@@ -86,7 +92,9 @@ class RelativeAttention(nn.Module):
         query = self._split(self.query(states))  # [B, heads, T, d]
         key = self._split(self.key(states))
         value = self._split(self.value(states))
-        distances = self._split(self.distance(sinusoids(length, width).to(states)))  # [heads, 2 T - 1, d]
+        distances = self._split(
+            self.distance(sinusoids(length, width).to(states))
+        )  # [heads, 2 T - 1, d]
         by_distance = (query + self.distance_bias[:, None]) @ distances.mT  # [B, heads, T, 2 T - 1]
         bias = _distance_to_position(by_distance) / math.sqrt(query.shape[-1])  # [B, heads, T, T]
         if valid is not None:
@@ -95,7 +103,9 @@ class RelativeAttention(nn.Module):
         # The bias makes the query float32 under autocast; the kernel wants one type of all.
         key, value, bias = key.to(query), value.to(query), bias.to(query)
         dropout = self.dropout if self.training else 0.0
-        attended = functional.scaled_dot_product_attention(query, key, value, bias, dropout)  # [B, heads, T, d]
+        attended = functional.scaled_dot_product_attention(
+            query, key, value, bias, dropout
+        )  # [B, heads, T, d]
         return self.out(attended.transpose(-2, -3).flatten(-2))
 
     def _split(self, states: Tensor) -> Tensor:
@@ -109,7 +119,9 @@ def sinusoids(length: int, width: int) -> Tensor:
     Even columns are sines and odd ones cosines, of periods from 2 pi to 20,000 pi.
     """
     distances = torch.arange(length - 1, -length, -1, dtype=torch.float32)
-    frequencies = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))  # [width / 2]
+    frequencies = torch.exp(
+        torch.arange(0, width, 2) * (-math.log(10_000.0) / width)
+    )  # [width / 2]
     angles = distances[:, None] * frequencies  # [2 length - 1, width / 2]
     sines_and_cosines = torch.stack([angles.sin(), angles.cos()], dim=2)
     return sines_and_cosines.flatten(1)

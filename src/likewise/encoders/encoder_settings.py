@@ -52,7 +52,9 @@ class EncoderSettings:
     intermediates: int = 0
     """how many of a timm network's last intermediate maps (its ``forward_intermediates``) are pooled and follow the
     features; each part then has unit norm"""
-    module: torch.nn.Module | None = field(default=None, compare=False, repr=False, metadata={"stored": False})
+    module: torch.nn.Module | None = field(
+        default=None, compare=False, repr=False, metadata={"stored": False}
+    )
     """a user's module, whose copies are the encoders; never written to disk, where its import path is in ``name``"""
 
     def to_json(self) -> dict[str, Any]:

@@ -36,7 +36,9 @@ class ModuleEncoder(Encoder):
     """
 
     @typed_arguments(image_size=SIZE)
-    def __init__(self, network: nn.Module, image_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, network: nn.Module, image_size: int, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
         features = _dry_run(network, len(mean), image_size)
         super().__init__(features.shape[1], mean, std)
         self.network = network
@@ -111,8 +113,14 @@ def module_warnings(encoder: nn.Module) -> list[str]:
     said, name = [], _class_name(encoder.network)
     parameters = list(encoder.network.parameters())
     if parameters and not any(parameter.requires_grad for parameter in parameters):
-        said.append(f"the encoder {name} is frozen (no parameter requires a gradient): only the heads on it learn.")
-    layers = [(path, part) for path, part in encoder.network.named_modules() if isinstance(part, nn.Linear)]
+        said.append(
+            f"the encoder {name} is frozen (no parameter requires a gradient): only the heads on it learn."
+        )
+    layers = [
+        (path, part)
+        for path, part in encoder.network.named_modules()
+        if isinstance(part, nn.Linear)
+    ]
     path, last = layers[-1] if layers else ("", None)
     if last is not None and last.out_features == encoder.width and _CLASSIFIER.search(path):
         said.append(

@@ -23,7 +23,8 @@ from likewise.offline import is_offline, require_online, tell_clients
 NETWORK_LIBRARIES = ("httpcore", "httpx", "huggingface_hub", "requests", "urllib3")
 """Packages whose exceptions mean that weights were out of reach; not all of them are OSErrors."""
 LOCAL_WEIGHTS = (
-    "--pretrained lite0, whose weights come in a package, or a local file: --pretrained path/to/weights.safetensors."
+    "--pretrained lite0, whose weights come in a package, "
+    "or a local file: --pretrained path/to/weights.safetensors."
 )
 
 
@@ -39,9 +40,16 @@ class TimmEncoder(Encoder):
     """
 
     def __init__(
-        self, network: Any, name: str, mean: Sequence[float], std: Sequence[float], intermediates: int = 0
+        self,
+        network: Any,
+        name: str,
+        mean: Sequence[float],
+        std: Sequence[float],
+        intermediates: int = 0,
     ) -> None:
-        super().__init__(network.num_features + _intermediate_width(network, intermediates), mean, std)
+        super().__init__(
+            network.num_features + _intermediate_width(network, intermediates), mean, std
+        )
         self.network, self.name, self.intermediates = network, name, intermediates
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -57,7 +65,10 @@ class TimmEncoder(Encoder):
     def _with_intermediates(self, normalised: Tensor) -> Tensor:
         last, maps = self.network.forward_intermediates(normalised, indices=self.intermediates)
         features = self.network.forward_head(last, pre_logits=True)
-        parts = [features, *(each.mean(dim=(2, 3)) for each in reversed(maps))]  # from the last to the first
+        parts = [
+            features,
+            *(each.mean(dim=(2, 3)) for each in reversed(maps)),
+        ]  # from the last to the first
         return torch.cat([functional.normalize(part) for part in parts], dim=1)
 
     def feature_map(self, pixels: Tensor) -> Tensor:
@@ -77,14 +88,18 @@ class TimmEncoder(Encoder):
         """What `forward` gives, and the map after each stage; a transformer's last map alone."""
         if not self.has_stages:
             tokens = self.network.forward_features(self.normalise(pixels))
-            return self.network.forward_head(tokens, pre_logits=True), [self._as_map(tokens, pixels)]
+            return self.network.forward_head(tokens, pre_logits=True), [
+                self._as_map(tokens, pixels)
+            ]
         maps = self.stage_maps(pixels)
         return self.network.forward_head(maps[-1], pre_logits=True), maps
 
     @property
     def has_stages(self) -> bool:
         """Whether it can be run stage by stage."""
-        return self._is_resnet or (hasattr(self.network, "stem") and hasattr(self.network, "stages"))
+        return self._is_resnet or (
+            hasattr(self.network, "stem") and hasattr(self.network, "stages")
+        )
 
     @property
     def _is_resnet(self) -> bool:
@@ -99,7 +114,9 @@ class TimmEncoder(Encoder):
             )
         net = self.network
         if self._is_resnet:
-            stem = nn.Sequential(net.conv1, net.bn1, getattr(net, "act1", nn.Identity()), net.maxpool)
+            stem = nn.Sequential(
+                net.conv1, net.bn1, getattr(net, "act1", nn.Identity()), net.maxpool
+            )
             return [nn.Sequential(stem, net.layer1), net.layer2, net.layer3, net.layer4]
         first, *rest = net.stages
         return [nn.Sequential(net.stem, first), *rest, getattr(net, "norm_pre", nn.Identity())]
@@ -123,7 +140,9 @@ def _intermediate_width(network: Any, count: int) -> int:
     """
     widths = [each["num_chs"] for each in network.feature_info] if count else []
     if count > len(widths):
-        raise LikewiseError(f"{count} intermediate maps were asked for; this network has {len(widths)}.")
+        raise LikewiseError(
+            f"{count} intermediate maps were asked for; this network has {len(widths)}."
+        )
     return sum(widths[len(widths) - count :])
 
 
@@ -197,7 +216,11 @@ def statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
         settings = timm.get_pretrained_cfg(name)
     except RuntimeError as error:
         raise _no_such_weights(name) from error
-    return (settings.mean, settings.std) if settings else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    return (
+        (settings.mean, settings.std)
+        if settings
+        else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
 
 
 def _create(name: str, image_size: int, channels: int, pretrained: bool) -> Any:
@@ -212,13 +235,18 @@ def _create(name: str, image_size: int, channels: int, pretrained: bool) -> Any:
             except TypeError:  # convolutional networks take any size and refuse the argument
                 return timm.create_model(name, **settings)
     except (AssertionError, ValueError) as error:
-        raise LikewiseError(f"timm/{name} cannot read images of {image_size} pixels: {error}.") from error
+        raise LikewiseError(
+            f"timm/{name} cannot read images of {image_size} pixels: {error}."
+        ) from error
     except RuntimeError as error:
         if not pretrained:
             raise
         raise _no_such_weights(name) from error
     except Exception as error:
-        if not (isinstance(error, OSError) or type(error).__module__.partition(".")[0] in NETWORK_LIBRARIES):
+        if not (
+            isinstance(error, OSError)
+            or type(error).__module__.partition(".")[0] in NETWORK_LIBRARIES
+        ):
             raise
         require_online(f"The pretrained weights of timm/{name}", LOCAL_WEIGHTS)
         raise EnvironmentIOError(

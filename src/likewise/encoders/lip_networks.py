@@ -56,7 +56,9 @@ class LipEncoder(ClipEncoder):
         for width_in, width in zip(before, shape.widths, strict=True):
             stages.append(_residual_stage(width_in, width, shape.blocks, stride=2 if stages else 1))
         self.shape = shape
-        super().__init__([_front_end(shape.widths[0]), *stages, _OverTime(shape)], shape.width, mean, std)
+        super().__init__(
+            [_front_end(shape.widths[0]), *stages, _OverTime(shape)], shape.width, mean, std
+        )
 
     def another_stage(self) -> nn.Module:
         """One more block of the Conformer."""
@@ -100,7 +102,9 @@ class _PerFrame(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         frames = input.transpose(1, 2).flatten(0, 1)  # [B T, C, h, w]
-        maps = super().forward(frames.contiguous(memory_format=torch.channels_last))  # as weights lie
+        maps = super().forward(
+            frames.contiguous(memory_format=torch.channels_last)
+        )  # as weights lie
         return maps.unflatten(0, (input.shape[0], input.shape[2])).transpose(1, 2)
 
 
@@ -110,7 +114,9 @@ class _OverTime(nn.Module):
     def __init__(self, shape: LipShape) -> None:
         super().__init__()
         self.narrow = nn.Linear(shape.widths[-1], shape.width)
-        self.conformer = Conformer(shape.width, shape.heads, shape.hidden, shape.kernel, shape.layers, shape.dropout)
+        self.conformer = Conformer(
+            shape.width, shape.heads, shape.hidden, shape.kernel, shape.layers, shape.dropout
+        )
 
     def forward(self, maps: Tensor, valid: Tensor | None = None) -> Tensor:
         frames = maps.mean(dim=(3, 4)).mT  # [B, T, C]
@@ -123,7 +129,9 @@ class _MoreTime(nn.Module):
 
     def __init__(self, shape: LipShape) -> None:
         super().__init__()
-        self.block = ConformerBlock(shape.width, shape.heads, shape.hidden, shape.kernel, shape.dropout)
+        self.block = ConformerBlock(
+            shape.width, shape.heads, shape.hidden, shape.kernel, shape.dropout
+        )
 
     def forward(self, maps: Tensor) -> Tensor:
         return self.block(maps[..., 0, 0].mT).mT[..., None, None]

@@ -43,7 +43,9 @@ def pretrained_at_hand(channels: int) -> str | None:
     Returns:
         ``lite0`` where its package is installed and the images are grey or RGB, else None.
     """
-    return LITE0 if channels in CHANNELS and find_spec(PACKAGE.replace("-", "_")) is not None else None
+    return (
+        LITE0 if channels in CHANNELS and find_spec(PACKAGE.replace("-", "_")) is not None else None
+    )
 
 
 def require_lite0(name: str, channels: int) -> None:
@@ -81,7 +83,9 @@ def _published_file() -> Path:
     """The package's file, whose bytes are those that were published."""
     spec = find_spec(PACKAGE.replace("-", "_"))
     if spec is None or spec.origin is None:
-        raise EnvironmentIOError(f"The weights lite0 come in a package that is not installed. Type: {INSTALL}")
+        raise EnvironmentIOError(
+            f"The weights lite0 come in a package that is not installed. Type: {INSTALL}"
+        )
     path = Path(spec.origin).parent / _FILE
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
     if found != SHA256:

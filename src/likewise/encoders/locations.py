@@ -30,13 +30,17 @@ def dense_stage(sides: Sequence[int], stage: int | None = None) -> int:
     """
     if stage is not None:
         if not 1 <= stage <= len(sides):
-            raise LikewiseError(f"stage={stage} was given, but the encoder has stages 1 to {len(sides)}.")
+            raise LikewiseError(
+                f"stage={stage} was given, but the encoder has stages 1 to {len(sides)}."
+            )
         return stage
     large_enough = [number for number, side in enumerate(sides, start=1) if side >= MIN_SIDE]
     return large_enough[-1] if large_enough else list(sides).index(max(sides)) + 1
 
 
-def dense_map(maps: Sequence[Tensor], stage: int | None = None, max_side: int | None = None) -> Tensor:
+def dense_map(
+    maps: Sequence[Tensor], stage: int | None = None, max_side: int | None = None
+) -> Tensor:
     """The map [B, D, s, s] for dense learning, average-pooled to a side of at most ``max_side``."""
     chosen = maps[dense_stage([each.shape[3] for each in maps], stage) - 1]
     if max_side and chosen.shape[3] > max_side:
@@ -57,7 +61,9 @@ def sample_features(features: Tensor, locations: Tensor) -> Tensor:
     """
     wider = torch.promote_types(features.dtype, locations.dtype)
     grid = locations[:, None].to(features.device, wider)
-    sampled = grid_sample(features.to(wider), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    sampled = grid_sample(
+        features.to(wider), grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
     return sampled[:, :, 0].mT
 
 
@@ -92,7 +98,9 @@ def sample_locations(rng: BatchRNG, count: int, heights: Tensor, share: float) -
     chosen, side = round(share * count), heights.shape[-1]
     if not chosen:
         return anywhere
-    highest = heights.flatten(1).topk(side * side // 4).indices.cpu()  # [B, S * S / 4], of the pixels
+    highest = (
+        heights.flatten(1).topk(side * side // 4).indices.cpu()
+    )  # [B, S * S / 4], of the pixels
     drawn = (rng.uniform(columns=chosen) * highest.shape[1]).long()  # [B, chosen]
     pixels = highest.gather(1, drawn)
     return torch.cat([all_locations(side)[pixels], anywhere[:, chosen:]], dim=1)

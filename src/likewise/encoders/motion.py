@@ -20,11 +20,15 @@ class FrameByFrame(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Float [B, T, C, S, S] -> [B, width]."""
-        features = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # [B, T, width]
+        features = self.encoder(frames.flatten(0, 1)).unflatten(
+            0, frames.shape[:2]
+        )  # [B, T, width]
         return features.mean(dim=1)
 
 
-def motion_network(name: str, views: MotionViews, frame_channels: int) -> FrameByFrame | ClipEncoder:
+def motion_network(
+    name: str, views: MotionViews, frame_channels: int
+) -> FrameByFrame | ClipEncoder:
     """A network at random weights for views of motion, float [B, T, channels, s, s] -> [B, width].
 
     Args:

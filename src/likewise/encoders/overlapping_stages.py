@@ -26,7 +26,9 @@ def overlap(stage: nn.Module, maps: Tensor) -> tuple[Tensor, Tensor]:
 
 class _Overlap(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, stage: nn.Module, maps: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, stage: nn.Module, maps: Tensor, *parameters: Tensor
+    ) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)  # an output without gradient costs no backward pass
         ctx.input = maps.detach().requires_grad_(maps.requires_grad)
         ctx.parameters = parameters
@@ -41,7 +43,9 @@ class _Overlap(torch.autograd.Function):
         if through is None and here is None:
             return None, None, *([None] * learned)
         if ctx.output is None:
-            raise RuntimeError("A stage was differentiated a second time after its saved activations were freed.")
+            raise RuntimeError(
+                "A stage was differentiated a second time after its saved activations were freed."
+            )
         total: list[Any] = [None] * learned
         if through is not None:
             wanted = list(ctx.parameters)
@@ -52,5 +56,7 @@ class _Overlap(torch.autograd.Function):
         if here is not None:
             found = torch.autograd.grad(ctx.output, ctx.parameters, here)
             total = [b if a is None else a + b for a, b in zip(total, found, strict=True)]
-            ctx.output = ctx.input = None  # the output too, which would otherwise live as long as the whole graph
+            ctx.output = ctx.input = (
+                None  # the output too, which would otherwise live as long as the whole graph
+            )
         return None, below, *total

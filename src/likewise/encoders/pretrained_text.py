@@ -28,7 +28,9 @@ def text_folder(name: str) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise LikewiseError(f"{folder} holds no text encoder: it has no config.json, as transformers writes it.")
+            raise LikewiseError(
+                f"{folder} holds no text encoder: it has no config.json, as transformers writes it."
+            )
         return folder
     packaged = _packaged(name)
     return packaged or _fetched(name)
@@ -49,7 +51,9 @@ class PretrainedText(TextEncoder):
             if weights:
                 network = library.AutoModel.from_pretrained(str(folder), local_files_only=True)
             else:
-                network = library.AutoModel.from_config(library.AutoConfig.from_pretrained(str(folder)))
+                network = library.AutoModel.from_config(
+                    library.AutoConfig.from_pretrained(str(folder))
+                )
         except (OSError, ValueError, KeyError) as error:
             raise LikewiseError(f"{folder} cannot be opened as a text encoder: {error}") from error
         super().__init__(network.config.hidden_size)
@@ -66,7 +70,9 @@ class PretrainedText(TextEncoder):
     def states(self, tokens: Tensor, attention_mask: Tensor) -> Tensor:
         """The last layer's state for each token."""
         with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
-            return self.network(input_ids=tokens, attention_mask=attention_mask.long()).last_hidden_state
+            return self.network(
+                input_ids=tokens, attention_mask=attention_mask.long()
+            ).last_hidden_state
 
 
 def _packaged(name: str) -> Path | None:
@@ -84,8 +90,13 @@ def _fetched(name: str) -> Path:
 
     try:
         return Path(snapshot_download(name, allow_patterns=FILES))
-    except Exception as error:  # of its own kinds for each way in which a name or a network can fail
-        require_online(f"The text encoder {name!r}", "give a folder with config.json, tokenizer.json and weights.")
+    except (
+        Exception
+    ) as error:  # of its own kinds for each way in which a name or a network can fail
+        require_online(
+            f"The text encoder {name!r}",
+            "give a folder with config.json, tokenizer.json and weights.",
+        )
         raise EnvironmentIOError(
             f"The text encoder {name!r} is no folder and no installed package, and could not be fetched "
             f"({type(error).__name__}). Give a folder with config.json, tokenizer.json and weights, or leave "
@@ -97,5 +108,7 @@ def _transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise LikewiseError(f"Pretrained text encoders need the library transformers. Install it: {INSTALL}") from error
+        raise LikewiseError(
+            f"Pretrained text encoders need the library transformers. Install it: {INSTALL}"
+        ) from error
     return transformers

@@ -18,7 +18,12 @@ from likewise.tensor_files import load_tensors, save_tensors
 
 FOLDER = "text"
 """in a run's folder"""
-TOKENIZER, SPACE, WEIGHTS, CONFIG = "tokenizer.json", "space.json", "space.safetensors", "config.json"
+TOKENIZER, SPACE, WEIGHTS, CONFIG = (
+    "tokenizer.json",
+    "space.json",
+    "space.safetensors",
+    "config.json",
+)
 """files of a run's folder ``text``; the last is of a pretrained text encoder alone"""
 
 

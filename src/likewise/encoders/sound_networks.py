@@ -92,5 +92,7 @@ def sound_network(name: str, bands: int) -> SoundNetwork:
         LikewiseError: an unknown name.
     """
     if name not in SOUND_NETWORKS:
-        raise LikewiseError(f"There is no network for sound {name!r}. {did_you_mean(name, SOUND_NETWORKS)}")
+        raise LikewiseError(
+            f"There is no network for sound {name!r}. {did_you_mean(name, SOUND_NETWORKS)}"
+        )
     return SoundNetwork(bands, SOUND_NETWORKS[name])

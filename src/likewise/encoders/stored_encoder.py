@@ -47,7 +47,9 @@ def encoder_settings_of(folder: str | Path) -> EncoderSettings:
 
 @torch_defaults()
 @typed_arguments()
-def load_encoder(path: str | Path, module: torch.nn.Module | None = None) -> tuple[Encoder, EncoderSettings]:
+def load_encoder(
+    path: str | Path, module: torch.nn.Module | None = None
+) -> tuple[Encoder, EncoderSettings]:
     """The encoder of a run's folder, in eval mode, and its settings.
 
     Args:
@@ -63,8 +65,14 @@ def load_encoder(path: str | Path, module: torch.nn.Module | None = None) -> tup
         encoder.load_state_dict(load_tensors(Path(path) / WEIGHTS))
     except RuntimeError as error:
         users = settings.name.startswith(MODULE)
-        remedy = " Pass a module of the same shape: likewise.load(path, encoder=module)." if users else ""
-        raise LikewiseError(f"The weights in {path} do not fit the encoder {settings.name}: {error}{remedy}") from error
+        remedy = (
+            " Pass a module of the same shape: likewise.load(path, encoder=module)."
+            if users
+            else ""
+        )
+        raise LikewiseError(
+            f"The weights in {path} do not fit the encoder {settings.name}: {error}{remedy}"
+        ) from error
     return encoder.eval(), settings
 
 
@@ -77,7 +85,11 @@ def with_module(settings: EncoderSettings, module: torch.nn.Module | None) -> En
     """
     if settings.name.startswith(MODULE):
         # The module may be in any state: it gives the shape, and is no pretrained start.
-        return replace(settings, module=None if module is None else network_of(module), pretrained="")
+        return replace(
+            settings, module=None if module is None else network_of(module), pretrained=""
+        )
     if module is not None:
-        raise LikewiseError(f"The encoder of this run is {settings.name}, which is built by name. Leave encoder= out.")
+        raise LikewiseError(
+            f"The encoder of this run is {settings.name}, which is built by name. Leave encoder= out."
+        )
     return settings

@@ -99,6 +99,8 @@ class _Block(nn.Module):
         """[B, L, width], bool [B, L] -> [B, L, width]."""
         split = self.qkv(self.before_attention(states)).unflatten(2, (3, self.heads, -1))
         queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each [B, heads, L, 64]
-        attended = functional.scaled_dot_product_attention(queries, keys, values, attention_mask[:, None, None, :])
+        attended = functional.scaled_dot_product_attention(
+            queries, keys, values, attention_mask[:, None, None, :]
+        )
         states = states + self.out(attended.transpose(1, 2).flatten(2))
         return states + self.mlp(self.before_mlp(states))

@@ -34,14 +34,18 @@ class WeightNormedConvolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, S, S] -> [B, channels out, s, s]."""
-        norm = torch.linalg.vector_norm(self.weight, dim=(1, 2, 3), keepdim=True)  # [channels out, 1, 1, 1]
+        norm = torch.linalg.vector_norm(
+            self.weight, dim=(1, 2, 3), keepdim=True
+        )  # [channels out, 1, 1, 1]
         weight = self.weight / norm * self.length.view(-1, 1, 1, 1)
         return self._conv_forward(input, weight, self.bias)
 
 
 def convolution(width_in: int, width_out: int, kernel: int, padding: int) -> nn.Sequential:
     """Weight-normed convolution and leaky ReLU."""
-    return nn.Sequential(WeightNormedConvolution(width_in, width_out, kernel, padding=padding), nn.LeakyReLU(0.2))
+    return nn.Sequential(
+        WeightNormedConvolution(width_in, width_out, kernel, padding=padding), nn.LeakyReLU(0.2)
+    )
 
 
 class NineLayers(Encoder):
@@ -50,7 +54,9 @@ class NineLayers(Encoder):
     Dropout of 0.2 on the pixels and 0.5 after each halving. Its features are the mean over the last map.
     """
 
-    def __init__(self, first: int, second: int, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, first: int, second: int, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
         super().__init__(first, mean, std)
         colours = three(len(mean), first)
         middle = three(first, second)
@@ -60,7 +66,9 @@ class NineLayers(Encoder):
             convolution(second, first, 1, 0),
         )
         self.blocks = nn.ModuleList()
-        self.blocks.append(nn.Sequential(nn.Dropout(0.2), *colours, nn.MaxPool2d(2), nn.Dropout(0.5)))
+        self.blocks.append(
+            nn.Sequential(nn.Dropout(0.2), *colours, nn.MaxPool2d(2), nn.Dropout(0.5))
+        )
         self.blocks.append(nn.Sequential(*middle, nn.MaxPool2d(2), nn.Dropout(0.5)))
         self.blocks.append(last)
 

@@ -12,7 +12,12 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.manifest import Manifest, class_counts
 from likewise.errors import LikewiseError, did_you_mean
-from likewise.evaluation.evaluate_features import FeatureSource, Targets, evaluate_features, group_numbers
+from likewise.evaluation.evaluate_features import (
+    FeatureSource,
+    Targets,
+    evaluate_features,
+    group_numbers,
+)
 from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
 from likewise.evaluation.metrics.few_label import FewLabel
 from likewise.evaluation.metrics.knn import Knn
@@ -115,8 +120,12 @@ def evaluate(
     readable = _readable(subjects, manifest, batch_size, device)
     held_out = readable.manifest.split("test")
     test_targets = _targets(held_out) if len(held_out) else None
-    found = evaluate_features(readable.sources, _targets(readable.manifest.split("train")), test_targets, settings)
-    return replace(found, unread=readable.unread, notes=(*found.notes, *unread_note(readable.unread)))
+    found = evaluate_features(
+        readable.sources, _targets(readable.manifest.split("train")), test_targets, settings
+    )
+    return replace(
+        found, unread=readable.unread, notes=(*found.notes, *unread_note(readable.unread))
+    )
 
 
 class _Readable(NamedTuple):
@@ -151,7 +160,9 @@ def _readable(
     return _Readable(manifest, in_order, unread)
 
 
-def _settings(measures: Sequence[str], k: int, few_labels: Sequence[int], seed: int) -> EvaluationSettings:
+def _settings(
+    measures: Sequence[str], k: int, few_labels: Sequence[int], seed: int
+) -> EvaluationSettings:
     for name in measures:
         if name not in MEASURES:
             raise LikewiseError(f"measures={name!r} was given. {did_you_mean(name, MEASURES)}")
@@ -173,7 +184,9 @@ def _named(baseline: Any) -> Mapping[str, Any]:
         return {"baseline": baseline}
     for name in baseline:
         if name in RESERVED:
-            raise LikewiseError(f"baseline={{{name!r}: ...}} was given, but that name is taken. Choose another one.")
+            raise LikewiseError(
+                f"baseline={{{name!r}: ...}} was given, but that name is taken. Choose another one."
+            )
     return baseline
 
 

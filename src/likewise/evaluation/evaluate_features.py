@@ -118,9 +118,13 @@ def evaluate_features(
         LikewiseError: there is no encoder, or features are NaN or infinite.
     """
     if not sources:
-        raise LikewiseError("There is no encoder to evaluate; give at least one by name, such as {'trained': encoder}.")
+        raise LikewiseError(
+            "There is no encoder to evaluate; give at least one by name, such as {'trained': encoder}."
+        )
     reason = why_unmeasurable(train.labels, None if test is None else test.labels)
-    few_label = settings.few_label.within(train.labels) if settings.few_label and not reason else None
+    few_label = (
+        settings.few_label.within(train.labels) if settings.few_label and not reason else None
+    )
     groups = class_groups(_seen(train), test.labels) if test and not reason else []
 
     measurements: dict[str, list[Measurement]] = {}
@@ -139,8 +143,12 @@ def evaluate_features(
         bank = bank._replace(vectors=scored_on(device, bank.vectors))
         if settings.linear:
             probes[name] = settings.linear.fit(bank)
-        for measurement in _measured(settings, probes.get(name), few_label, groups, bank, queries, train):
-            measurements[name].append(with_cluster_adjusted_ci(measurement, test.labels, test.groups))
+        for measurement in _measured(
+            settings, probes.get(name), few_label, groups, bank, queries, train
+        ):
+            measurements[name].append(
+                with_cluster_adjusted_ci(measurement, test.labels, test.groups)
+            )
     assert first_vectors is not None
     of_first = next(iter(measurements.values()))
     return Evaluation(
@@ -149,7 +157,9 @@ def evaluate_features(
         label_free=measures,
         calibration={name: _calibrations(found) for name, found in measurements.items()},
         probes=probes,
-        predictions=next((each.predictions for each in of_first if each.score.name == "linear_top1"), None),
+        predictions=next(
+            (each.predictions for each in of_first if each.score.name == "linear_top1"), None
+        ),
         vectors=first_vectors,
         notes=_notes(reason, settings.few_label, few_label),
     )
@@ -206,7 +216,9 @@ def _measured(
         on_all_labels.append(probe.evaluate(queries))
     yield from on_all_labels
     if settings.linear and train.visible_labels is not None:
-        yield from _on_budget(settings.linear, Features(bank.vectors, train.visible_labels), queries)
+        yield from _on_budget(
+            settings.linear, Features(bank.vectors, train.visible_labels), queries
+        )
     if few_label:
         yield from few_label.evaluate(bank, queries, train.ids)
     for group in groups:
@@ -233,7 +245,9 @@ def _calibrations(found: Sequence[Measurement]) -> dict[str, Calibration]:
     return {each.score.name: each.calibration for each in found if each.calibration}
 
 
-def _notes(reason: str | None, wanted: FewLabel | None, possible: FewLabel | None) -> tuple[str, ...]:
+def _notes(
+    reason: str | None, wanted: FewLabel | None, possible: FewLabel | None
+) -> tuple[str, ...]:
     if reason:
         return (f"Accuracy was not measured: {reason}. The label-free measures need no label.",)
     if wanted is None or possible is None:
@@ -242,4 +256,6 @@ def _notes(reason: str | None, wanted: FewLabel | None, possible: FewLabel | Non
     if not left_out:
         return ()
     amounts = ", ".join(map(str, left_out))
-    return (f"Not probed with {amounts} labels a class: some class has fewer labelled training images.",)
+    return (
+        f"Not probed with {amounts} labels a class: some class has fewer labelled training images.",
+    )

@@ -68,10 +68,14 @@ class Evaluation:
         for name, scores in self.by_encoder.items():
             content[name] = [score.to_json() for score in scores]
         content["differences"] = [difference._asdict() for difference in self.differences]
-        content["label_free"] = {name: _without_nan(measures) for name, measures in self.label_free.items()}
+        content["label_free"] = {
+            name: _without_nan(measures) for name, measures in self.label_free.items()
+        }
         content["calibration"] = {}
         for name, by_score in self.calibration.items():
-            content["calibration"][name] = {score: found.to_json() for score, found in by_score.items()}
+            content["calibration"][name] = {
+                score: found.to_json() for score, found in by_score.items()
+            }
         content["notes"] = list(self.notes)
         content["unread"] = self.unread
         return content

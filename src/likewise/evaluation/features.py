@@ -92,7 +92,9 @@ def extract_readable(
     found = _encode(encoder, images.readable, _split(index, images, batch_size), view, device)
     if not len(found.positions):
         files = some_files(images.unreadable)
-        raise NothingReadable(f"None of {len(index):,} images can be decoded. {files}", images.unreadable)
+        raise NothingReadable(
+            f"None of {len(index):,} images can be decoded. {files}", images.unreadable
+        )
     return found
 
 
@@ -149,7 +151,9 @@ def eval_mode(network: nn.Module) -> Iterator[nn.Module]:
             part.training = training
 
 
-def read_ahead(read: Callable[[Tensor], DecodedRows], batches: Sequence[Tensor]) -> Iterator[DecodedRows]:
+def read_ahead(
+    read: Callable[[Tensor], DecodedRows], batches: Sequence[Tensor]
+) -> Iterator[DecodedRows]:
     """Batches in order, a few of them decoded ahead."""
     waiting: deque[Future[DecodedRows]] = deque()
     with ThreadPoolExecutor(READERS) as pool:

@@ -67,7 +67,9 @@ class OnlineRetrieval:
     def _by_texts(self, nets: Nets, space: SharedSpace) -> Mapping[str, float]:
         if self.captions is None or not isinstance(self.tokenizer, Tokenizer):
             return {}
-        found = extract_readable(nets.encoder, self.split.images, self.captioned, self.view, device=self.device)
+        found = extract_readable(
+            nets.encoder, self.split.images, self.captioned, self.view, device=self.device
+        )
         if len(found.positions) < len(self.captioned):
             self._choose_captioned(found.positions)
         if self.captions is None:
@@ -82,7 +84,9 @@ class OnlineRetrieval:
             return {}
         frames = self.split.images.frames
         with eval_mode(space):
-            features = extract(nets.encoder, self.split.images, self.with_sound, self.view, device=self.device)
+            features = extract(
+                nets.encoder, self.split.images, self.with_sound, self.view, device=self.device
+            )
             clips = space.of_clips(features)
             sounds = []
             for part in self.with_sound.split(SOUNDS_AT_A_TIME):
@@ -90,7 +94,9 @@ class OnlineRetrieval:
         return _recall(clips, torch.cat(sounds), torch.arange(len(clips)), SOUND_DIRECTIONS)
 
 
-def _recall(images: Tensor, queries: Tensor, owner: Tensor, directions: RetrievalDirections) -> Mapping[str, float]:
+def _recall(
+    images: Tensor, queries: Tensor, owner: Tensor, directions: RetrievalDirections
+) -> Mapping[str, float]:
     measurements = measure_retrieval(ranks(images, queries, owner), directions)
     scores = [measurement.score for measurement in measurements]
     return {score.name: score.value for score in scores if score.name.endswith(LOGGED)}

@@ -69,7 +69,9 @@ def measure_own_classifier(
     teacher = getattr(nets, "teacher", None)
     if not isinstance(teacher, Teacher):
         return [own]
-    theirs = measure_classifier("teacher_top1", teacher.method, teacher.nets, images, labels, view, {})
+    theirs = measure_classifier(
+        "teacher_top1", teacher.method, teacher.nets, images, labels, view, {}
+    )
     agreement = teacher_agreement(own.predictions, theirs.predictions)
     return [own, theirs, Measurement(agreement, NO_PREDICTIONS)]
 

@@ -15,7 +15,12 @@ from likewise.data.splits import Split
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.errors import LikewiseError
 from likewise.evaluation.corruptions.corrupted_scores import CorruptedScores, corrupted_scores
-from likewise.evaluation.evaluate_features import Examples, evaluate_encoders, group_numbers, why_unmeasurable
+from likewise.evaluation.evaluate_features import (
+    Examples,
+    evaluate_encoders,
+    group_numbers,
+    why_unmeasurable,
+)
 from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
 from likewise.evaluation.metrics.fine_tune import FineTune
 from likewise.evaluation.metrics.segmentation import SceneImages, Segmentation, SegmentationProbe
@@ -146,8 +151,14 @@ def score_corrupted(
         LikewiseError: there are no labelled test images, or no labels to fit a probe with.
     """
     if scored.test is None or not scored.evaluation.probes:
-        why = scored.evaluation.notes[0] if scored.evaluation.notes else "There are no labelled test images."
-        raise LikewiseError(f"Accuracy on corrupted images cannot be measured. {why} Leave --corruptions out.")
+        why = (
+            scored.evaluation.notes[0]
+            if scored.evaluation.notes
+            else "There are no labelled test images."
+        )
+        raise LikewiseError(
+            f"Accuracy on corrupted images cannot be measured. {why} Leave --corruptions out."
+        )
     return corrupted_scores(
         scored.encoders,
         scored.evaluation.probes,
@@ -199,7 +210,9 @@ def fine_tune_scores(
     test = splits.get("test")
     labelled = visible_labels[visible_labels != UNLABELLED]
     if test is None or len(labelled.unique()) < 2:
-        raise LikewiseError("Fine-tuning needs labelled test images, and labels of at least two classes to learn from.")
+        raise LikewiseError(
+            "Fine-tuning needs labelled test images, and labels of at least two classes to learn from."
+        )
     fine_tune = FineTune(seed=seed)
     protocol = {**fine_tune.protocol(), "labels": len(labelled)}
     view = CentreView(settings.image_size)
@@ -207,7 +220,9 @@ def fine_tune_scores(
     found = {}
     for who, start in {"trained": encoder, **baselines(settings, seed)}.items():
         nets = fine_tune.fit(fabric, start, train.images, visible_labels, train.manifest.classes)
-        measurement = measure_classifier("fine_tune_top1", method, nets, test.images, test.labels, view, protocol)
+        measurement = measure_classifier(
+            "fine_tune_top1", method, nets, test.images, test.labels, view, protocol
+        )
         found[who] = [measurement]
     return found
 
@@ -244,7 +259,9 @@ def write_scores(
 
 
 def _add_scores(
-    content: dict[str, Any], by_encoder: Mapping[str, Sequence[Score]], differences: Iterable[ScoreDifference]
+    content: dict[str, Any],
+    by_encoder: Mapping[str, Sequence[Score]],
+    differences: Iterable[ScoreDifference],
 ) -> None:
     for who, scores in by_encoder.items():
         content[who] += [score.to_json() for score in scores]
@@ -270,9 +287,13 @@ def _as_json(differences: Iterable[ScoreDifference]) -> list[dict[str, Any]]:
     return [difference._asdict() for difference in differences]
 
 
-def _differences_of_hits(by_encoder: Mapping[str, Sequence[Measurement]]) -> Iterator[ScoreDifference]:
+def _differences_of_hits(
+    by_encoder: Mapping[str, Sequence[Measurement]],
+) -> Iterator[ScoreDifference]:
     """Paired differences of retrieval scores, the trained encoder's minus each baseline's."""
-    trained = {measurement.score.name: measurement.hits for measurement in by_encoder.get("trained", ())}
+    trained = {
+        measurement.score.name: measurement.hits for measurement in by_encoder.get("trained", ())
+    }
     for who, measurements in by_encoder.items():
         if who == "trained":
             continue
@@ -285,7 +306,9 @@ def _differences_of_hits(by_encoder: Mapping[str, Sequence[Measurement]]) -> Ite
                 yield ScoreDifference(name, who, *interval)
 
 
-def _examples(split: Split, visible_labels: Tensor | None = None, seen_in_training: Tensor | None = None) -> Examples:
+def _examples(
+    split: Split, visible_labels: Tensor | None = None, seen_in_training: Tensor | None = None
+) -> Examples:
     """The split for an evaluation; visible labels have a probe of their own only where they are not all known ones."""
     if visible_labels is not None and torch.equal(visible_labels, split.labels):
         visible_labels = None

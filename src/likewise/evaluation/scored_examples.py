@@ -34,12 +34,16 @@ def open_examples(
     if data is not None:
         other = test if _is_data(test) else None
         if isinstance(subject, NetworkSubject) and subject.of_run:
-            return open_for_encoder(data, subject.pixel_range, given, labels=labels, test_data=other, columns=columns)
+            return open_for_encoder(
+                data, subject.pixel_range, given, labels=labels, test_data=other, columns=columns
+            )
         manifest = open_manifest(data, labels, test_data=other, columns=columns, pixel_range=given)
         refuse_unused_range(manifest, given)
         return manifest
     if isinstance(subject, NetworkSubject):
-        raise LikewiseError("evaluate() was given an encoder but no images. Give some: evaluate(encoder, 'photos/').")
+        raise LikewiseError(
+            "evaluate() was given an encoder but no images. Give some: evaluate(encoder, 'photos/')."
+        )
     if _is_data(test):
         raise LikewiseError(
             "evaluate() was given features and test data. Give both parts as features: "
@@ -71,7 +75,9 @@ def _manifest_of_rows(subject: FeatureSubject, labels: Any) -> Manifest:
         labels = _joined(labels, subject.train_rows, count - subject.train_rows)
     given = [None] * count if labels is None else listed(labels)
     if len(given) != count:
-        raise LikewiseError(f"{count:,} rows of features, but {len(given):,} labels. Give one for each, -1 for none.")
+        raise LikewiseError(
+            f"{count:,} rows of features, but {len(given):,} labels. Give one for each, -1 for none."
+        )
     numbers, names = numbered(given, (), "labels")
     splits = np.full(count, "train")
     if subject.train_rows is not None:
@@ -84,7 +90,9 @@ def _manifest_of_rows(subject: FeatureSubject, labels: Any) -> Manifest:
 def _joined(labels: Any, train: int, test: int) -> list[Any]:
     """Labels of both parts in one list."""
     if not isinstance(labels, (tuple, list)) or len(labels) != 2:
-        raise LikewiseError("Two matrices were given, but one list of labels. Give labels=(train_labels, test_labels).")
+        raise LikewiseError(
+            "Two matrices were given, but one list of labels. Give labels=(train_labels, test_labels)."
+        )
     first = listed(labels[0])
     second = listed(labels[1])
     if (len(first), len(second)) != (train, test):
@@ -100,15 +108,26 @@ def with_parts(manifest: Manifest, test: Any, seed: int, needs_labels: bool) -> 
     mask = _mask(test)
     if mask is not None:
         if len(mask) != len(manifest):
-            raise LikewiseError(f"test= has {len(mask):,} entries, but there are {len(manifest):,} examples.")
+            raise LikewiseError(
+                f"test= has {len(mask):,} entries, but there are {len(manifest):,} examples."
+            )
         manifest = replace(manifest, splits=np.where(mask, "test", "train"))
     elif isinstance(test, float):
         if not 0 < test < 1:
-            raise LikewiseError(f"test={test} was given; a share is between 0 and 1, for instance test=0.2.")
+            raise LikewiseError(
+                f"test={test} was given; a share is between 0 and 1, for instance test=0.2."
+            )
         anew = replace(manifest, splits=np.full(len(manifest), "train"))
         manifest = anew.hold_out(test, seed)
-    elif test is None and needs_labels and manifest.labelled() and not (manifest.splits == "test").any():
+    elif (
+        test is None
+        and needs_labels
+        and manifest.labelled()
+        and not (manifest.splits == "test").any()
+    ):
         manifest = manifest.hold_out(HELD_OUT, seed)
     if not (manifest.splits == "train").any():
-        raise LikewiseError("All examples are in the test part, so there is nothing to learn from. Give test=0.2.")
+        raise LikewiseError(
+            "All examples are in the test part, so there is nothing to learn from. Give test=0.2."
+        )
     return manifest

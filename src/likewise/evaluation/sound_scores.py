@@ -20,7 +20,13 @@ from likewise.evaluation.metrics.audio_visual import (
     attention_in_boxes,
     sync_auc,
 )
-from likewise.evaluation.metrics.retrieval import Ranks, RetrievalDirections, Retrieved, measure_retrieval, ranks
+from likewise.evaluation.metrics.retrieval import (
+    Ranks,
+    RetrievalDirections,
+    Retrieved,
+    measure_retrieval,
+    ranks,
+)
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.statistics.confidence import IMAGE_MEAN, image_mean
 from likewise.evaluation.statistics.scores import NO_PREDICTIONS, Measurement, Score
@@ -88,7 +94,9 @@ def sound_scores(
         scores[who] = measure_audio_visual(embeddings, found)
         if who == "trained":
             clips, sounds = embeddings.clips, embeddings.sounds
-            retrieved = Retrieved(positions, clips, sounds, found.owner, found.of_queries, texts=None)
+            retrieved = Retrieved(
+                positions, clips, sounds, found.owner, found.of_queries, texts=None
+            )
     return scores, retrieved
 
 

@@ -69,11 +69,15 @@ def subject_of(given: Any, image_size: int | None, channels: int | None) -> Subj
         if has_vectors(given) or Path(given).suffix == ".parquet":
             vectors = read_vectors(Path(given))
             return FeatureSubject(_float_matrix(vectors.vectors), vectors.labels)
-        return _network_of_run(*load_encoder(RunFolder(given).require().path), image_size, str(given))
+        return _network_of_run(
+            *load_encoder(RunFolder(given).require().path), image_size, str(given)
+        )
     folder = getattr(given, "folder", None)
     if isinstance(folder, RunFolder):
         run: Any = given  # a Run, whose encoder may be a user's module
-        return _network_of_run(run.encoder, encoder_settings_of(folder.path), image_size, str(folder.path))
+        return _network_of_run(
+            run.encoder, encoder_settings_of(folder.path), image_size, str(folder.path)
+        )
     if callable(given):
         return NetworkSubject(_Pooled(given), image_size, channels)
     raise LikewiseError(
@@ -82,15 +86,21 @@ def subject_of(given: Any, image_size: int | None, channels: int | None) -> Subj
     )
 
 
-def _network_of_run(encoder: Encoder, settings: EncoderSettings, image_size: int | None, path: str) -> NetworkSubject:
+def _network_of_run(
+    encoder: Encoder, settings: EncoderSettings, image_size: int | None, path: str
+) -> NetworkSubject:
     if settings.frames > 1:
-        raise LikewiseError(f"{path} learned from videos. Score it with likewise.load({path!r}).evaluate(data).")
+        raise LikewiseError(
+            f"{path} learned from videos. Score it with likewise.load({path!r}).evaluate(data)."
+        )
     if image_size not in (None, settings.image_size):
         raise LikewiseError(
             f"image_size={image_size} was given, but the encoder of {path} reads images of {settings.image_size} "
             f"pixels. Leave image_size out."
         )
-    return NetworkSubject(encoder, settings.image_size, settings.channels, settings.pixel_range, of_run=True)
+    return NetworkSubject(
+        encoder, settings.image_size, settings.channels, settings.pixel_range, of_run=True
+    )
 
 
 def _pair(train: Any, test: Any) -> FeatureSubject:
@@ -138,7 +148,9 @@ class _Pooled(nn.Module):
 
     def __init__(self, function: Callable[[Tensor], Any]) -> None:
         super().__init__()
-        self.function = function  # registered as a part where it is a module, so that it goes to eval mode
+        self.function = (
+            function  # registered as a part where it is a module, so that it goes to eval mode
+        )
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, C, H, W] in [0, 1] -> [B, D]."""
@@ -208,7 +220,11 @@ def read_network(
 
 def at_rows(subject: Subject, rows: Tensor) -> Subject:
     """A matrix at some of its rows; a network as it is."""
-    return subject if isinstance(subject, NetworkSubject) else subject._replace(vectors=subject.vectors[rows])
+    return (
+        subject
+        if isinstance(subject, NetworkSubject)
+        else subject._replace(vectors=subject.vectors[rows])
+    )
 
 
 def source_of(
@@ -225,7 +241,11 @@ def _rows(vectors: Tensor, splits: np.ndarray, part: Part) -> Tensor:
 
 
 def _extracted(
-    subject: NetworkSubject, manifest: Manifest, batch_size: int, device: torch.device | str | None, part: Part
+    subject: NetworkSubject,
+    manifest: Manifest,
+    batch_size: int,
+    device: torch.device | str | None,
+    part: Part,
 ) -> Tensor:
     """Features of a part's images, every one of which can be decoded."""
     images = _images(subject, manifest, part)

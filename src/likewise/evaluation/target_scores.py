@@ -21,7 +21,12 @@ from likewise.data.splits import Split
 from likewise.evaluation.features import extract_readable
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.statistics.bootstrap import percentiles, resampled_counts
-from likewise.evaluation.statistics.scores import NO_PREDICTIONS, Measurement, Score, ScoreDifference
+from likewise.evaluation.statistics.scores import (
+    NO_PREDICTIONS,
+    Measurement,
+    Score,
+    ScoreDifference,
+)
 from likewise.randomness import generator
 from likewise.views.policies import CentreView
 
@@ -66,7 +71,11 @@ def target_scores(scored: Scored, train: Split, seed: int) -> TargetScores:
         seed: of the bootstrap.
     """
     test = scored.test
-    if test is None or targets_in(train.manifest.columns) is None or targets_in(test.manifest.columns) is None:
+    if (
+        test is None
+        or targets_in(train.manifest.columns) is None
+        or targets_in(test.manifest.columns) is None
+    ):
         return TargetScores({}, [])
     samples: dict[str, dict[str, Sampled]] = {}
     for who, encoder in scored.encoders.items():
@@ -75,7 +84,9 @@ def target_scores(scored: Scored, train: Split, seed: int) -> TargetScores:
         samples[who] = _measure(fitted_on, scored_on, _column(train), seed)
     measurements = {}
     for who, by_name in samples.items():
-        measurements[who] = [Measurement(sampled.score, NO_PREDICTIONS) for sampled in by_name.values()]
+        measurements[who] = [
+            Measurement(sampled.score, NO_PREDICTIONS) for sampled in by_name.values()
+        ]
     return TargetScores(measurements, _differences(samples))
 
 
@@ -97,7 +108,9 @@ def _known(encoder: torch.nn.Module, split: Split, scored: Scored) -> Known:
     column = _column(split)
     rows = np.flatnonzero(column.present())
     view = CentreView(scored.image_size)
-    found = extract_readable(encoder, split.images, torch.from_numpy(rows), view, device=scored.device)
+    found = extract_readable(
+        encoder, split.images, torch.from_numpy(rows), view, device=scored.device
+    )
     return Known(found.vectors.numpy(), column.values[found.positions.numpy()])
 
 
@@ -122,7 +135,9 @@ def _measure_multilabel(train: Known, test: Known, bootstrap_counts: Tensor) -> 
     probe = _multilabel_probe(inverse_strength).fit(train.features, wanted)
     scores = probe.decision_function(test.features).reshape(truth.shape)  # [N, T]
     value = float(average_precision_score(truth, scores, average="macro"))
-    samples = torch.stack([_weighted_map(truth, scores, weight) for weight in bootstrap_counts.numpy()])
+    samples = torch.stack(
+        [_weighted_map(truth, scores, weight) for weight in bootstrap_counts.numpy()]
+    )
     protocol = {
         "C": inverse_strength,
         "validation_map": validation,
@@ -150,8 +165,12 @@ def _best_strength(features: np.ndarray, targets: np.ndarray) -> tuple[float, fl
         probe = _multilabel_probe(inverse_strength)
         with warnings.catch_warnings():
             # A rare class may be in no image of a fold, or a frequent one in all; its score there is constant.
-            warnings.filterwarnings("ignore", "Label .* is present in all training examples", UserWarning)
-            warnings.filterwarnings("ignore", "Label not .* is present in all training examples", UserWarning)
+            warnings.filterwarnings(
+                "ignore", "Label .* is present in all training examples", UserWarning
+            )
+            warnings.filterwarnings(
+                "ignore", "Label not .* is present in all training examples", UserWarning
+            )
             scores = cross_val_predict(probe, features, targets, cv=3, method="decision_function")
         found[inverse_strength] = float(average_precision_score(targets, scores, average="macro"))
     best = max(found, key=lambda strength: found[strength])

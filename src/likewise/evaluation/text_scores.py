@@ -15,7 +15,13 @@ from likewise.data.manifest import Manifest
 from likewise.data.splits import Split
 from likewise.encoders.shared_space import SharedSpace, build_space, load_space
 from likewise.evaluation.features import extract
-from likewise.evaluation.metrics.retrieval import TEMPLATES, Retrieved, measure_retrieval, measure_zero_shot, ranks
+from likewise.evaluation.metrics.retrieval import (
+    TEMPLATES,
+    Retrieved,
+    measure_retrieval,
+    measure_zero_shot,
+    ranks,
+)
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.statistics.scores import Measurement
 from likewise.randomness import seed_networks
@@ -71,7 +77,9 @@ def text_scores(
         found = ranks(images[positions], texts, owner)
         scores[who] = measure_retrieval(found) + scores[who]
         if who == "trained":
-            retrieved = Retrieved(positions, images[positions], texts, owner, found.of_queries, captions)
+            retrieved = Retrieved(
+                positions, images[positions], texts, owner, found.of_queries, captions
+            )
     return scores, retrieved
 
 
@@ -102,7 +110,9 @@ def captioned_images(test: Manifest) -> CaptionedImages | None:
     return CaptionedImages(torch.from_numpy(positions), texts, owner)
 
 
-def _zero_shot(images: Tensor, space: SharedSpace, tokenizer: Tokenizer, test: Split) -> list[Measurement]:
+def _zero_shot(
+    images: Tensor, space: SharedSpace, tokenizer: Tokenizer, test: Split
+) -> list[Measurement]:
     names = test.manifest.class_names
     known = test.known()
     if len(names) < 2 or not len(known):

@@ -101,7 +101,9 @@ class SoundSpace(nn.Module):
         # The thin network's map is pooled to the locations of the clip encoder's.
         fine = F.adaptive_avg_pool3d(self.thin(clips), (frames, side, side))  # [B, width, T, s, s]
         video_steps = _unit(self.video_local(attention_pooling(fine, weights)))  # [B, T, d]
-        return AudioVisualFeatures(global_sound, locations, weights, video_steps, self._per_frame(steps, frames))
+        return AudioVisualFeatures(
+            global_sound, locations, weights, video_steps, self._per_frame(steps, frames)
+        )
 
     def audio_steps(self, sound: Tensor, frames: int) -> Tensor:
         """Local embeddings of the time steps of each frame: float [B, samples] -> [B, frames, r, d] of unit length."""
@@ -139,7 +141,9 @@ class SoundSpace(nn.Module):
         padded = F.pad(sound, (0, max(length - len(sound), 0)))
         last = len(padded) - length
         first = torch.tensor([*range(0, last, length), last])  # [stretches]
-        stretches = samples_from(padded.expand(len(first), -1), first, length)  # [stretches, length]
+        stretches = samples_from(
+            padded.expand(len(first), -1), first, length
+        )  # [stretches, length]
         mean = self.of_sounds(stretches, frames).mean(dim=0)  # [dim]
         return F.normalize(mean, dim=0)
 

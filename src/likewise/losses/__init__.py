@@ -17,7 +17,11 @@ from likewise.losses.distillation import (
     soft_nce,
 )
 from likewise.losses.input_checks import LossInputError
-from likewise.losses.kernel_matching import kernel_alignment, kernel_cross_entropy, kernel_regression
+from likewise.losses.kernel_matching import (
+    kernel_alignment,
+    kernel_cross_entropy,
+    kernel_regression,
+)
 from likewise.losses.mil_nce import mil_nce
 from likewise.losses.modules import (
     BarlowTwinsLoss,
@@ -31,7 +35,12 @@ from likewise.losses.modules import (
     SupConLoss,
     SwAVLoss,
 )
-from likewise.losses.paired import clip_loss, optimal_transport_targets, pair_divergence, pair_targets
+from likewise.losses.paired import (
+    clip_loss,
+    optimal_transport_targets,
+    pair_divergence,
+    pair_targets,
+)
 from likewise.losses.pseudo_labels import (
     distribution_alignment,
     memory_smoothing,
@@ -40,7 +49,12 @@ from likewise.losses.pseudo_labels import (
 )
 from likewise.losses.regression import cosine_regression, masked_l1, r2_score
 from likewise.losses.set_similarity import set_similarity
-from likewise.losses.soft_neighbours import mean_entropy, probability_cross_entropy, sharpen, soft_neighbours
+from likewise.losses.soft_neighbours import (
+    mean_entropy,
+    probability_cross_entropy,
+    sharpen,
+    soft_neighbours,
+)
 from likewise.losses.y_aware import y_aware_nce
 
 __all__ = [

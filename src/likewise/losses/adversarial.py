@@ -70,7 +70,9 @@ def pull_away(made: Tensor) -> Tensor:
         LossInputError: there is no pair.
     """
     if len(made) < 2:
-        raise LossInputError(f"pull_away compares pairs of rows, but {len(made)} was given; give 2 or more.")
+        raise LossInputError(
+            f"pull_away compares pairs of rows, but {len(made)} was given; give 2 or more."
+        )
     cosines = unit(made) @ unit(made).T
     pairs = len(made) * (len(made) - 1)
     return (cosines.square().sum() - cosines.diagonal().square().sum()) / pairs

@@ -9,7 +9,13 @@ from torch import Tensor
 
 from likewise.losses.distillation import soft_cross_entropy
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError, TensorForm, check_temperature, check_tensor, shapes
+from likewise.losses.input_checks import (
+    LossInputError,
+    TensorForm,
+    check_temperature,
+    check_tensor,
+    shapes,
+)
 
 
 @shapes(scores="B K")
@@ -38,7 +44,9 @@ def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tens
 
 
 @shapes()
-def swapped_prediction(scores: Sequence[Tensor], codes: Sequence[Tensor], temperature: float = 0.1) -> Tensor:
+def swapped_prediction(
+    scores: Sequence[Tensor], codes: Sequence[Tensor], temperature: float = 0.1
+) -> Tensor:
     """Each view predicts the assignments of the others (Caron et al. 2020, Eqs. 1, 2 and 6, https://arxiv.org/abs/2006.09882).
 
     Args:
@@ -53,7 +61,9 @@ def swapped_prediction(scores: Sequence[Tensor], codes: Sequence[Tensor], temper
     form, sizes = TensorForm.parse("B K"), dict[str, int]()
     for name, views in (("scores", scores), ("codes", codes)):
         if not isinstance(views, list | tuple) or not views:
-            raise LossInputError(f"swapped_prediction: {name} must be a list, a tensor for each view.")
+            raise LossInputError(
+                f"swapped_prediction: {name} must be a list, a tensor for each view."
+            )
         for view in views:
             check_tensor("swapped_prediction", name, view, form, sizes)
     if not 1 <= len(codes) <= len(scores) or len(scores) < 2:

@@ -103,14 +103,19 @@ def contrastive_repulsion(
         LossInputError: there is nothing to be pushed away from.
     """
     similarities = anchors @ others.T
-    weights = _pushed(similarities if through_weights else similarities.detach(), sharpness, self_index)
+    weights = _pushed(
+        similarities if through_weights else similarities.detach(), sharpness, self_index
+    )
     return 2 * (weights * similarities).sum(dim=1).mean() - 2
 
 
 @shapes(z="B V D")
 @in_float32
 def cacr(
-    z: Tensor, attraction_sharpness: float = 1.0, repulsion_sharpness: float = 2.0, through_weights: bool = True
+    z: Tensor,
+    attraction_sharpness: float = 1.0,
+    repulsion_sharpness: float = 2.0,
+    through_weights: bool = True,
 ) -> Tensor:
     """Contrastive attraction and contrastive repulsion within a batch (Zheng et al. 2021, Eq. 5, https://arxiv.org/abs/2105.03746).
 
@@ -140,12 +145,17 @@ def unit_views(z: Tensor) -> Tensor:
     return rows.unflatten(0, (z.shape[1], z.shape[0]))
 
 
-def multi_view_attraction(queries: Tensor, keys: Tensor, sharpness: float, through_weights: bool) -> Tensor:
+def multi_view_attraction(
+    queries: Tensor, keys: Tensor, sharpness: float, through_weights: bool
+) -> Tensor:
     """Each view of an image, [V, B, D], attracted by all its other views in the keys [V, B, D]; mean over views."""
     views = range(len(queries))
     terms = [
         contrastive_attraction(
-            queries[v], keys[[w for w in views if w != v]].transpose(0, 1), sharpness, through_weights
+            queries[v],
+            keys[[w for w in views if w != v]].transpose(0, 1),
+            sharpness,
+            through_weights,
         )
         for v in views
     ]
@@ -159,7 +169,10 @@ def multi_view_repulsion(views: Tensor, sharpness: float, through_weights: bool)
     """
     itself = torch.arange(views.shape[1], device=views.device)
     pairs = combinations(views, 2)
-    terms = [contrastive_repulsion(first, second, sharpness, itself, through_weights) for first, second in pairs]
+    terms = [
+        contrastive_repulsion(first, second, sharpness, itself, through_weights)
+        for first, second in pairs
+    ]
     return torch.stack(terms).mean()
 
 
@@ -188,4 +201,6 @@ def _pushed(similarities: Tensor, sharpness: float, self_index: Tensor | None) -
 
 def _check_sharpness(sharpness: float) -> None:
     if not sharpness >= 0:
-        raise LossInputError(f"sharpness must be 0 or more, got {sharpness}; the paper uses 0.9 to 3.")
+        raise LossInputError(
+            f"sharpness must be 0 or more, got {sharpness}; the paper uses 0.9 to 3."
+        )

@@ -85,7 +85,9 @@ def info_nce(
     check_ids(queries, keys, query_id, key_id)
     check_temperature(temperature)
     check_kind(kind)
-    within_batch = keys is queries and key_id is query_id and _leaves_out_itself(self_index, len(queries))
+    within_batch = (
+        keys is queries and key_id is query_id and _leaves_out_itself(self_index, len(queries))
+    )
     if within_batch and not _per_row(temperature):
         return _within_batch(queries / temperature**0.5, query_id, kind, reduction)
     positives = _Positives.of(query_id, key_id, self_index)
@@ -108,7 +110,9 @@ def _nt_xent_by_kernels(
     usual = not detach_keys and fused_batch.serves(first, 2 * len(first), temperature)
     if not usual or first.dim() != 2 or first.shape != second.shape or first.dtype != second.dtype:
         return None
-    return fused_batch.loss_within_batch(torch.cat([first, second]), None, float(temperature), "pairs")
+    return fused_batch.loss_within_batch(
+        torch.cat([first, second]), None, float(temperature), "pairs"
+    )
 
 
 def _sup_con_by_kernels(
@@ -123,10 +127,14 @@ def _sup_con_by_kernels(
         return None
     if not fused_batch.serves(z, z.shape[:-1].numel(), temperature):
         return None
-    return fused_batch.loss_within_batch(z, labels, float(temperature), kind, by_all=reduction == "all")
+    return fused_batch.loss_within_batch(
+        z, labels, float(temperature), kind, by_all=reduction == "all"
+    )
 
 
-def _suncet_by_kernels(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tensor | None:
+def _suncet_by_kernels(
+    z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1
+) -> Tensor | None:
     known = isinstance(labels, Tensor) and labels.dtype == torch.int64 and z.dim() == 2
     if not known or len(labels) != len(z) or not fused_batch.serves(z, len(z), temperature):
         return None
@@ -144,7 +152,9 @@ def _queue_nce_by_kernels(
 @shapes(first="B D", second="B D")
 @fused_batch.kernels_first(_nt_xent_by_kernels)
 @in_float32
-def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, detach_keys: bool = False) -> Tensor:
+def nt_xent(
+    first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, detach_keys: bool = False
+) -> Tensor:
     """SimCLR's loss over two views of B images (Chen et al. 2020, Algorithm 1, https://arxiv.org/abs/2002.05709).
 
     Args:
@@ -158,8 +168,18 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, de
         The mean over the 2B rows; each has one positive and 2B - 2 negatives.
     """
     if len(first) < 2 or detach_keys:
-        rows, image = unit(torch.cat([first, second])), torch.arange(len(first), device=first.device).repeat(2)
-        return info_nce(rows, rows.detach(), image, image, temperature, torch.arange(len(rows), device=rows.device))
+        rows, image = (
+            unit(torch.cat([first, second])),
+            torch.arange(len(first), device=first.device).repeat(2),
+        )
+        return info_nce(
+            rows,
+            rows.detach(),
+            image,
+            image,
+            temperature,
+            torch.arange(len(rows), device=rows.device),
+        )
     check_temperature(temperature)
     scaled = unit(torch.cat([first, second]), temperature**-0.5)
     positive_scores = torch.linalg.vecdot(*scaled.chunk(2))  # [B]
@@ -222,7 +242,9 @@ def suncet(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tens
 @mean_over_rows("queries", "positives")
 @fused_batch.kernels_first(_queue_nce_by_kernels)
 @in_float32
-def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor) -> Tensor:
+def queue_nce(
+    queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor
+) -> Tensor:
     """MoCo's loss: one positive a query, the queue as negatives (He et al. 2020, Eq. 1, https://arxiv.org/abs/1911.05722).
 
     Args:
@@ -236,10 +258,15 @@ def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: fl
     check_temperature(temperature)
     scaled = queries / temperature
     self_index = (scaled * positives.detach()).sum(dim=1)
-    return (torch.logaddexp(self_index, cross_logsumexp(scaled, queue.detach()).all_logsumexp) - self_index).mean()
+    return (
+        torch.logaddexp(self_index, cross_logsumexp(scaled, queue.detach()).all_logsumexp)
+        - self_index
+    ).mean()
 
 
-def _within_batch(scaled: Tensor, ids: Tensor, kind: Kind, reduction: Literal["valid", "all"]) -> Tensor:
+def _within_batch(
+    scaled: Tensor, ids: Tensor, kind: Kind, reduction: Literal["valid", "all"]
+) -> Tensor:
     """`info_nce` where every row [N, D] is a query, and a key to all others; rows are over the temperature's root."""
     positives = _Positives.of(ids, ids, torch.arange(len(scaled), device=scaled.device))
     check_can_teach(positives.num_positives, positives.compared, kind)
@@ -254,7 +281,11 @@ def _within_batch(scaled: Tensor, ids: Tensor, kind: Kind, reduction: Literal["v
 
 
 def _loss(
-    sums: LogSums, attraction: Tensor | None, positives: _Positives, kind: Kind, reduction: Literal["valid", "all"]
+    sums: LogSums,
+    attraction: Tensor | None,
+    positives: _Positives,
+    kind: Kind,
+    reduction: Literal["valid", "all"],
 ) -> Tensor:
     """The mean over queries that have a positive; ``attraction`` is summed over them, and comes with "out" alone."""
     valid = positives.num_positives > 0
@@ -290,14 +321,25 @@ class _Positives(NamedTuple):
     def of(cls, query_id: Tensor, key_id: Tensor, self_index: Tensor | None) -> _Positives:
         alone = query_id is key_id
         numbered, classes = _numbered(query_id if alone else torch.cat([query_id, key_id]))
-        query_class, key_class = (numbered, numbered) if alone else numbered.split([len(query_id), len(key_id)])
+        query_class, key_class = (
+            (numbered, numbered) if alone else numbered.split([len(query_id), len(key_id)])
+        )
         self_index = torch.full_like(query_id, -1) if self_index is None else self_index
         self_is_positive = (
-            (self_index >= 0) & (key_class[self_index.clamp(min=0)] == query_class) if len(key_id) else self_index >= 0
+            (self_index >= 0) & (key_class[self_index.clamp(min=0)] == query_class)
+            if len(key_id)
+            else self_index >= 0
         )
         size = key_class.new_zeros(classes).index_add(0, key_class, torch.ones_like(key_class))
         count = (size[query_class] - self_is_positive.long()).masked_fill(query_id == UNKNOWN, 0)
-        return cls(query_class, key_class, classes, self_is_positive, count, len(key_id) - (self_index >= 0).long())
+        return cls(
+            query_class,
+            key_class,
+            classes,
+            self_is_positive,
+            count,
+            len(key_id) - (self_index >= 0).long(),
+        )
 
     def summed(self, keys: Tensor) -> Tensor:
         """The sum of the keys of each id: [M, D] -> [classes, D]."""
@@ -305,7 +347,9 @@ class _Positives(NamedTuple):
 
     def share(self, like: Tensor) -> Tensor:
         """One over each query's number of positives, [N]; 0 where there are none."""
-        return torch.where(self.num_positives > 0, 1 / self.num_positives.clamp(min=1).to(like.dtype), 0)
+        return torch.where(
+            self.num_positives > 0, 1 / self.num_positives.clamp(min=1).to(like.dtype), 0
+        )
 
 
 def _numbered(ids: Tensor) -> tuple[Tensor, int]:

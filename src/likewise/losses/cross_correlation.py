@@ -21,7 +21,9 @@ def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
         second: [B, D], row by row the same examples.
     """
     if len(first) < 2:
-        raise LossInputError(f"A cross-correlation needs two views of 2 examples or more; got {tuple(first.shape)}.")
+        raise LossInputError(
+            f"A cross-correlation needs two views of 2 examples or more; got {tuple(first.shape)}."
+        )
     return _standardised(first).T @ _standardised(second) / len(first)
 
 

@@ -15,7 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import UNKNOWN, Kind, check_can_teach, check_ids, check_temperature, shapes
+from likewise.losses.input_checks import (
+    UNKNOWN,
+    Kind,
+    check_can_teach,
+    check_ids,
+    check_temperature,
+    shapes,
+)
 from likewise.losses.mil_nce import check_rows
 
 
@@ -58,11 +65,15 @@ def info_nce(
 
 
 @in_float32
-def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor) -> Tensor:
+def queue_nce(
+    queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor
+) -> Tensor:
     """`likewise.losses.queue_nce`."""
     self_index = (queries * positives.detach()).sum(dim=1, keepdim=True)  # [B, 1]
     logits = torch.cat([self_index, queries @ queue.detach().T], dim=1) / temperature  # [B, 1 + K]
-    return F.cross_entropy(logits, torch.zeros(len(queries), dtype=torch.int64, device=queries.device))
+    return F.cross_entropy(
+        logits, torch.zeros(len(queries), dtype=torch.int64, device=queries.device)
+    )
 
 
 @in_float32
@@ -74,7 +85,11 @@ def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float 
 
 @in_float32
 def similarity_distillation(
-    student: Tensor, teacher: Tensor, anchors: Tensor, student_temperature: float, teacher_temperature: float
+    student: Tensor,
+    teacher: Tensor,
+    anchors: Tensor,
+    student_temperature: float,
+    teacher_temperature: float,
 ) -> Tensor:
     """`likewise.losses.similarity_distillation`."""
     teacher_log = (teacher.detach() @ anchors.detach().T / teacher_temperature).log_softmax(dim=1)

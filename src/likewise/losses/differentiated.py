@@ -30,4 +30,8 @@ class _Differentiated(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> Any:
-        return None, None, *(gradient * upstream[0].to(gradient.dtype) for gradient in ctx.gradients)
+        return (
+            None,
+            None,
+            *(gradient * upstream[0].to(gradient.dtype) for gradient in ctx.gradients),
+        )

@@ -40,7 +40,9 @@ def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float)
     check_temperature(temperature)
     student_log = (student / temperature).log_softmax(dim=1)
     teacher_log = (teacher.detach() / temperature).log_softmax(dim=1)
-    return temperature**2 * F.kl_div(student_log, teacher_log, reduction="batchmean", log_target=True)
+    return temperature**2 * F.kl_div(
+        student_log, teacher_log, reduction="batchmean", log_target=True
+    )
 
 
 @shapes(queries="B D", keys="M D", targets="B M")
@@ -70,7 +72,9 @@ def _distillation_by_kernels(
 ) -> Tensor | None:
     if not fused_queue.serves(student, teacher, anchors, student_temperature, teacher_temperature):
         return None
-    return fused_queue.distillation_loss(student, teacher, anchors, student_temperature, teacher_temperature)
+    return fused_queue.distillation_loss(
+        student, teacher, anchors, student_temperature, teacher_temperature
+    )
 
 
 @shapes(student="B D", teacher="B D", anchors="M D")
@@ -102,7 +106,9 @@ def similarity_distillation(
     check_temperature(teacher_temperature)
     student_scores = student / student_temperature  # [B, D]
     teacher_scores = teacher.detach() / teacher_temperature  # [B, D]
-    teacher_logsumexp, mean_anchor = mean_key(teacher_scores, anchors)  # [B], [B, D]: the teacher's expected anchor
+    teacher_logsumexp, mean_anchor = mean_key(
+        teacher_scores, anchors
+    )  # [B], [B, D]: the teacher's expected anchor
     student_logsumexp = cross_logsumexp(student_scores, anchors.detach()).all_logsumexp  # [B]
     # Expected scores are linear in the anchors, so the teacher's mean anchor is all that the cross-entropy needs.
     cross_entropy = student_logsumexp - (student_scores * mean_anchor).sum(dim=1)

@@ -34,8 +34,14 @@ class _Unit(torch.autograd.Function):
         (gradient,) = gradients
         if factor is not None and not torch.is_grad_enabled():  # as it is under create_graph
             return fused_unit.backward(gradient, direction, factor, ctx.length, z.dtype), None, None
-        along = (direction * gradient).sum(dim=1, keepdim=True) / ctx.length**2  # moving along itself turns nothing
-        return torch.addcmul(gradient, direction, along, value=-1) * (ctx.length / _length(z)), None, None
+        along = (direction * gradient).sum(
+            dim=1, keepdim=True
+        ) / ctx.length**2  # moving along itself turns nothing
+        return (
+            torch.addcmul(gradient, direction, along, value=-1) * (ctx.length / _length(z)),
+            None,
+            None,
+        )
 
 
 def _length(z: Tensor) -> Tensor:
@@ -67,8 +73,12 @@ def in_float32(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
             first = first[0]  # one tensor for each view
         if not isinstance(first, Tensor):
             kind = type(first).__name__
-            raise LossInputError(f"{loss.__name__} takes tensors; {kind} was given. Convert it with torch.as_tensor.")
+            raise LossInputError(
+                f"{loss.__name__} takes tensors; {kind} was given. Convert it with torch.as_tensor."
+            )
         with torch.autocast(first.device.type, enabled=False):
-            return loss(*map(_widen, args), **{name: _widen(value) for name, value in kwargs.items()})  # type: ignore[arg-type]
+            return loss(
+                *map(_widen, args), **{name: _widen(value) for name, value in kwargs.items()}
+            )  # type: ignore[arg-type]
 
     return wrapped

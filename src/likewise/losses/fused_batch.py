@@ -28,7 +28,14 @@ from likewise.collectives import RowShard, shard_of, world_size
 from likewise.losses import tiles_triton
 from likewise.losses.input_checks import UNKNOWN
 from likewise.losses.similarity_sums import refuse_second_derivatives
-from likewise.losses.triton_launch import Tiles, blocks, filled, float32_products, interpreted, padded
+from likewise.losses.triton_launch import (
+    Tiles,
+    blocks,
+    filled,
+    float32_products,
+    interpreted,
+    padded,
+)
 
 P = ParamSpec("P")
 
@@ -52,13 +59,19 @@ BLOCK = 1024
 
 def serves(rows: Tensor, count: int, temperature: float | Tensor) -> bool:
     """Whether these kernels can make the loss of so many rows like these [..., D]; `tiles_triton` says on what GPU."""
-    if not isinstance(rows, Tensor) or isinstance(temperature, Tensor) or rows.dtype == torch.float64:
+    if (
+        not isinstance(rows, Tensor)
+        or isinstance(temperature, Tensor)
+        or rows.dtype == torch.float64
+    ):
         return False
     usual = temperature > 0 and 3 <= count <= MOST_ROWS and 1 <= rows.shape[-1] <= MOST_COLUMNS
     return usual and tiles_triton.supports(rows.flatten(0, -2), rows.flatten(0, -2))
 
 
-def kernels_first(by_kernels: Callable[P, Tensor | None]) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
+def kernels_first(
+    by_kernels: Callable[P, Tensor | None],
+) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
     """Let kernels make a loss that they can, from inputs of any width as they are; ``by_kernels`` gives None else."""
 
     def decorated(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
@@ -140,13 +153,19 @@ class _WithinBatch(torch.autograd.Function):
             )
             kernels.rows_kernel[(blocks(own, tiles.rows), tiles.splits)](
                 *(unit, labels, parts, count, bound),
-                **(kind | {"ROWS": tiles.rows, "COLUMNS": tiles.columns, "BOUNDED": bound < SAFE_SCORE}),
+                **(
+                    kind
+                    | {"ROWS": tiles.rows, "COLUMNS": tiles.columns, "BOUNDED": bound < SAFE_SCORE}
+                ),
                 num_stages=tiles.stages,
             )
             if shard is not None:
                 parts = _of_all_ranks(parts, shard)
             kernels.mean_kernel[(1,)](
-                *(parts, *numbers[1:], mean, count, tiles.splits), FORM=form_number, BLOCK=BLOCK, BY_ALL=by_all
+                *(parts, *numbers[1:], mean, count, tiles.splits),
+                FORM=form_number,
+                BLOCK=BLOCK,
+                BY_ALL=by_all,
             )
         ctx.save_for_backward(rows, unit, labels, numbers, mean)
         ctx.kind, ctx.squared_length, ctx.own, ctx.ranks = kind, 1 / temperature, own, world_size()
@@ -167,7 +186,17 @@ class _WithinBatch(torch.autograd.Function):
                 num_stages=tiles.stages,
             )
             kernels.gradient_kernel[(blocks(own, 4),)](
-                *(parts, unit, numbers[0], mean, gradients[0], gradient, count, tiles.splits, ctx.squared_length),
+                *(
+                    parts,
+                    unit,
+                    numbers[0],
+                    mean,
+                    gradients[0],
+                    gradient,
+                    count,
+                    tiles.splits,
+                    ctx.squared_length,
+                ),
                 **shape,
                 ROWS=4,
             )

@@ -57,7 +57,11 @@ class _Pairs(torch.autograd.Function):
         gradient, by_scale = torch.empty_like(rows), torch.empty_like(log_sums)
         scale = ctx.scale if learned is None else learned
         _launch(
-            "gradient_kernel", BACKWARD, rows, (rows, scale, log_sums, gradients[0], gradient, by_scale), ctx.shares
+            "gradient_kernel",
+            BACKWARD,
+            rows,
+            (rows, scale, log_sums, gradients[0], gradient, by_scale),
+            ctx.shares,
         )
         of_scale = by_scale.sum().reshape(ctx.scale) if ctx.needs_input_grad[1] else None
         return gradient, of_scale, None
@@ -69,7 +73,11 @@ BACKWARD = Tiles(16, 32, splits=1), Tiles(32, 32, splits=1)
 
 
 def _launch(
-    name: str, choices: tuple[Tiles, Tiles], rows: Tensor, arguments: tuple[Any, ...], shares: tuple[float, float]
+    name: str,
+    choices: tuple[Tiles, Tiles],
+    rows: Tensor,
+    arguments: tuple[Any, ...],
+    shares: tuple[float, float],
 ) -> None:
     """Start a kernel, one program for each block of rows [2N, D]."""
     count, width = rows.shape

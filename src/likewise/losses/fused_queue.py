@@ -41,21 +41,35 @@ def serves(queries: Tensor, partners: Tensor, queue: Tensor, *temperatures: floa
     if not all(isinstance(matrix, Tensor) and matrix.dim() == 2 for matrix in matrices):
         return False
     width, device = queries.shape[1], queries.device
-    fits = queries.shape == partners.shape and queue.shape[1] == width and min(len(queries), len(queue)) > 0
+    fits = (
+        queries.shape == partners.shape
+        and queue.shape[1] == width
+        and min(len(queries), len(queue)) > 0
+    )
     if not fits or not 1 <= width <= MOST_COLUMNS:
         return False
     alike = all(matrix.dtype in FORMATS and matrix.device == device for matrix in matrices)
-    return alike and all(_is_number(each, device) for each in temperatures) and tiles_triton.run_on(device)
+    return (
+        alike
+        and all(_is_number(each, device) for each in temperatures)
+        and tiles_triton.run_on(device)
+    )
 
 
 def _is_number(temperature: float | Tensor, device: torch.device) -> bool:
     """Whether it is a single one, which a kernel can read."""
     if isinstance(temperature, Tensor):
-        return temperature.numel() == 1 and temperature.device == device and temperature.dtype in FORMATS
+        return (
+            temperature.numel() == 1
+            and temperature.device == device
+            and temperature.dtype in FORMATS
+        )
     return temperature > 0
 
 
-def queue_loss(queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor) -> Tensor:
+def queue_loss(
+    queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor
+) -> Tensor:
     """`contrastive.queue_nce`, float32; gradients of ``queries`` and ``temperature``."""
     return _AgainstQueue.apply(queries, positives, queue, temperature, None)  # type: ignore[no-any-return]
 
@@ -86,17 +100,39 @@ class _AgainstQueue(torch.autograd.Function):
         log_sums = queries.new_empty([sides, splits, rows], dtype=torch.float32)
         means = queries.new_empty([sides, splits, *queries.shape], dtype=torch.float32)
         loss, by_temperature = queries.new_empty([2, rows], dtype=torch.float32)
-        shape = {"D": queries.shape[1], "WIDTH": padded(queries.shape[1]), "LEARNED": isinstance(temperature, Tensor)}
+        shape = {
+            "D": queries.shape[1],
+            "WIDTH": padded(queries.shape[1]),
+            "LEARNED": isinstance(temperature, Tensor),
+        }
         temperatures = temperature, teacher_temperature or 1.0
         with torch.cuda.device_of(queries):
             kernels.softmax_kernel[(blocks(rows, tiles.rows), splits, sides)](
                 *(queries, partners, queue, *temperatures, log_sums, means, rows, len(queue)),
-                **(shape | {"ROWS": tiles.rows, "COLUMNS": tiles.columns, "PRECISION": float32_products()}),
+                **(
+                    shape
+                    | {
+                        "ROWS": tiles.rows,
+                        "COLUMNS": tiles.columns,
+                        "PRECISION": float32_products(),
+                    }
+                ),
                 num_warps=tiles.warps,
                 num_stages=tiles.stages,
             )
             kernels.loss_kernel[(blocks(rows, LOSS_ROWS),)](
-                *(queries, partners, *temperatures, log_sums, means, loss, gradient, by_temperature, rows, splits),
+                *(
+                    queries,
+                    partners,
+                    *temperatures,
+                    log_sums,
+                    means,
+                    loss,
+                    gradient,
+                    by_temperature,
+                    rows,
+                    splits,
+                ),
                 **(shape | {"ROWS": LOSS_ROWS, "DISTILS": distils}),
             )
         ctx.save_for_backward(gradient, by_temperature)
@@ -107,7 +143,11 @@ class _AgainstQueue(torch.autograd.Function):
         refuse_second_derivatives()
         (upstream,), (by_queries, by_temperature) = gradients, ctx.saved_tensors
         of_queries = by_queries * upstream if ctx.needs_input_grad[0] else None
-        of_temperature = (by_temperature.sum() * upstream).reshape(ctx.shape) if ctx.needs_input_grad[3] else None
+        of_temperature = (
+            (by_temperature.sum() * upstream).reshape(ctx.shape)
+            if ctx.needs_input_grad[3]
+            else None
+        )
         return of_queries, None, None, of_temperature, None
 
 

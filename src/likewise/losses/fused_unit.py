@@ -16,7 +16,9 @@ MOST_COLUMNS = 8192
 
 def serves(z: Tensor) -> bool:
     """Whether the kernels take such rows [N, D]."""
-    if torch.compiler.is_compiling() or not tiles_triton.run_on(z.device):  # a compiler fuses PyTorch's operations
+    if torch.compiler.is_compiling() or not tiles_triton.run_on(
+        z.device
+    ):  # a compiler fuses PyTorch's operations
         return False
     usual = z.is_floating_point() and z.dtype != torch.float64
     return usual and z.dim() == 2 and z.numel() > 0 and z.shape[1] <= MOST_COLUMNS
@@ -29,11 +31,15 @@ def forward(z: Tensor, length: float) -> tuple[Tensor, Tensor]:
     factor = direction.new_empty(len(z))
     height, shape = _shape(z)
     with torch.cuda.device_of(z):
-        _kernels().unit_kernel[(blocks(len(z), height),)](z, direction, factor, len(z), length, **shape)
+        _kernels().unit_kernel[(blocks(len(z), height),)](
+            z, direction, factor, len(z), length, **shape
+        )
     return direction, factor
 
 
-def backward(gradient: Tensor, direction: Tensor, factor: Tensor, length: float, dtype: torch.dtype) -> Tensor:
+def backward(
+    gradient: Tensor, direction: Tensor, factor: Tensor, length: float, dtype: torch.dtype
+) -> Tensor:
     """The gradient [N, D] of the rows as they were given, in their format."""
     found = torch.empty(direction.shape, dtype=dtype, device=direction.device)
     height, shape = _shape(direction)

@@ -73,7 +73,11 @@ def shapes(**wanted: str) -> Callable[[Callable[P, ResultT]], Callable[P, Result
     def decorate(loss: Callable[P, ResultT]) -> Callable[P, ResultT]:
         names = tuple(inspect.signature(loss).parameters)
         hints = get_type_hints(loss)
-        others = {name: hints[name] for name in names if name not in forms and hints.get(name, Tensor) is not Tensor}
+        others = {
+            name: hints[name]
+            for name in names
+            if name not in forms and hints.get(name, Tensor) is not Tensor
+        }
         optional = {name for name in forms if type(None) in get_args(hints[name])}
         numbers = {name for name in forms if float in get_args(hints[name])}
         called = loss.__qualname__.removesuffix(".forward")
@@ -124,8 +128,12 @@ def check_tensor(loss: str, name: str, value: Any, form: TensorForm, sizes: dict
             f"{loss}: {name} must be a tensor {form}; {type(value).__name__} was given. Convert it with "
             f"torch.as_tensor."
         )
-    if value.is_complex() or (form.kind != "real" and value.is_floating_point() != (form.kind == "float")):
-        raise LossInputError(f"{loss}: {name} must hold {KINDS[form.kind]}; got a tensor of {value.dtype}.")
+    if value.is_complex() or (
+        form.kind != "real" and value.is_floating_point() != (form.kind == "float")
+    ):
+        raise LossInputError(
+            f"{loss}: {name} must hold {KINDS[form.kind]}; got a tensor of {value.dtype}."
+        )
     found = dict(sizes)
     letters = next((each for each in form.alternatives if len(each) == value.dim()), ())
     fits = 0 < len(letters) == value.dim()
@@ -134,9 +142,13 @@ def check_tensor(loss: str, name: str, value: Any, form: TensorForm, sizes: dict
     if not fits:
         known = ", ".join(f"{letter} = {sizes[letter]}" for letter in letters if letter in sizes)
         where = f", where {known}" if known else ""
-        raise LossInputError(f"{loss}: {name} must be a tensor {form}{where}; got {tuple(value.shape)}.")
+        raise LossInputError(
+            f"{loss}: {name} must be a tensor {form}{where}; got {tuple(value.shape)}."
+        )
     if 0 in value.shape:
-        raise LossInputError(f"{loss}: {name} {tuple(value.shape)} is empty, and nothing can be learned from nothing.")
+        raise LossInputError(
+            f"{loss}: {name} {tuple(value.shape)} is empty, and nothing can be learned from nothing."
+        )
     sizes |= found
 
 
@@ -148,7 +160,9 @@ def check_ids(queries: Tensor, keys: Tensor, query_id: Tensor, key_id: Tensor) -
 
 def check_labels(labels: Tensor, rows: int, z: Tensor, name: str = "labels") -> None:
     """One whole number a row."""
-    numbers = isinstance(labels, Tensor) and not labels.is_floating_point() and not labels.is_complex()
+    numbers = (
+        isinstance(labels, Tensor) and not labels.is_floating_point() and not labels.is_complex()
+    )
     if not numbers or labels.shape != (rows,):
         given = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
         kind = f" of {labels.dtype}" if isinstance(labels, Tensor) else ""
@@ -162,7 +176,9 @@ def check_classes(labels: Tensor) -> None:
     """No label below -1, which would be taken for another image's; on a GPU the device raises, and nothing waits."""
     if not labels.dtype.is_signed:
         return
-    message = "labels must be -1 (unlabelled) or a class from 0 on{}. Write -1 where a label is unknown."
+    message = (
+        "labels must be -1 (unlabelled) or a class from 0 on{}. Write -1 where a label is unknown."
+    )
     if labels.is_cuda:
         torch.ops.aten._assert_async((labels >= UNKNOWN).all(), message.format(""))
     elif may_wait(labels) and bool((labels < UNKNOWN).any()):
@@ -172,7 +188,9 @@ def check_classes(labels: Tensor) -> None:
 def check_kind(kind: str) -> None:
     """One of the forms that there are."""
     if kind not in get_args(Kind):
-        raise LossInputError(f"kind={kind!r} was given; allowed: {', '.join(map(repr, get_args(Kind)))}.")
+        raise LossInputError(
+            f"kind={kind!r} was given; allowed: {', '.join(map(repr, get_args(Kind)))}."
+        )
 
 
 def check_temperature(temperature: float | Tensor) -> None:
@@ -204,7 +222,9 @@ def check_can_teach(positives: Tensor, compared: Tensor, kind: Kind) -> None:
         )
 
 
-def nan_if_nothing_to_learn(loss: Tensor, positives: Tensor, compared: Tensor, kind: Kind) -> Tensor:
+def nan_if_nothing_to_learn(
+    loss: Tensor, positives: Tensor, compared: Tensor, kind: Kind
+) -> Tensor:
     """On a GPU, NaN instead of the loss of a batch that `check_can_teach` would refuse, without waiting for it."""
     if may_wait(positives):
         return loss

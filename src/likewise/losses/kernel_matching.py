@@ -57,7 +57,10 @@ def kernel_cross_entropy(
     """
     check_temperature(temperature)
     _require_pairs(embeddings)
-    logits, wanted = _off_diagonal(embeddings @ embeddings.mT / temperature), _off_diagonal(log_kernel.detach())
+    logits, wanted = (
+        _off_diagonal(embeddings @ embeddings.mT / temperature),
+        _off_diagonal(log_kernel.detach()),
+    )
     targets = (wanted if target == "l1" else wanted.exp() / temperature).softmax(dim=2)
     if weights is not None:
         targets = targets * (len(weights) * _shares(weights))[:, None, None]
@@ -66,7 +69,9 @@ def kernel_cross_entropy(
 
 @shapes(embeddings="B N D", log_kernel="B N N", weights="B")
 @in_float32
-def kernel_regression(embeddings: Tensor, log_kernel: Tensor, weights: Tensor | None = None) -> Tensor:
+def kernel_regression(
+    embeddings: Tensor, log_kernel: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Mean over all pairs p != q of ((1 + cos(p, q)) / 2 - kernel(p, q))^2; arguments as `kernel_cross_entropy`'s.
 
     The first loss of Mahendran et al. 2018, Sec. 3, https://arxiv.org/abs/1807.05636. It asks every pair that moves
@@ -79,21 +84,30 @@ def kernel_regression(embeddings: Tensor, log_kernel: Tensor, weights: Tensor | 
 
 @shapes(embeddings="B N D", log_kernel="B N N", weights="B")
 @in_float32
-def kernel_alignment(embeddings: Tensor, log_kernel: Tensor, weights: Tensor | None = None) -> Tensor:
+def kernel_alignment(
+    embeddings: Tensor, log_kernel: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Minus the cosine of the two matrices, taken as long vectors without their diagonals; in [-1, 1].
 
     Kernel-target alignment (Cristianini et al. 2001) as the second loss of Mahendran et al. 2018, Sec. 3,
     https://arxiv.org/abs/1807.05636; arguments as `kernel_cross_entropy`'s.
     """
     _require_pairs(embeddings)
-    cosines, wanted = _off_diagonal(embeddings @ embeddings.mT), _off_diagonal(log_kernel.detach().exp())
-    return -_weighted(torch.cosine_similarity(cosines.flatten(1), wanted.flatten(1), dim=1), weights)
+    cosines, wanted = (
+        _off_diagonal(embeddings @ embeddings.mT),
+        _off_diagonal(log_kernel.detach().exp()),
+    )
+    return -_weighted(
+        torch.cosine_similarity(cosines.flatten(1), wanted.flatten(1), dim=1), weights
+    )
 
 
 def mean_cosine(embeddings: Tensor) -> Tensor:
     """Mean cosine of all pairs p != q of unit vectors [B, N, D], over the sets; 1 is collapse."""
     count = embeddings.shape[1]
-    all_pairs = embeddings.sum(dim=1).square().sum(dim=1)  # [B], pairs of a vector with itself among them
+    all_pairs = (
+        embeddings.sum(dim=1).square().sum(dim=1)
+    )  # [B], pairs of a vector with itself among them
     of_itself = embeddings.square().sum(dim=(1, 2))
     return (all_pairs - of_itself).mean() / (count * (count - 1))
 
@@ -116,4 +130,6 @@ def _shares(weights: Tensor) -> Tensor:
 
 def _require_pairs(embeddings: Tensor) -> None:
     if embeddings.shape[1] < 2:
-        raise LossInputError("A set of one vector has no pair whose similarity could be learned; give two or more.")
+        raise LossInputError(
+            "A set of one vector has no pair whose similarity could be learned; give two or more."
+        )

@@ -35,7 +35,9 @@ class Matcher:
     within: float = 0.5
     """greatest distance of a match, in diagonals of a cell (authors' command: 0.5; their code's default: 0.7)"""
 
-    def __call__(self, first: Tensor, second: Tensor, boxes: tuple[Tensor, Tensor], aspect: Tensor) -> Tensor:
+    def __call__(
+        self, first: Tensor, second: Tensor, boxes: tuple[Tensor, Tensor], aspect: Tensor
+    ) -> Tensor:
         """Pairs of locations, bool [B, U, V].
 
         Args:
@@ -46,7 +48,9 @@ class Matcher:
         """
         if not (self.attention or self.geometry):
             return nearest(first, second)
-        pairs = torch.zeros(*first.shape[:2], second.shape[1], dtype=torch.bool, device=first.device)
+        pairs = torch.zeros(
+            *first.shape[:2], second.shape[1], dtype=torch.bool, device=first.device
+        )
         if self.attention:
             pairs = pairs | attentive(first, second, self.attention_above, self.cosine_above)
         if self.geometry:
@@ -57,7 +61,9 @@ class Matcher:
 
     def __post_init__(self) -> None:
         if not (self.attention or self.nearest or self.geometry):
-            raise LikewiseError("Matcher: attention, nearest and geometry are all off; switch one on.")
+            raise LikewiseError(
+                "Matcher: attention, nearest and geometry are all off; switch one on."
+            )
 
 
 @torch.no_grad()
@@ -124,14 +130,18 @@ def nearest(first: Tensor, second: Tensor) -> Tensor:
     DenseCL's correspondence (Wang et al. 2020, Sec. 3.3, https://arxiv.org/abs/2011.09157).
     """
     similarities = cosine_similarities(first, second)
-    return torch.zeros_like(similarities, dtype=torch.bool).scatter_(2, similarities.argmax(dim=2, keepdim=True), True)
+    return torch.zeros_like(similarities, dtype=torch.bool).scatter_(
+        2, similarities.argmax(dim=2, keepdim=True), True
+    )
 
 
 def _centres(box: Tensor, side: int) -> Tensor:
     """Where the cells' centres lie in the image, [B, side^2, 2], x before y."""
     line = (torch.arange(side, device=box.device) * 2 + 1) / side - 1
     down, across = torch.meshgrid(line, line, indexing="ij")
-    plane = torch.stack([across, down, torch.ones_like(down)], dim=2).flatten(0, 1).to(box)  # [side^2, 3]
+    plane = (
+        torch.stack([across, down, torch.ones_like(down)], dim=2).flatten(0, 1).to(box)
+    )  # [side^2, 3]
     return plane @ box.mT
 
 

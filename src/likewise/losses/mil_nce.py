@@ -56,4 +56,6 @@ def check_rows(rows: Tensor, temperature: float | Tensor) -> None:
     """Two rows or more, and a positive temperature."""
     check_temperature(temperature)
     if len(rows) < 2:
-        raise LossInputError(f"mil_nce takes two rows or more, each with its bag; got rows {tuple(rows.shape)}.")
+        raise LossInputError(
+            f"mil_nce takes two rows or more, each with its bag; got rows {tuple(rows.shape)}."
+        )

@@ -96,7 +96,10 @@ class SupConLoss(_TemperatureCriterion):
     """
 
     def __init__(
-        self, temperature: float = 0.1, kind: Literal["out", "in"] = "out", gather_distributed: bool = True
+        self,
+        temperature: float = 0.1,
+        kind: Literal["out", "in"] = "out",
+        gather_distributed: bool = True,
     ) -> None:
         super().__init__(temperature, gather_distributed)
         check_kind(kind)
@@ -113,7 +116,9 @@ class SupConLoss(_TemperatureCriterion):
         Views of one unlabelled image are positives of each other in [B, V, D]; in [N, D] such a row has no positive.
         """
         with self._sharded():
-            return sup_con(self._all_rows(embeddings), self._all_rows(labels), self.temperature, self.kind)
+            return sup_con(
+                self._all_rows(embeddings), self._all_rows(labels), self.temperature, self.kind
+            )
 
 
 class SuNCEtLoss(_TemperatureCriterion):
@@ -168,7 +173,9 @@ class ISDLoss(nn.Module):
         teacher_temperature: divides the teacher's cosines (paper: 0.02).
     """
 
-    def __init__(self, student_temperature: float = 0.02, teacher_temperature: float = 0.02) -> None:
+    def __init__(
+        self, student_temperature: float = 0.02, teacher_temperature: float = 0.02
+    ) -> None:
         super().__init__()
         check_temperature(student_temperature)
         check_temperature(teacher_temperature)
@@ -179,7 +186,11 @@ class ISDLoss(nn.Module):
     def forward(self, student: Tensor, teacher: Tensor, queue: Tensor) -> Tensor:
         """[B, D], [B, D] without gradient, and the anchors [K, D]; all normalised here -> a scalar."""
         return similarity_distillation(
-            unit(student), unit(teacher), unit(queue), self.student_temperature, self.teacher_temperature
+            unit(student),
+            unit(teacher),
+            unit(queue),
+            self.student_temperature,
+            self.teacher_temperature,
         )
 
 
@@ -239,7 +250,9 @@ class SwAVLoss(_TemperatureCriterion):
         self.sinkhorn_epsilon = sinkhorn_epsilon
         self.sinkhorn_iterations = sinkhorn_iterations
 
-    def forward(self, high_resolution: Sequence[Tensor], low_resolution: Sequence[Tensor] = ()) -> Tensor:
+    def forward(
+        self, high_resolution: Sequence[Tensor], low_resolution: Sequence[Tensor] = ()
+    ) -> Tensor:
         """Cosines [B, K] with the prototypes, one tensor for each view; only the first kind gives assignments."""
         scores = [self._all_rows(view) for view in (*high_resolution, *low_resolution)]
         codes = [
@@ -259,7 +272,10 @@ class CACRLoss(_Criterion):
     """
 
     def __init__(
-        self, attraction_sharpness: float = 1.0, repulsion_sharpness: float = 2.0, gather_distributed: bool = True
+        self,
+        attraction_sharpness: float = 1.0,
+        repulsion_sharpness: float = 2.0,
+        gather_distributed: bool = True,
     ) -> None:
         super().__init__(gather_distributed)
         self.attraction_sharpness = attraction_sharpness
@@ -269,7 +285,9 @@ class CACRLoss(_Criterion):
     def forward(self, embeddings: Tensor) -> Tensor:
         """[B, V, D] for V views of B images, normalised here -> a scalar."""
         with self._sharded():
-            return cacr(self._all_rows(embeddings), self.attraction_sharpness, self.repulsion_sharpness)
+            return cacr(
+                self._all_rows(embeddings), self.attraction_sharpness, self.repulsion_sharpness
+            )
 
 
 class CLIPLoss(_Criterion):
@@ -283,7 +301,9 @@ class CLIPLoss(_Criterion):
         super().__init__(gather_distributed)
 
     @shapes(image_features="B D", text_features="B D")
-    def forward(self, image_features: Tensor, text_features: Tensor, logit_scale: float | Tensor) -> Tensor:
+    def forward(
+        self, image_features: Tensor, text_features: Tensor, logit_scale: float | Tensor
+    ) -> Tensor:
         """[N, D] and [N, D] in one order, normalised here; the scale multiplies the cosines -> a scalar."""
         images = unit(self._all_rows(image_features))  # [N of all ranks, D]
         texts = unit(self._all_rows(text_features))  # [N of all ranks, D]

@@ -20,7 +20,9 @@ APART = 100.0
 """What OTTER subtracts from the similarity of an image with itself, and of a text with itself."""
 
 
-def _clip_by_kernels(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float = 0.0) -> Tensor | None:
+def _clip_by_kernels(
+    images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float = 0.0
+) -> Tensor | None:
     if not 0 <= smoothing < 1 or not fused_clip.serves(images, texts, scale):
         return None
     return fused_clip.pairs_loss(images, texts, scale, smoothing)
@@ -29,7 +31,9 @@ def _clip_by_kernels(images: Tensor, texts: Tensor, scale: float | Tensor, smoot
 @shapes(images="N D", texts="N D")
 @kernels_first(_clip_by_kernels)
 @in_float32
-def clip_loss(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float = 0.0) -> Tensor:
+def clip_loss(
+    images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float = 0.0
+) -> Tensor:
     """CLIP's loss (Radford et al. 2021, Figure 3, https://arxiv.org/abs/2103.00020).
 
     Args:
@@ -44,7 +48,9 @@ def clip_loss(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: f
     """
     _require_two(images)
     if not 0 <= smoothing < 1:
-        raise LossInputError(f"clip_loss was given smoothing={smoothing}; allowed is 0 or more, and below 1.")
+        raise LossInputError(
+            f"clip_loss was given smoothing={smoothing}; allowed is 0 or more, and below 1."
+        )
     other = smoothing / (len(images) - 1)
     scaled = images * scale
     of_partners = (scaled * texts).sum()
@@ -59,7 +65,11 @@ def clip_loss(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: f
 @shapes(images="N D", texts="N D", image_targets="N N", text_targets="N N")
 @in_float32
 def pair_divergence(
-    images: Tensor, texts: Tensor, image_targets: Tensor, text_targets: Tensor, scale: float | Tensor
+    images: Tensor,
+    texts: Tensor,
+    image_targets: Tensor,
+    text_targets: Tensor,
+    scale: float | Tensor,
 ) -> Tensor:
     """How far what the pairs make of each other is from soft targets (Cheng et al. 2021, https://arxiv.org/abs/2104.08945).
 
@@ -75,9 +85,16 @@ def pair_divergence(
     """
     _require_two(images)
     if not isinstance(scale, Tensor) and scale <= 0:
-        raise LossInputError(f"pair_divergence: scale={scale:g} was given; it multiplies cosines, and is above 0.")
-    cross_entropy = soft_nce(images, texts, image_targets, 1 / scale) + soft_nce(texts, images, text_targets, 1 / scale)
-    entropy = torch.special.entr(image_targets.detach()).sum() + torch.special.entr(text_targets.detach()).sum()
+        raise LossInputError(
+            f"pair_divergence: scale={scale:g} was given; it multiplies cosines, and is above 0."
+        )
+    cross_entropy = soft_nce(images, texts, image_targets, 1 / scale) + soft_nce(
+        texts, images, text_targets, 1 / scale
+    )
+    entropy = (
+        torch.special.entr(image_targets.detach()).sum()
+        + torch.special.entr(text_targets.detach()).sum()
+    )
     return (cross_entropy - entropy / len(images)) / 2
 
 
@@ -85,7 +102,11 @@ def pair_divergence(
 @torch.no_grad()
 @in_float32
 def pair_targets(
-    images: Tensor, texts: Tensor, sharpness: float = 100.0, image_weight: float = 1.0, text_weight: float = 1.0
+    images: Tensor,
+    texts: Tensor,
+    sharpness: float = 100.0,
+    image_weight: float = 1.0,
+    text_weight: float = 1.0,
 ) -> Tensor:
     """A teacher's soft targets: softmax(sharpness (c_v vv + c_t tt + vt)), and the same of the texts.
 
@@ -103,14 +124,19 @@ def pair_targets(
         [2, N, N]: of each image over texts, then of each text over images. Rows sum to 1.
     """
     _require_two(images)
-    within, across = image_weight * (images @ images.T) + text_weight * (texts @ texts.T), images @ texts.T
+    within, across = (
+        image_weight * (images @ images.T) + text_weight * (texts @ texts.T),
+        images @ texts.T,
+    )
     return torch.stack([within + across, within + across.T]).mul(sharpness).softmax(dim=2)
 
 
 @shapes(images="N D", texts="N D")
 @torch.no_grad()
 @in_float32
-def optimal_transport_targets(images: Tensor, texts: Tensor, epsilon: float = 0.15, iterations: int = 5) -> Tensor:
+def optimal_transport_targets(
+    images: Tensor, texts: Tensor, epsilon: float = 0.15, iterations: int = 5
+) -> Tensor:
     """OTTER's targets: which other images a text describes, all used equally often (Wu et al. 2021).
 
     https://arxiv.org/abs/2112.09445. Sinkhorn on vv + tt + vt, where nothing is like itself: the partner that the data
@@ -137,4 +163,6 @@ def optimal_transport_targets(images: Tensor, texts: Tensor, epsilon: float = 0.
 
 def _require_two(images: Tensor) -> None:
     if len(images) < 2:
-        raise LossInputError(f"Images and texts must be two pairs or more; got images {tuple(images.shape)}.")
+        raise LossInputError(
+            f"Images and texts must be two pairs or more; got images {tuple(images.shape)}."
+        )

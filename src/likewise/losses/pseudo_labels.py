@@ -35,7 +35,9 @@ def distribution_alignment(probabilities: Tensor, past_means: Tensor, filled: Te
     """
     past = (past_means * filled[:, None]).sum(dim=0)  # [C]
     mean = (probabilities.mean(dim=0) + past) / (1 + filled.sum())  # [C]
-    aligned = probabilities / mean.clamp(min=torch.finfo(mean.dtype).tiny)  # a class may have probability 0 everywhere
+    aligned = probabilities / mean.clamp(
+        min=torch.finfo(mean.dtype).tiny
+    )  # a class may have probability 0 everywhere
     return aligned / aligned.sum(dim=1, keepdim=True)
 
 
@@ -43,7 +45,12 @@ def distribution_alignment(probabilities: Tensor, past_means: Tensor, filled: Te
 @in_float32
 @torch.no_grad()
 def memory_smoothing(
-    probabilities: Tensor, z: Tensor, bank: Tensor, bank_probabilities: Tensor, temperature: float, alpha: float
+    probabilities: Tensor,
+    z: Tensor,
+    bank: Tensor,
+    bank_probabilities: Tensor,
+    temperature: float,
+    alpha: float,
 ) -> Tensor:
     """Mix predictions with those of past images that have similar embeddings (CoMatch, Sec. 3).
 
@@ -84,14 +91,18 @@ def threshold_pseudo_labels(probabilities: Tensor, threshold: float, hard: bool 
     """
     mask = probabilities.amax(dim=1, keepdim=True) >= threshold  # [B, 1]
     if hard:
-        return mask * F.one_hot(probabilities.argmax(dim=1), probabilities.shape[1]).to(probabilities)
+        return mask * F.one_hot(probabilities.argmax(dim=1), probabilities.shape[1]).to(
+            probabilities
+        )
     return mask * probabilities
 
 
 @shapes(probabilities="B C", past_probabilities="M C")
 @in_float32
 @torch.no_grad()
-def pseudo_label_graph(probabilities: Tensor, threshold: float, past_probabilities: Tensor | None = None) -> Tensor:
+def pseudo_label_graph(
+    probabilities: Tensor, threshold: float, past_probabilities: Tensor | None = None
+) -> Tensor:
     """CoMatch's pseudo-label graph as rows of probabilities, the targets of `soft_nce` (Sec. 3).
 
     An edge of weight p_i . p_j joins two images if it reaches the threshold. Each image has an edge of weight 1 to
@@ -109,8 +120,14 @@ def pseudo_label_graph(probabilities: Tensor, threshold: float, past_probabiliti
         LossInputError: the threshold is not above 0 and at most 1.
     """
     if not 0 < threshold <= 1:
-        raise LossInputError(f"pseudo_label_graph: threshold {threshold} was given; choose above 0, up to 1.")
-    others = probabilities if past_probabilities is None else torch.cat([probabilities, past_probabilities])
+        raise LossInputError(
+            f"pseudo_label_graph: threshold {threshold} was given; choose above 0, up to 1."
+        )
+    others = (
+        probabilities
+        if past_probabilities is None
+        else torch.cat([probabilities, past_probabilities])
+    )
     edges = probabilities @ others.T  # [B, B + K]
     edges.fill_diagonal_(1)
     edges = edges.where(edges >= threshold, 0)

@@ -76,11 +76,17 @@ def cross_logsumexp(
     own_key, own_id = (None if each is None else each[shard.own] for each in (self_index, query_id))
     found = _cross_logsumexp(queries[shard.own], keys, own_key, own_id, key_id)
     positives = found.positives_logsumexp
-    return LogSums(shard.join(found.all_logsumexp), None if positives is None else shard.join(positives))
+    return LogSums(
+        shard.join(found.all_logsumexp), None if positives is None else shard.join(positives)
+    )
 
 
 def _cross_logsumexp(
-    queries: Tensor, keys: Tensor, self_index: Tensor | None, query_id: Tensor | None, key_id: Tensor | None
+    queries: Tensor,
+    keys: Tensor,
+    self_index: Tensor | None,
+    query_id: Tensor | None,
+    key_id: Tensor | None,
 ) -> LogSums:
     if query_id is None and not keys.requires_grad:
         return LogSums(_AgainstFixed.apply(queries, keys, self_index)[0], None)
@@ -101,8 +107,13 @@ class _SelfLogSumExp(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor, ids: Tensor | None) -> tuple[Tensor, Tensor | None]:
         ctx.shard = shard = shard_of(len(z))
         ctx.ranks = world_size()
-        ctx.path = path = _path(z if shard is None else z[: shard.most], z, is_bounded=True)  # the same on every rank
-        sort = ids is not None and path in (tiles_torch, tiles_triton)  # equal ids adjacent: few tiles then mix ids
+        ctx.path = path = _path(
+            z if shard is None else z[: shard.most], z, is_bounded=True
+        )  # the same on every rank
+        sort = ids is not None and path in (
+            tiles_torch,
+            tiles_triton,
+        )  # equal ids adjacent: few tiles then mix ids
         order = ids.argsort(stable=True) if sort and ids is not None else None
         ctx.order = order = _own_first(order, z, shard)
         z, ids = _arranged(z, order), _arranged(ids, order)
@@ -128,7 +139,9 @@ class _SelfLogSumExp(torch.autograd.Function):
         if ctx.path is tiles_triton:
             of_sums = sums.all_logsumexp, sums.positives_logsumexp, grad_all, grad_positives
             first = None if ctx.shard is None else count
-            gradient = tiles_triton.backward_square(z, tiles_triton.ITSELF, ids, *of_sums, count=first)
+            gradient = tiles_triton.backward_square(
+                z, tiles_triton.ITSELF, ids, *of_sums, count=first
+            )
         elif ctx.path is tiles_torch:
             gradient = tiles_torch.backward_square(z, ids, sums, grad_all, grad_positives, count)
         else:
@@ -151,9 +164,16 @@ class _CrossLogSumExp(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor | None]:
         ctx.path = path = _path(queries, keys)
         sort = query_id is not None and key_id is not None and path is not tiles_dense
-        ctx.orders = rows, columns = (query_id.argsort(), key_id.argsort()) if sort else (None, None)  # type: ignore[union-attr]
+        rows = columns = None
+        if sort:
+            rows, columns = query_id.argsort(), key_id.argsort()  # type: ignore[union-attr]
+        ctx.orders = rows, columns
         queries, keys = _arranged(queries, rows), _arranged(keys, columns)
-        pairs = Pairs(_renumbered(self_index, rows, columns), _arranged(query_id, rows), _arranged(key_id, columns))
+        pairs = Pairs(
+            _renumbered(self_index, rows, columns),
+            _arranged(query_id, rows),
+            _arranged(key_id, columns),
+        )
         if path is tiles_triton:
             queries, keys = _as_multiplied(queries), _as_multiplied(keys)
             sums = Sums(*tiles_triton.forward(queries, keys, *pairs))
@@ -172,7 +192,9 @@ class _CrossLogSumExp(torch.autograd.Function):
         if ctx.path is tiles_triton:
             wants = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
             log_sums = sums.all_logsumexp, sums.positives_logsumexp
-            found = tiles_triton.backward(queries, keys, *pairs, *log_sums, grad_all, grad_positives, wants)
+            found = tiles_triton.backward(
+                queries, keys, *pairs, *log_sums, grad_all, grad_positives, wants
+            )
         elif ctx.path is tiles_torch:
             found = tiles_torch.backward(queries, keys, pairs, sums, grad_all, grad_positives)
         else:
@@ -182,7 +204,9 @@ class _CrossLogSumExp(torch.autograd.Function):
 
 class _AgainstFixed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor, self_index: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, queries: Tensor, keys: Tensor, self_index: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         all_logsumexp, mean = _fixed(queries, keys, self_index)
         ctx.save_for_backward(mean)
         ctx.mark_non_differentiable(mean)
@@ -216,7 +240,9 @@ def _path(queries: Tensor, keys: Tensor, is_bounded: bool = False) -> ModuleType
     if _on_cpu(queries, keys):
         small = pairs <= tiles_cached.MOST_PAIRS
         return tiles_cached if small and (is_bounded or bounded(queries, keys)) else tiles_torch
-    kernels = tiles_triton.supports(queries, keys) and (pairs > tiles_dense.MOST_PAIRS or not queries.is_cuda)
+    kernels = tiles_triton.supports(queries, keys) and (
+        pairs > tiles_dense.MOST_PAIRS or not queries.is_cuda
+    )
     return tiles_triton if kernels else tiles_dense
 
 
@@ -227,7 +253,11 @@ def _on_cpu(queries: Tensor, keys: Tensor) -> bool:
 
 def _as_multiplied(rows: Tensor) -> Tensor:
     """In the format that PyTorch's setting lets a GPU multiply float32 in; shorter than TensorFloat-32 is bfloat16."""
-    return rows.bfloat16() if torch.get_float32_matmul_precision() == "medium" and rows.is_cuda else rows
+    return (
+        rows.bfloat16()
+        if torch.get_float32_matmul_precision() == "medium" and rows.is_cuda
+        else rows
+    )
 
 
 def refuse_second_derivatives() -> None:
@@ -271,13 +301,21 @@ def _arranged(values: Any, order: Tensor | None) -> Any:
 
 def _restored(values: Any, order: Tensor | None) -> Any:
     """Undoes `_arranged`."""
-    return values if order is None or values is None else torch.empty_like(values).index_copy_(0, order, values)
+    return (
+        values
+        if order is None or values is None
+        else torch.empty_like(values).index_copy_(0, order, values)
+    )
 
 
-def _renumbered(self_index: Tensor | None, rows: Tensor | None, columns: Tensor | None) -> Tensor | None:
+def _renumbered(
+    self_index: Tensor | None, rows: Tensor | None, columns: Tensor | None
+) -> Tensor | None:
     """Each query's own key by its new index."""
     if self_index is None or rows is None or columns is None:
         return self_index
-    new_index = torch.empty_like(columns).index_copy_(0, columns, torch.arange(len(columns), device=columns.device))
+    new_index = torch.empty_like(columns).index_copy_(
+        0, columns, torch.arange(len(columns), device=columns.device)
+    )
     old_index = self_index[rows]
     return torch.where(old_index < 0, old_index, new_index[old_index.clamp_min(0)])

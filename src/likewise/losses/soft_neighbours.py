@@ -7,13 +7,23 @@ from torch import Tensor
 
 from likewise.collectives import over_ranks
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError, check_classes, check_labels, check_temperature, shapes
+from likewise.losses.input_checks import (
+    LossInputError,
+    check_classes,
+    check_labels,
+    check_temperature,
+    shapes,
+)
 
 
 @shapes(queries="B D", support="S D")
 @in_float32
 def soft_neighbours(
-    queries: Tensor, support: Tensor, labels: Tensor, temperature: float = 0.1, smoothing: float = 0.1
+    queries: Tensor,
+    support: Tensor,
+    labels: Tensor,
+    temperature: float = 0.1,
+    smoothing: float = 0.1,
 ) -> Tensor:
     """Class probabilities by a softmax over labelled neighbours (PAWS; Assran et al. 2021, Eq. 1, https://arxiv.org/abs/2104.13963).
 

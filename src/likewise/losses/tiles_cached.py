@@ -18,15 +18,23 @@ MOST_PAIRS = 2**20
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
     """The sums of queries [N, D] over keys [M, D]."""
     exponentials = _exponentials(queries, keys, pairs.self_index)
-    shared = None if pairs.query_id is None or pairs.key_id is None else pairs.query_id[:, None] == pairs.key_id
+    shared = (
+        None
+        if pairs.query_id is None or pairs.key_id is None
+        else pairs.query_id[:, None] == pairs.key_id
+    )
     return _sums(exponentials, shared)
 
 
-def forward_fixed(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> tuple[Tensor, Tensor]:
+def forward_fixed(
+    queries: Tensor, keys: Tensor, self_index: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """The sums over keys that get no gradient, [N], and the mean key under each query's softmax, [N, D]."""
     exponentials = _exponentials(queries, keys, self_index)
     total = exponentials.sum(dim=1)
-    return total.log(), (exponentials @ keys).div_(total.clamp_min(torch.finfo(total.dtype).tiny)[:, None])
+    return total.log(), (exponentials @ keys).div_(
+        total.clamp_min(torch.finfo(total.dtype).tiny)[:, None]
+    )
 
 
 def backward(
@@ -40,7 +48,9 @@ def backward(
     ):  # a weight per query commutes with products
         return (sums.cached @ keys).mul_(weight), sums.cached.T @ (queries * weight)
     slopes = torch.mul(sums.cached, weight, out=room("slopes", queries, sums.cached.shape))
-    slopes.addcmul_(sums.cached_positives, over_sum(grad_positives, sums.positives_logsumexp)[:, None])
+    slopes.addcmul_(
+        sums.cached_positives, over_sum(grad_positives, sums.positives_logsumexp)[:, None]
+    )
     return slopes @ keys, slopes.T @ queries
 
 
@@ -50,14 +60,24 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
     return _sums(exponentials, None if ids is None else ids[:count, None] == ids)
 
 
-def backward_square(z: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None, count: int) -> Tensor:
+def backward_square(
+    z: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None, count: int
+) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     assert sums.cached is not None
     weight = over_sum(grad_all, sums.all_logsumexp)
-    slopes = torch.add(weight[:count, None], weight, out=room("slopes", z, sums.cached.shape)).mul_(sums.cached)
-    if sums.positives_logsumexp is not None and grad_positives is not None and sums.cached_positives is not None:
+    slopes = torch.add(weight[:count, None], weight, out=room("slopes", z, sums.cached.shape)).mul_(
+        sums.cached
+    )
+    if (
+        sums.positives_logsumexp is not None
+        and grad_positives is not None
+        and sums.cached_positives is not None
+    ):
         weight_same = over_sum(grad_positives, sums.positives_logsumexp)
-        both = torch.add(weight_same[:count, None], weight_same, out=room("both", z, sums.cached.shape))
+        both = torch.add(
+            weight_same[:count, None], weight_same, out=room("both", z, sums.cached.shape)
+        )
         slopes.addcmul_(both, sums.cached_positives)
     return slopes @ z
 
@@ -75,4 +95,6 @@ def _sums(exponentials: Tensor, shared: Tensor | None) -> Sums:
     if shared is None:
         return Sums(all_logsumexp, None, exponentials)
     positive_exponentials = torch.where(shared, exponentials, 0)
-    return Sums(all_logsumexp, positive_exponentials.sum(dim=1).log_(), exponentials, positive_exponentials)
+    return Sums(
+        all_logsumexp, positive_exponentials.sum(dim=1).log_(), exponentials, positive_exponentials
+    )

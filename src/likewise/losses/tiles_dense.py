@@ -20,11 +20,17 @@ MOST_PAIRS = 2**22
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
     """The sums of queries [N, D] over keys [M, D]; the scores are cached."""
     scores = _scores(queries, keys, pairs.self_index)
-    shared = None if pairs.query_id is None or pairs.key_id is None else pairs.query_id[:, None] == pairs.key_id
+    shared = (
+        None
+        if pairs.query_id is None or pairs.key_id is None
+        else pairs.query_id[:, None] == pairs.key_id
+    )
     return _sums(scores, shared)
 
 
-def forward_fixed(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> tuple[Tensor, Tensor]:
+def forward_fixed(
+    queries: Tensor, keys: Tensor, self_index: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """The sums over keys that get no gradient, [N], and the mean key under each query's softmax, [N, D]."""
     scores = _scores(queries, keys, self_index)
     log_sum = scores.logsumexp(dim=1)
@@ -45,12 +51,16 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
     return _sums(scores, None if ids is None else ids[:count, None] == ids)
 
 
-def backward_square(z: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None, count: int) -> Tensor:
+def backward_square(
+    z: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None, count: int
+) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     as_queries = _slopes(sums, grad_all, grad_positives, lambda values: values[:count, None])
     if count == len(z):
         return (as_queries + as_queries.T) @ z
-    as_keys = _slopes(sums, grad_all, grad_positives, lambda values: values[None])  # scores are symmetric
+    as_keys = _slopes(
+        sums, grad_all, grad_positives, lambda values: values[None]
+    )  # scores are symmetric
     return as_queries.add_(as_keys) @ z
 
 
@@ -72,7 +82,10 @@ def _sums(scores: Tensor, shared: Tensor | None) -> Sums:
 
 
 def _slopes(
-    sums: Sums, grad_all: Tensor, grad_positives: Tensor | None, beside: Callable[[Tensor], Tensor] | None = None
+    sums: Sums,
+    grad_all: Tensor,
+    grad_positives: Tensor | None,
+    beside: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """[N, M], the derivative of the loss by each score; ``beside`` lays a number for each query beside the scores."""
     assert sums.cached is not None

@@ -79,16 +79,23 @@ def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
     """The sums of queries [N, D] over keys [M, D]."""
     all_logsumexp = [_Running(queries[rows]) for rows in _cut(len(queries))]
     positives_logsumexp = (
-        [_Running(queries[rows]) for rows in _cut(len(queries))] if pairs.query_id is not None else None
+        [_Running(queries[rows]) for rows in _cut(len(queries))]
+        if pairs.query_id is not None
+        else None
     )
     for block, _, scores, shared in _tiles(queries, keys, pairs):
         if positives_logsumexp is not None and shared is not None:
             positives_logsumexp[block].add(scores.masked_fill(~shared, -torch.inf))
         all_logsumexp[block].add(scores)
-    return Sums(_joined(all_logsumexp), None if positives_logsumexp is None else _joined(positives_logsumexp))
+    return Sums(
+        _joined(all_logsumexp),
+        None if positives_logsumexp is None else _joined(positives_logsumexp),
+    )
 
 
-def forward_fixed(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> tuple[Tensor, Tensor]:
+def forward_fixed(
+    queries: Tensor, keys: Tensor, self_index: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """The sums over keys that get no gradient, [N], and the mean key under each query's softmax, [N, D]."""
     all_logsumexp = [_Running(queries[rows], mean_of=keys) for rows in _cut(len(queries))]
     for block, columns, scores, _ in _tiles(queries, keys, Pairs(self_index)):
@@ -106,7 +113,9 @@ def backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     all_logsumexp = never_reached(sums.all_logsumexp)
-    positives_logsumexp = None if sums.positives_logsumexp is None else never_reached(sums.positives_logsumexp)
+    positives_logsumexp = (
+        None if sums.positives_logsumexp is None else never_reached(sums.positives_logsumexp)
+    )
     grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
     cut = _cut(len(queries))
     for block, columns, scores, shared in _tiles(queries, keys, pairs):
@@ -116,7 +125,9 @@ def backward(
             above = scores - positives_logsumexp[rows, None]
             above.masked_fill_(~shared, -torch.inf)  # e^ of the others may be infinite
             positive_slopes = above.exp_().mul_(grad_positives[rows, None])
-        slopes = scores.sub_(all_logsumexp[rows, None]).exp_().mul_(grad_all[rows, None])  # d loss / d score
+        slopes = (
+            scores.sub_(all_logsumexp[rows, None]).exp_().mul_(grad_all[rows, None])
+        )  # d loss / d score
         if positive_slopes is not None:
             slopes += positive_slopes
         grad_queries[rows].addmm_(slopes, keys[columns])
@@ -138,11 +149,18 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
         _add_both_ways(parts, i, j, tile)
         if parts_same is not None and shared is not None:
             _add_both_ways(parts_same, i, j, tile.mul_(shared))
-    return Sums(all_logsumexp.log_(), None if positives_logsumexp is None else positives_logsumexp.log_())
+    return Sums(
+        all_logsumexp.log_(), None if positives_logsumexp is None else positives_logsumexp.log_()
+    )
 
 
 def backward_square(
-    z: Tensor, ids: Tensor | None, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None, count: int
+    z: Tensor,
+    ids: Tensor | None,
+    sums: Sums,
+    grad_all: Tensor,
+    grad_positives: Tensor | None,
+    count: int,
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     weight = over_sum(grad_all, sums.all_logsumexp)
@@ -152,7 +170,11 @@ def backward_square(
     if count < len(z):
         return _backward_of_first(z, ids, weight, weight_same, count)
     gradient = torch.zeros_like(z)
-    parts, weights, gradients = z.split(TILE), weight.split(TILE), gradient.split(TILE)  # once, not once a tile
+    parts, weights, gradients = (
+        z.split(TILE),
+        weight.split(TILE),
+        gradient.split(TILE),
+    )  # once, not once a tile
     weights_same = None if weight_same is None else weight_same.split(TILE)
     for i, j, tile, shared in _upper_tiles(z, ids):
         slopes = torch.add(weights[i][:, None], weights[j], out=room("slopes", z, tile.shape))
@@ -170,7 +192,9 @@ def _first_against_all(z: Tensor, ids: Tensor | None, count: int) -> Pairs:
     return Pairs(torch.arange(count, device=z.device), None if ids is None else ids[:count], ids)
 
 
-def _backward_of_first(z: Tensor, ids: Tensor | None, weight: Tensor, weight_same: Tensor | None, count: int) -> Tensor:
+def _backward_of_first(
+    z: Tensor, ids: Tensor | None, weight: Tensor, weight_same: Tensor | None, count: int
+) -> Tensor:
     """As `backward_square`, with each tile for its rows alone: 6 N^2 D operations over all ranks, no half is saved."""
     gradient = torch.zeros_like(z[:count])
     cut = _cut(count)
@@ -194,7 +218,9 @@ class _Running:
     def __init__(self, queries: Tensor, mean_of: Tensor | None = None) -> None:
         self.top = queries.new_full((len(queries),), -torch.inf)
         self.total = torch.zeros_like(self.top)
-        self.weighed = None if mean_of is None else queries.new_zeros(len(queries), mean_of.shape[1])
+        self.weighed = (
+            None if mean_of is None else queries.new_zeros(len(queries), mean_of.shape[1])
+        )
 
     def add(self, scores: Tensor, keys: Tensor | None = None) -> None:
         """Take in a tile [n, m], which is altered on the way, and its keys [m, D] if their mean is wanted."""
@@ -219,7 +245,9 @@ def _joined(parts: list[_Running]) -> Tensor:
     return torch.cat([part.log_sum() for part in parts])
 
 
-def _tiles(queries: Tensor, keys: Tensor, pairs: Pairs) -> Iterator[tuple[int, slice, Tensor, Tensor | None]]:
+def _tiles(
+    queries: Tensor, keys: Tensor, pairs: Pairs
+) -> Iterator[tuple[int, slice, Tensor, Tensor | None]]:
     """All tiles: the index of the row block, the columns, scores (-inf for an own key), who shares an id if any may."""
     self_index, query_id, key_id = pairs
     down, across = _cut(len(queries)), _cut(len(keys))
@@ -229,10 +257,16 @@ def _tiles(queries: Tensor, keys: Tensor, pairs: Pairs) -> Iterator[tuple[int, s
         for other, columns in enumerate(across):
             shape = rows.stop - rows.start, columns.stop - columns.start
             scores = torch.mm(queries[rows], keys[columns].T, out=room("tile", queries, shape))
-            if self_index is not None and _overlap(rows_own[block], (columns.start, columns.stop - 1)):
+            if self_index is not None and _overlap(
+                rows_own[block], (columns.start, columns.stop - 1)
+            ):
                 _leave_out(scores, self_index[rows] - columns.start)
             shared = None
-            if query_id is not None and key_id is not None and _overlap(rows_share[block], columns_share[other]):
+            if (
+                query_id is not None
+                and key_id is not None
+                and _overlap(rows_share[block], columns_share[other])
+            ):
                 shared = query_id[rows, None] == key_id[columns]
             yield block, columns, scores, shared
 

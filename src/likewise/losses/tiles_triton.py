@@ -74,7 +74,11 @@ def supports(queries: Tensor, keys: Tensor) -> bool:
 def run_on(device: torch.device) -> bool:
     """Whether the losses' kernels run on a device, whatever the shapes."""
     runs = interpreted() if device.type == "cpu" else device.type == "cuda" and _capable(device)
-    return runs and _triton_version() >= OLDEST_TRITON and os.environ.get("LIKEWISE_NATIVE", "1") != "0"
+    return (
+        runs
+        and _triton_version() >= OLDEST_TRITON
+        and os.environ.get("LIKEWISE_NATIVE", "1") != "0"
+    )
 
 
 @functools.cache
@@ -182,9 +186,13 @@ def backward(
     weights = _weights(queries, (all_logsumexp, positives_logsumexp), (grad_all, grad_positives))
     of_queries = of_keys = None
     if wants[0]:
-        of_queries = _gradient(queries, keys, self_index, query_id, key_id, weights, (True, False), tiles)
+        of_queries = _gradient(
+            queries, keys, self_index, query_id, key_id, weights, (True, False), tiles
+        )
     if wants[1]:
-        of_keys = _gradient(keys, queries, self_index, key_id, query_id, weights, (False, True), tiles)
+        of_keys = _gradient(
+            keys, queries, self_index, key_id, query_id, weights, (False, True), tiles
+        )
     return of_queries, of_keys
 
 
@@ -205,7 +213,9 @@ def backward_square(
     must then be ITSELF.
     """
     weights = _weights(z, (all_logsumexp, positives_logsumexp), (grad_all, grad_positives))
-    first, first_ids = (z, ids) if count is None else (z[:count], None if ids is None else ids[:count])
+    first, first_ids = (
+        (z, ids) if count is None else (z[:count], None if ids is None else ids[:count])
+    )
     return _gradient(first, z, self_index, first_ids, ids, weights, (True, True), tiles)
 
 
@@ -225,7 +235,9 @@ class _Weights(NamedTuple):
     """by what the weights were multiplied"""
 
 
-def _weights(queries: Tensor, log_sums: tuple[Tensor, Tensor | None], grads: tuple[Tensor, Tensor | None]) -> _Weights:
+def _weights(
+    queries: Tensor, log_sums: tuple[Tensor, Tensor | None], grads: tuple[Tensor, Tensor | None]
+) -> _Weights:
     shifts = torch.stack([log_sum.float() * LOG2E for log_sum in log_sums if log_sum is not None])
     weights = torch.stack([grad.float() for grad in grads if grad is not None])
     nothing = shifts == -math.inf
@@ -276,7 +288,14 @@ def _gradient(
         outer,
         (
             *(outer.contiguous(), inner.contiguous(), own, _packed(outer_id), _packed(inner_id)),
-            *(weights.weight, weights.shift, weights.weight_same, weights.shift_same, weights.level, weights.bounded),
+            *(
+                weights.weight,
+                weights.shift,
+                weights.weight_same,
+                weights.shift_same,
+                weights.level,
+                weights.bounded,
+            ),
             *(_spans(self_index, own, tiles, (outer, inner), roles), gradient, rows, columns),
         ),
         AS_QUERY=roles[0],
@@ -310,7 +329,11 @@ def _triton_version() -> tuple[int, ...]:
 def _bounded(queries: Tensor, keys: Tensor) -> Tensor:
     """Int32: 1 if no score can leave the range of float32, by Cauchy and Schwarz; 0 for NaN."""
     longest = torch.linalg.vector_norm(queries, dim=1, dtype=torch.float32).max()
-    others = longest if keys is queries else torch.linalg.vector_norm(keys, dim=1, dtype=torch.float32).max()
+    others = (
+        longest
+        if keys is queries
+        else torch.linalg.vector_norm(keys, dim=1, dtype=torch.float32).max()
+    )
     return (longest * others < SAFE_SCORE / LOG2E).int()
 
 
@@ -324,7 +347,11 @@ def _narrow(self_index: SelfIndex, every: Tensor) -> Tensor | None:
 
 
 def _spans(
-    self_index: SelfIndex, own: Tensor | None, tiles: Tiles, sides: tuple[Tensor, Tensor], roles: tuple[bool, bool]
+    self_index: SelfIndex,
+    own: Tensor | None,
+    tiles: Tiles,
+    sides: tuple[Tensor, Tensor],
+    roles: tuple[bool, bool],
 ) -> Tensor | None:
     """Where blocks of the outer side have pairs to leave out."""
     if isinstance(self_index, str):

@@ -43,9 +43,15 @@ def unit_gradient_kernel(
     found = _load_rows(by_unit, row, rows, D, WIDTH, True).to(tl.float32)
     held = _load_rows(unit, row, rows, D, WIDTH, True)
     along = tl.sum(found * held, 1) / squared_length  # moving along itself turns nothing
-    found = (found - held * along[:, None]) * tl.load(factor + row, mask=row < rows, other=0.0)[:, None]
+    found = (found - held * along[:, None]) * tl.load(factor + row, mask=row < rows, other=0.0)[
+        :, None
+    ]
     pointers = gradient + row.to(tl.int64)[:, None] * D + part[None, :]
-    tl.store(pointers, found.to(gradient.dtype.element_ty), mask=(row < rows)[:, None] & (part < D)[None, :])
+    tl.store(
+        pointers,
+        found.to(gradient.dtype.element_ty),
+        mask=(row < rows)[:, None] & (part < D)[None, :],
+    )
 
 
 @triton.jit
@@ -233,7 +239,9 @@ def slopes_kernel(
         as_query = tl.exp2(score - all_row[:, None]) * counts_row[:, None]
         slope = as_query + tl.exp2(score - all_column[None, :]) * counts_column[None, :]
         if FORM != PAIRS:
-            is_positive = compared & (id_row[:, None] == id_column[None, :]) & (id_row != -1)[:, None]
+            is_positive = (
+                compared & (id_row[:, None] == id_column[None, :]) & (id_row != -1)[:, None]
+            )
             if FORM == OUT:
                 pull = share_row[:, None] + share_column[None, :]
             else:

@@ -28,7 +28,9 @@ def _scores(
     held, row, met, column, pairs, scale, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr
 ):  # fmt: skip
     """Scores of a tile, which of them count, and which are of partners."""
-    score = _product(held, tl.trans(met), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION) * (scale * LOG2E)
+    score = _product(held, tl.trans(met), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION) * (
+        scale * LOG2E
+    )
     compared = (column < 2 * pairs)[None, :] & ((row < pairs)[:, None] != (column < pairs)[None, :])
     partners = ((row + pairs) % (2 * pairs))[:, None] == column[None, :]
     return tl.where(compared, score, NOTHING), compared, partners
@@ -51,7 +53,9 @@ def rows_kernel(
     for tile in range(first, end):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
         met = _load_rows(rows, column, 2 * pairs, D, WIDTH, True).to(tl.float32)
-        score, compared, partners = _scores(held, row, met, column, pairs, factor, ROWS, COLUMNS, PRECISION)
+        score, compared, partners = _scores(
+            held, row, met, column, pairs, factor, ROWS, COLUMNS, PRECISION
+        )
         top, total = _add(top, total, score)
         target = tl.where(partners, of_partner, of_other)
         expected += tl.sum(tl.where(compared, target * score, 0.0), 1)
@@ -77,13 +81,21 @@ def gradient_kernel(
     for tile in range(first, end):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
         met = _load_rows(rows, column, 2 * pairs, D, WIDTH, True).to(tl.float32)
-        score, compared, partners = _scores(held, row, met, column, pairs, factor, ROWS, COLUMNS, PRECISION)
+        score, compared, partners = _scores(
+            held, row, met, column, pairs, factor, ROWS, COLUMNS, PRECISION
+        )
         sum_of_column = tl.load(logsumexp + column, mask=column < 2 * pairs, other=0.0) * LOG2E
         slope = tl.exp2(score - sum_of_row[:, None]) + tl.exp2(score - sum_of_column[None, :])
         slope -= 2.0 * tl.where(partners, of_partner, of_other)
         found = _product(tl.where(compared, slope, 0.0), met, found, PRECISION)
     found *= tl.load(upstream).to(tl.float32) / (2.0 * pairs)
     part = tl.arange(0, WIDTH)
-    tl.store(by_scale + row, tl.sum(found * held, 1) * 0.5, mask=there)  # each score is met by both its rows
+    tl.store(
+        by_scale + row, tl.sum(found * held, 1) * 0.5, mask=there
+    )  # each score is met by both its rows
     pointers = gradient + row.to(tl.int64)[:, None] * D + part[None, :]
-    tl.store(pointers, (found * factor).to(gradient.dtype.element_ty), mask=there[:, None] & (part < D)[None, :])
+    tl.store(
+        pointers,
+        (found * factor).to(gradient.dtype.element_ty),
+        mask=there[:, None] & (part < D)[None, :],
+    )

@@ -47,7 +47,9 @@ INTERPRETED = tl.constexpr(not isinstance(_load_rows, triton.JITFunction))
 def _product(left, right, before, PRECISION: tl.constexpr):
     """Left @ right + before, accumulated in float32."""
     if INTERPRETED:  # which takes the bits of a bfloat16 for a whole number
-        return tl.dot(left.to(tl.float32), right.to(tl.float32), acc=before, input_precision=PRECISION)
+        return tl.dot(
+            left.to(tl.float32), right.to(tl.float32), acc=before, input_precision=PRECISION
+        )
     else:
         return tl.dot(left, right, acc=before, input_precision=PRECISION)
 
@@ -99,7 +101,10 @@ def _log_sums(
                 tile = tl.where(turn < first, turn, turn + masked)
             column = tile * COLUMNS + tl.arange(0, COLUMNS)
             key = _load_rows(keys, column, columns, D, WIDTH, MASKED)
-            score = _product(query, tl.trans(key), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION) * LOG2E
+            score = (
+                _product(query, tl.trans(key), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION)
+                * LOG2E
+            )
             if MASKED:
                 score = tl.where((column < columns)[None, :], score, NOTHING)
                 if HAS_OWN:
@@ -110,11 +115,16 @@ def _log_sums(
             else:
                 top, total = _add(top, total, score)
             if HAS_IDS:
-                is_positive = id_here[:, None] == tl.load(key_id + column, mask=column < columns, other=0)[None, :]
+                is_positive = (
+                    id_here[:, None]
+                    == tl.load(key_id + column, mask=column < columns, other=0)[None, :]
+                )
                 if BOUNDED:
                     total_same += tl.sum(tl.where(is_positive, power, 0.0), 1)
                 else:
-                    top_same, total_same = _add(top_same, total_same, tl.where(is_positive, score, NOTHING))
+                    top_same, total_same = _add(
+                        top_same, total_same, tl.where(is_positive, score, NOTHING)
+                    )
     all_logsumexp = tl.where(total == 0.0, NOTHING, (top + tl.log2(total)) * LN2)
     same = tl.where(total_same == 0.0, NOTHING, (top_same + tl.log2(total_same)) * LN2)
     return all_logsumexp, same
@@ -212,12 +222,19 @@ def _weighted_sum(
             column = tile * COLUMNS + tl.arange(0, COLUMNS)
             there = column < columns
             met = _load_rows(inner, column, columns, D, WIDTH, MASKED)
-            score = _product(held, tl.trans(met), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION) * LOG2E
+            score = (
+                _product(held, tl.trans(met), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION)
+                * LOG2E
+            )
             id_of_column = tl.load(inner_id + column, mask=there, other=0) if HAS_IDS else column
             is_positive = id_of_row[:, None] == id_of_column[None, :]
             found = tl.zeros([ROWS, COLUMNS], tl.float32)
             if AS_QUERY:
-                compared = there[None, :] & (own_of_row[:, None] != column[None, :]) if HAS_OWN else there[None, :]
+                compared = (
+                    there[None, :] & (own_of_row[:, None] != column[None, :])
+                    if HAS_OWN
+                    else there[None, :]
+                )
                 found += _coefficient(
                     score, is_positive, compared,
                     weight_row[:, None], shift_row[:, None], weight_same_row[:, None], shift_same_row[:, None],
@@ -228,7 +245,11 @@ def _weighted_sum(
                     column, there, weight, shift, weight_same, shift_same, HAS_IDS, BOUNDED
                 )
                 own_of_column = tl.load(own + column, mask=there, other=-1) if HAS_OWN else column
-                compared = there[None, :] & (own_of_column[None, :] != row[:, None]) if HAS_OWN else there[None, :]
+                compared = (
+                    there[None, :] & (own_of_column[None, :] != row[:, None])
+                    if HAS_OWN
+                    else there[None, :]
+                )
                 found += _coefficient(
                     score, is_positive, compared,
                     weight_column[None, :], shift_column[None, :],

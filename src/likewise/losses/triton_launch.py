@@ -30,7 +30,9 @@ class Tiles(NamedTuple):
     """programs that share the columns of a block; None: so many that every processor has work"""
 
 
-def spans(own: Tensor | None, tiles: Tiles, rows: int, columns: int, roles: tuple[bool, bool]) -> Tensor | None:
+def spans(
+    own: Tensor | None, tiles: Tiles, rows: int, columns: int, roles: tuple[bool, bool]
+) -> Tensor | None:
     """Where a block of outer rows has pairs to leave out: int32 [blocks, 2], its first such tile, and past the last.
 
     Args:
@@ -60,7 +62,9 @@ def spans(own: Tensor | None, tiles: Tiles, rows: int, columns: int, roles: tupl
 def own_keys(count: int, device: torch.device) -> Tensor:
     """Each row's own key where rows are compared with each other: int32 [count], made once."""
     if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
-        return _own_keys.__wrapped__(count, device)  # what a graph makes is filled by its replay alone
+        return _own_keys.__wrapped__(
+            count, device
+        )  # what a graph makes is filled by its replay alone
     return _own_keys(count, device)
 
 
@@ -105,7 +109,9 @@ def backward_tiles(outer: Tensor) -> Tiles:
     return Tiles(128, 64, 8, 3) if padded(outer.shape[1]) <= 128 else Tiles(64, 32, 8, 2)
 
 
-def filled(tiles: Tiles, outer: Tensor, inner: Tensor, programs: int = 1, item_size: int | None = None) -> Tiles:
+def filled(
+    tiles: Tiles, outer: Tensor, inner: Tensor, programs: int = 1, item_size: int | None = None
+) -> Tiles:
     """Tiles that fit the GPU's shared memory, and more splits where there are fewer blocks than processors.
 
     Args:
@@ -118,7 +124,12 @@ def filled(tiles: Tiles, outer: Tensor, inner: Tensor, programs: int = 1, item_s
     if not outer.is_cuda:
         return tiles if tiles.splits else tiles._replace(splits=1)
     device = torch.cuda.get_device_properties(outer.device)
-    tiles = fitting(tiles, outer.shape[1], item_size or outer.element_size(), device.shared_memory_per_block_optin)
+    tiles = fitting(
+        tiles,
+        outer.shape[1],
+        item_size or outer.element_size(),
+        device.shared_memory_per_block_optin,
+    )
     wanted = programs * device.multi_processor_count // blocks(len(outer), tiles.rows)
     splits = min(wanted, blocks(len(inner), tiles.columns))
     return tiles if tiles.splits else tiles._replace(splits=max(1, splits))
@@ -129,7 +140,9 @@ def fitting(tiles: Tiles, width: int, item_size: int, shared_memory: int) -> Til
     row = padded(width) * item_size
     overhead = 8192  # weights, ids and barriers
     while True:
-        copies = tiles.rows + tiles.columns if item_size == 4 else 0  # what TensorFloat-32 leaves over
+        copies = (
+            tiles.rows + tiles.columns if item_size == 4 else 0
+        )  # what TensorFloat-32 leaves over
         if row * (tiles.rows + tiles.stages * tiles.columns + copies) + overhead <= shared_memory:
             return tiles
         if tiles.stages > 2:
@@ -140,7 +153,9 @@ def fitting(tiles: Tiles, width: int, item_size: int, shared_memory: int) -> Til
             tiles = tiles._replace(rows=tiles.rows // 2)
 
 
-def launch(name: str, tiles: Tiles, outer: Tensor, arguments: tuple[Any, ...], **flags: bool) -> None:
+def launch(
+    name: str, tiles: Tiles, outer: Tensor, arguments: tuple[Any, ...], **flags: bool
+) -> None:
     """Start a kernel on the device of ``outer``, one program for each block of its rows and each split."""
     kernel: Any = getattr(kernels(), name)
     grid = (blocks(len(outer), tiles.rows), tiles.splits)
@@ -160,7 +175,9 @@ def launch(name: str, tiles: Tiles, outer: Tensor, arguments: tuple[Any, ...], *
         )
     took = time.perf_counter() - start
     if took > 1 and outer.is_cuda:  # a launch does not wait for the GPU, so this was the compiler
-        log.warning("Compiled a GPU kernel in %.0f s; Triton keeps it on disk for the next run.", took)
+        log.warning(
+            "Compiled a GPU kernel in %.0f s; Triton keeps it on disk for the next run.", took
+        )
 
 
 def blocks(count: int, height: int) -> int:

@@ -11,7 +11,9 @@ from likewise.losses.input_checks import shapes
 
 @shapes(first="B D", second="B D", similarity="B B")
 @in_float32
-def y_aware_nce(first: Tensor, second: Tensor, similarity: Tensor, temperature: float | Tensor = 0.1) -> Tensor:
+def y_aware_nce(
+    first: Tensor, second: Tensor, similarity: Tensor, temperature: float | Tensor = 0.1
+) -> Tensor:
     """Each view attracts the other views of all images, weighted by how similar their targets are.
 
     With w_ij = similarity_ij / sum_k similarity_ik and s_ij = cos(first_i, second_j) / temperature::

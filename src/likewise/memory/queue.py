@@ -50,7 +50,9 @@ class Queue(nn.Module):
         A batch that does not divide the length wraps around.
         """
         if ("rows", *columns) != self.columns:
-            raise ValueError(f"The queue's columns are {self.columns}, but {('rows', *columns)} were pushed.")
+            raise ValueError(
+                f"The queue's columns are {self.columns}, but {('rows', *columns)} were pushed."
+            )
         count = min(len(new), len(self))  # of a batch longer than the queue only the last rows stay
         first = self.pushed + len(new) - count
         positions = (first + torch.arange(count, device=new.device)) % len(self)  # [count]

@@ -20,7 +20,9 @@ def make_ema_copy(student: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 @typed_arguments(momentum=SHARE)
-def ema_update(teacher: nn.Module, student: nn.Module, momentum: float, copy_buffers: bool = False) -> None:
+def ema_update(
+    teacher: nn.Module, student: nn.Module, momentum: float, copy_buffers: bool = False
+) -> None:
     """Exponential moving average of parameters: teacher <- momentum * teacher + (1 - momentum) * student.
 
     An update after the optimiser's step equals one before the next forward pass.

@@ -75,7 +75,9 @@ def find_method(name: str) -> type[Method]:
     """A method by the name that the command line uses; capitals and underscores are forgiven."""
     known = name.lower().replace("_", "-")
     if known not in METHODS:
-        raise LikewiseError(f"There is no method {name!r}. {did_you_mean(known, ['auto', *METHODS])}")
+        raise LikewiseError(
+            f"There is no method {name!r}. {did_you_mean(known, ['auto', *METHODS])}"
+        )
     return METHODS[known]
 
 
@@ -89,7 +91,9 @@ def method_name(method: Method) -> str:
 
 
 @typed_arguments(labelled=COUNT, total=COUNT, fewest_in_a_class=COUNT, classes=COUNT)
-def choose_method(labelled: int, total: int, fewest_in_a_class: int, classes: int) -> tuple[str, str]:
+def choose_method(
+    labelled: int, total: int, fewest_in_a_class: int, classes: int
+) -> tuple[str, str]:
     """The method that ``--method auto`` takes, and why.
 
     Args:
@@ -107,7 +111,10 @@ def choose_method(labelled: int, total: int, fewest_in_a_class: int, classes: in
         return "supcon", f"{share} images are labelled"
     if fewest_in_a_class < 2:
         return "simclr", "a class has a single labelled image, and SuNCEt needs two of each"
-    return "suncet", f"{labelled:,} of {total:,} images are labelled, at least {fewest_in_a_class} of each class"
+    return (
+        "suncet",
+        f"{labelled:,} of {total:,} images are labelled, at least {fewest_in_a_class} of each class",
+    )
 
 
 __all__ = [

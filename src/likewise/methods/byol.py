@@ -114,7 +114,10 @@ class BYOL(Method):
         """The prediction for each view against the teacher's target for the other."""
         first_to_second = cosine_regression(outputs["prediction_first"], outputs["target_second"])
         second_to_first = cosine_regression(outputs["prediction_second"], outputs["target_first"])
-        return Step(first_to_second + second_to_first, {"feature_std": feature_std(outputs["prediction_first"])})
+        return Step(
+            first_to_second + second_to_first,
+            {"feature_std": feature_std(outputs["prediction_first"])},
+        )
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Update the EMA teacher, whose momentum rises to 1."""

@@ -28,14 +28,18 @@ PRESETS = {
         "CIFAR-10, 32 px, a small AlexNet",
         "small_scale_experiments, https://github.com/JegZheng/CACR-SSL; their rate is divided by 10 at epochs 155, "
         "170 and 185, here it falls by a cosine",
-        Recipe("sgd", learning_rate=0.12, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd", learning_rate=0.12, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
+        ),
         batch_size=128,
         epochs=200,
     ),
     "middle": Preset(
         "STL-10 at 64 px, and CIFAR-100",
         "small_scale_experiments, https://github.com/JegZheng/CACR-SSL; the rate falls as above",
-        Recipe("sgd", learning_rate=0.12, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd", learning_rate=0.12, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
+        ),
         batch_size=128,
         epochs=200,
         settings={"repulsion_sharpness": 2.0},
@@ -43,7 +47,9 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet-1k and -22k and WebVision, 224 px, ResNet-50",
         "large_scale_shift_experiments, https://github.com/JegZheng/CACR-SSL",
-        Recipe("sgd", learning_rate=0.03, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd", learning_rate=0.03, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
+        ),
         batch_size=256,
         epochs=200,
         settings={
@@ -132,13 +138,19 @@ class CACR(Method):
         if "keys" in outputs:
             keys = unit_views(outputs["keys"])
             repulsion = self._from_queue(queries, nets.queue.rows, sharpness, through)
-            memory_updates = {"queue": keys[-1]}  # of one view, as in the authors' code: an image enters once
+            memory_updates = {
+                "queue": keys[-1]
+            }  # of one view, as in the authors' code: an image enters once
         else:
             keys = queries
             repulsion = multi_view_repulsion(queries, sharpness, through)
         attraction = multi_view_attraction(queries, keys, self.attraction_sharpness, through)
         terms = {"attraction": attraction, "repulsion": repulsion}
-        return Step(attraction + repulsion, {"feature_std": feature_std(queries[0]), **terms}, memory_updates)
+        return Step(
+            attraction + repulsion,
+            {"feature_std": feature_std(queries[0]), **terms},
+            memory_updates,
+        )
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Push the keys, then update the EMA teacher."""
@@ -151,7 +163,9 @@ class CACR(Method):
         names = [f"view {v}" for v in range(self.positives + 1)]
         return [one_view(self.views, batch, progress, name) for name in names]
 
-    def _from_queue(self, queries: Tensor, queue: Tensor, sharpness: float, through: bool) -> Tensor:
+    def _from_queue(
+        self, queries: Tensor, queue: Tensor, sharpness: float, through: bool
+    ) -> Tensor:
         """Each view [B, D] of [V, B, D] repelled by the queue and by the same view of other images; mean over views."""
         own = len(queue) + torch.arange(queries.shape[1], device=queue.device)
         terms: list[Tensor] = []

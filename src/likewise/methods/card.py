@@ -65,5 +65,7 @@ class Card:
             LikewiseError: the method has none of that name.
         """
         if name not in self.presets:
-            raise LikewiseError(f"{self.title} has no preset {name!r}. {did_you_mean(name, self.presets)}")
+            raise LikewiseError(
+                f"{self.title} has no preset {name!r}. {did_you_mean(name, self.presets)}"
+            )
         return self.presets[name]

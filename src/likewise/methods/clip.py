@@ -14,7 +14,13 @@ from likewise.data.columns.column import Column, ColumnTransform
 from likewise.data.columns.tokens import Tokenizer, drawn
 from likewise.encoders import Encoder
 from likewise.encoders.pretrained_text import text_folder
-from likewise.encoders.shared_space import TOKENIZER, SharedSpace, SpaceSettings, build_space, save_space
+from likewise.encoders.shared_space import (
+    TOKENIZER,
+    SharedSpace,
+    SpaceSettings,
+    build_space,
+    save_space,
+)
 from likewise.encoders.text import SMALL_TEXT, TextSettings
 from likewise.errors import LikewiseError
 from likewise.heads import LearnedScale
@@ -49,7 +55,13 @@ PRESETS = {
         Recipe("adamw", learning_rate=4.4e-5, weight_decay=0.2),
         batch_size=32768,
         epochs=32,
-        settings={"vocabulary": 49152, "text_length": 76, "text_width": 512, "text_layers": 12, "dim": 1024},
+        settings={
+            "vocabulary": 49152,
+            "text_length": 76,
+            "text_width": 512,
+            "text_layers": 12,
+            "dim": 1024,
+        },
         image_size=224,
     ),
 }
@@ -104,7 +116,12 @@ class CLIP(Method):
     def text(self) -> TextSettings:
         """The text encoder."""
         return TextSettings(
-            self.text_encoder, self.vocabulary, self.text_length, self.text_width, self.text_layers, self.tune_text
+            self.text_encoder,
+            self.vocabulary,
+            self.text_length,
+            self.text_width,
+            self.text_layers,
+            self.tune_text,
         )
 
     def column_transforms(self, columns: Mapping[str, Column]) -> Mapping[str, ColumnTransform]:
@@ -112,11 +129,17 @@ class CLIP(Method):
         column = columns[CAPTIONS]
         assert isinstance(column, Captions)
         if self.text_encoder != SMALL_TEXT:
-            return {CAPTIONS: Tokenizer.read(text_folder(self.text_encoder) / TOKENIZER, self.text_length)}
+            return {
+                CAPTIONS: Tokenizer.read(
+                    text_folder(self.text_encoder) / TOKENIZER, self.text_length
+                )
+            }
         texts = (text for texts in column.texts for text in texts)
         tokenizer = Tokenizer.learned(texts, self.vocabulary, self.text_length)
         if tokenizer.size > self.vocabulary:
-            raise LikewiseError(f"A vocabulary of {self.vocabulary} is too small; choose {tokenizer.size} or more.")
+            raise LikewiseError(
+                f"A vocabulary of {self.vocabulary} is too small; choose {tokenizer.size} or more."
+            )
         return {CAPTIONS: tokenizer}
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
@@ -153,7 +176,9 @@ class CLIP(Method):
         save_space(nets.space, tokenizer, folder)
 
 
-def embed_pairs(encoder: Encoder, space: SharedSpace, view: Tensor, caption: Tensor) -> tuple[Tensor, Tensor]:
+def embed_pairs(
+    encoder: Encoder, space: SharedSpace, view: Tensor, caption: Tensor
+) -> tuple[Tensor, Tensor]:
     """Images and captions in the shared space, [B, dim] each, of unit length."""
     image = unit(space.of_images(encoder(view)))
     text = unit(space.of_texts(caption))

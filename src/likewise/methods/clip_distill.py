@@ -44,7 +44,13 @@ PRESETS = {
         Recipe("sgd", learning_rate=1.5e-3, weight_decay=0.0),
         batch_size=512,
         epochs=10,
-        settings={"text_length": 60, "dim": 768, "tune_text": True, "scale": 49.4, "student_scale": 49.4},
+        settings={
+            "text_length": 60,
+            "dim": 768,
+            "tune_text": True,
+            "scale": 49.4,
+            "student_scale": 49.4,
+        },
         image_size=224,
     ),
 }
@@ -84,7 +90,9 @@ class CLIPDistill(CLIP):
 
     def __post_init__(self) -> None:
         if not 0 <= self.hard <= 1:
-            raise LikewiseError(f"hard={self.hard} was given; it is the share of CLIP's own loss, from 0 to 1.")
+            raise LikewiseError(
+                f"hard={self.hard} was given; it is the share of CLIP's own loss, from 0 to 1."
+            )
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """As CLIP, a second scale, and a teacher of encoder and space."""
@@ -100,12 +108,19 @@ class CLIPDistill(CLIP):
         encoder, space = nets.teacher["encoder"], nets.teacher["space"]
         with torch.no_grad():
             teacher_image, teacher_text = embed_pairs(encoder, space, view, caption)
-        return {"image": image, "text": text, "teacher image": teacher_image, "teacher text": teacher_text}
+        return {
+            "image": image,
+            "text": text,
+            "teacher image": teacher_image,
+            "teacher text": teacher_text,
+        }
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """CLIP's loss, plus the divergence from the teacher's soft targets."""
         images, texts = outputs["image"], outputs["text"]
-        image_targets, text_targets = self.soft_targets(outputs["teacher image"], outputs["teacher text"])
+        image_targets, text_targets = self.soft_targets(
+            outputs["teacher image"], outputs["teacher text"]
+        )
         named = clip_loss(images, texts, nets.scale(), self.smoothing)
         taught = pair_divergence(images, texts, image_targets, text_targets, nets.soft_scale())
         metrics = {

@@ -151,7 +151,11 @@ class CoMatch(Method):
         """Encoder, classifier and head, their EMA copy, and the memory of embeddings and predictions."""
         slope = self.head_negative_slope
         head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False, negative_slope=slope)
-        student = {"encoder": encoder, "classifier": nn.Linear(encoder.width, classes), "head": head}
+        student = {
+            "encoder": encoder,
+            "classifier": nn.Linear(encoder.width, classes),
+            "head": head,
+        }
         queue = Queue(self.queue, self.dim, probabilities=classes)
         history = BatchHistory(max(self.window - 1, 0), classes)
         return Nets(**student, teacher=make_ema_copy(Nets(**student)), queue=queue, history=history)
@@ -170,13 +174,22 @@ class CoMatch(Method):
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Cross-entropy of the support, of the confident pseudo-labels, and of the pseudo-label graph (Algorithm 1)."""
         probabilities = outputs["weak_logits"].softmax(dim=1)  # [B, C]
-        aligned = distribution_alignment(probabilities, nets.history.rows, nets.history.filled)  # [B, C]
+        aligned = distribution_alignment(
+            probabilities, nets.history.rows, nets.history.filled
+        )  # [B, C]
         smoothed = memory_smoothing(
-            aligned, outputs["weak"], nets.queue.rows, nets.queue.probabilities, self.temperature, self.alpha
+            aligned,
+            outputs["weak"],
+            nets.queue.rows,
+            nets.queue.probabilities,
+            self.temperature,
+            self.alpha,
         )
         # A queue that is not full still holds random embeddings, so smoothing waits.
         targets = torch.where(nets.queue.filled.all(), smoothed, aligned)  # [B, C]
-        pseudo_labels = threshold_pseudo_labels(targets, self.threshold)  # [B, C], zeros where not confident
+        pseudo_labels = threshold_pseudo_labels(
+            targets, self.threshold
+        )  # [B, C], zeros where not confident
         labels = F.one_hot(outputs["labels"], probabilities.shape[1]).to(probabilities)  # [S, C]
 
         supervised = soft_cross_entropy(outputs["support_logits"], labels)
@@ -201,7 +214,9 @@ class CoMatch(Method):
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Store aligned, unsmoothed predictions and the labels; then update the EMA teacher."""
-        nets.queue.push(step.memory_updates["queue"], probabilities=step.memory_updates["probabilities"])
+        nets.queue.push(
+            step.memory_updates["queue"], probabilities=step.memory_updates["probabilities"]
+        )
         nets.history.push(step.memory_updates["mean_prediction"])
         student = Nets(encoder=nets.encoder, classifier=nets.classifier, head=nets.head)
         momentum = momentum_at(progress.step, self.momentum)
@@ -214,9 +229,13 @@ class CoMatch(Method):
     def _predict(self, nets: Nets, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """One pass of the student over all views; weak views take no gradient beyond the encoder's statistics."""
         features = forward_concatenated(nets.encoder, views)
-        outputs = predictions(nets, features, classify=("strong", "support"), embed=("strong", "other"))
+        outputs = predictions(
+            nets, features, classify=("strong", "support"), embed=("strong", "other")
+        )
         with torch.no_grad():
-            return outputs | predictions(nets, features, classify=("weak",), embed=("weak", "support"))
+            return outputs | predictions(
+                nets, features, classify=("weak",), embed=("weak", "support")
+            )
 
     def _graph_loss(self, nets: Nets, outputs: Outputs, targets: Tensor) -> Tensor:
         """Embeddings of two strong views are as similar as the pseudo-label graph says."""

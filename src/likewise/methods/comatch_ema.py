@@ -125,7 +125,9 @@ class CoMatchEMA(CoMatch):
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """As CoMatch, while the graph's weight rises."""
         weight = min(self.graph_weight, 1 + EPOCHS * progress.fraction)
-        return super(CoMatchEMA, replace(self, graph_weight=weight)).compute_loss(nets, outputs, progress)
+        return super(CoMatchEMA, replace(self, graph_weight=weight)).compute_loss(
+            nets, outputs, progress
+        )
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Store the teacher's embeddings of strong views with their smoothed predictions for the graph."""
@@ -134,16 +136,22 @@ class CoMatchEMA(CoMatch):
 
     def _predict(self, nets: Nets, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """The student sees one strong view and the support, the teacher all but that strong view."""
-        student_views = {name: view for name, view in views.items() if name in ("strong", "support")}
+        student_views = {
+            name: view for name, view in views.items() if name in ("strong", "support")
+        }
         teacher_views = {name: view for name, view in views.items() if name != "strong"}
         features = forward_concatenated(nets.encoder, student_views)
         outputs = predictions(nets, features, classify=("strong", "support"), embed=("strong",))
         with torch.no_grad():
             features = forward_concatenated(nets.teacher.encoder, teacher_views)
-            return outputs | predictions(nets.teacher, features, ("weak",), ("weak", "other", "support"))
+            return outputs | predictions(
+                nets.teacher, features, ("weak",), ("weak", "other", "support")
+            )
 
     def _graph_loss(self, nets: Nets, outputs: Outputs, targets: Tensor) -> Tensor:
         """The graph reaches to the images in the queue."""
-        graph = pseudo_label_graph(targets, self.graph_threshold, nets.graph.probabilities)  # [B, B + K]
+        graph = pseudo_label_graph(
+            targets, self.graph_threshold, nets.graph.probabilities
+        )  # [B, B + K]
         keys = torch.cat([outputs["other"], nets.graph.rows])  # [B + K, D]
         return soft_nce(outputs["strong"], keys, graph, self.temperature)

@@ -81,7 +81,9 @@ class CrossEntropy(Method):
         """Mean over the labelled rows."""
         logits, labels = outputs["logits"], outputs["labels"]
         right = share_of_right(logits, labels)
-        return Step(labelled_cross_entropy(logits, labels, self.label_smoothing), {"train_top1": right})
+        return Step(
+            labelled_cross_entropy(logits, labels, self.label_smoothing), {"train_top1": right}
+        )
 
     def classifier(self, nets: Nets) -> tuple[Encoder, nn.Module]:
         """The trained encoder and the linear layer on it."""

@@ -13,7 +13,15 @@ from likewise.encoders import Encoder
 from likewise.losses import distribution_alignment, soft_cross_entropy, threshold_pseudo_labels
 from likewise.memory import BatchHistory, ema_update, make_ema_copy, momentum_at
 from likewise.methods.card import Card, Preset
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step, forward_concatenated, one_view
+from likewise.methods.method import (
+    Method,
+    Nets,
+    Outputs,
+    Progress,
+    Step,
+    forward_concatenated,
+    one_view,
+)
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, comatch_strong, fixmatch_strong, fixmatch_weak
 
@@ -44,7 +52,12 @@ PRESETS = {
         Recipe("sgd", learning_rate=0.03, weight_decay=3e-4, warm_up=0.02),
         batch_size=1024,
         epochs=300,
-        settings={"threshold": 0.7, "pseudo_label_weight": 10.0, "classes_per_batch": 100, "images_per_class": 2},
+        settings={
+            "threshold": 0.7,
+            "pseudo_label_weight": 10.0,
+            "classes_per_batch": 100,
+            "images_per_class": 2,
+        },
         image_size=224,
     ),
     "comatch-baseline": Preset(
@@ -125,8 +138,12 @@ class FixMatch(Method):
         probabilities = outputs["weak"].softmax(dim=1)  # [B, C]
         mean_prediction = probabilities.mean(dim=0, keepdim=True)  # [1, C]
         if self.window:
-            probabilities = distribution_alignment(probabilities, nets.history.rows, nets.history.filled)
-        pseudo_labels = threshold_pseudo_labels(probabilities, self.threshold, hard=True)  # [B, C], zeros if unsure
+            probabilities = distribution_alignment(
+                probabilities, nets.history.rows, nets.history.filled
+            )
+        pseudo_labels = threshold_pseudo_labels(
+            probabilities, self.threshold, hard=True
+        )  # [B, C], zeros if unsure
         supervised = F.cross_entropy(outputs["support"].float(), outputs["labels"])
         pseudo_label = soft_cross_entropy(outputs["strong"], pseudo_labels)
         metrics = {
@@ -141,7 +158,9 @@ class FixMatch(Method):
         """Store the mean prediction; then update the EMA teacher."""
         nets.history.push(step.memory_updates["mean_prediction"])
         student = Nets(encoder=nets.encoder, classifier=nets.classifier)
-        ema_update(nets.teacher, student, momentum_at(progress.step, self.momentum), copy_buffers=True)
+        ema_update(
+            nets.teacher, student, momentum_at(progress.step, self.momentum), copy_buffers=True
+        )
 
     def classifier(self, nets: Nets) -> tuple[Encoder, nn.Module]:
         """The teacher's encoder and the linear layer on it, as the authors evaluate."""

@@ -20,7 +20,13 @@ from likewise.losses.kernel_matching import KernelTarget, gaussian_log_kernel, m
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.recipe import Recipe
-from likewise.views.motion.flow import flow_magnitudes, flow_view, mean_magnitude, normalise_flow, relative_motion
+from likewise.views.motion.flow import (
+    flow_magnitudes,
+    flow_view,
+    mean_magnitude,
+    normalise_flow,
+    relative_motion,
+)
 from likewise.views.motion.temporal_windows import frames_from, random_start
 from likewise.views.policies import ViewPolicy, single_frame
 
@@ -139,7 +145,9 @@ class FlowSimilarity(Method):
 
     def frames_and_motion(self, batch: Batch, progress: Progress) -> tuple[Tensor, Tensor]:
         """A frame of each clip [B, C, S, S], and its own motion until the next in the view's pixels [B, 2, S, S]."""
-        start = random_start(progress.rng("instant", batch), batch.pixels, 2)  # so that a next frame is there
+        start = random_start(
+            progress.rng("instant", batch), batch.pixels, 2
+        )  # so that a next frame is there
         view = self.views(batch.pixels, progress.rng("view", batch), start=start)
         frames = view.pixels[:, 0]
         flow = unpacked(frames_from(batch.modalities[FLOW], start, 1)[:, 0])

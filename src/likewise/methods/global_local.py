@@ -14,7 +14,12 @@ from likewise.data.video.clip_columns import SOUND
 from likewise.data.video.clip_sampling import ClipSampling
 from likewise.data.video.sound_windows import sound_of_frames
 from likewise.encoders import Encoder
-from likewise.heads.sound_space import AudioVisualFeatures, SoundSpace, SoundSpaceSettings, save_sound_space
+from likewise.heads.sound_space import (
+    AudioVisualFeatures,
+    SoundSpace,
+    SoundSpaceSettings,
+    save_sound_space,
+)
 from likewise.losses import mil_nce
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std

@@ -68,7 +68,11 @@ class HSAKD(DistillationMethod):
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder, classifier, and an auxiliary classifier for each of its stages; the teacher comes by `adopt`."""
         classifier = nn.Linear(encoder.width, classes)
-        return Nets(encoder=encoder, classifier=classifier, auxiliaries=auxiliary_heads(encoder, ROTATIONS * classes))
+        return Nets(
+            encoder=encoder,
+            classifier=classifier,
+            auxiliaries=auxiliary_heads(encoder, ROTATIONS * classes),
+        )
 
     def adopt(self, nets: Nets, teacher: Teacher) -> None:
         """Put the frozen teacher next to the networks that learn; both encoders must have as many stages."""
@@ -96,7 +100,9 @@ class HSAKD(DistillationMethod):
         unrotated = {"logits": outputs["logits"][:, 0], "labels": outputs["labels"]}
         losses = {"labels": label_term(unrotated["logits"], unrotated["labels"])}
         for name in ("logits", *depths(outputs)):
-            student = outputs[name].flatten(0, 1)  # [4 B, classes], or [4 B, 4 classes] of an auxiliary classifier
+            student = outputs[name].flatten(
+                0, 1
+            )  # [4 B, classes], or [4 B, 4 classes] of an auxiliary classifier
             teacher = outputs[f"teacher's {name}"].flatten(0, 1)
             term = "teacher" if name == "logits" else name
             losses[term] = knowledge_distillation(student, teacher, self.temperature)

@@ -25,7 +25,9 @@ PRESETS = {
     "small": Preset(
         "CIFAR-100, 32 px, each image in four rotations",
         f"{CODE}: rate 0.05 for 64 images, 240 epochs",
-        Recipe("sgd", learning_rate=0.2, weight_decay=5e-4, warm_up=0.0, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd", learning_rate=0.2, weight_decay=5e-4, warm_up=0.0, exclude_bias_and_norm=False
+        ),
         batch_size=64,
         epochs=240,
     ),
@@ -39,7 +41,9 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-34 to ResNet-18",
         CODE,
-        Recipe("sgd", learning_rate=0.1, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd", learning_rate=0.1, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
+        ),
         batch_size=256,
         epochs=100,
         settings={"views": ViewPolicy()},
@@ -91,7 +95,11 @@ class HSAKDTeacher(DistillationMethod):
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder, classifier, and an auxiliary classifier for each of its stages."""
         classifier = nn.Linear(encoder.width, classes)
-        return Nets(encoder=encoder, classifier=classifier, auxiliaries=auxiliary_heads(encoder, ROTATIONS * classes))
+        return Nets(
+            encoder=encoder,
+            classifier=classifier,
+            auxiliaries=auxiliary_heads(encoder, ROTATIONS * classes),
+        )
 
     def adopt(self, nets: Nets, teacher: Teacher) -> None:
         """Copy the teacher's encoder and classifier, and freeze them."""

@@ -38,7 +38,9 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
         "the authors' train_isd_plus.py as their README starts it, https://github.com/UMBCvision/ISD",
-        Recipe("sgd", learning_rate=0.05, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd", learning_rate=0.05, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
+        ),
         batch_size=256,
         epochs=200,
         settings={"queue": 128000},
@@ -48,7 +50,9 @@ PRESETS = {
         "ImageNet, 224 px, ResNet-18",
         "the authors' train_isd.py as their README starts it, https://github.com/UMBCvision/ISD; their rate falls to a "
         "fifth at epochs 140 and 180, here by a cosine",
-        Recipe("sgd", learning_rate=0.01, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd", learning_rate=0.01, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
+        ),
         batch_size=256,
         epochs=200,
         settings={
@@ -119,7 +123,9 @@ class ISD(Method):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """The student's and the teacher's embedding of two views."""
-        student_view, teacher_view = two_views(self.student_views, batch, progress, other=self.teacher_views)
+        student_view, teacher_view = two_views(
+            self.student_views, batch, progress, other=self.teacher_views
+        )
         student = unit(nets.predictor(nets.projector(nets.encoder(student_view))))
         with torch.no_grad():
             teacher = unit(nets.teacher(teacher_view))

@@ -22,7 +22,9 @@ PRESETS = {
         "CIFAR-100, 32 px",
         "the benchmark of HSAKD's code, https://github.com/winycg/HSAKD: rate 0.05 for 64 images, 240 epochs; their "
         "rate falls in steps, ours by a cosine",
-        Recipe("sgd", learning_rate=0.2, weight_decay=5e-4, warm_up=0.0, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd", learning_rate=0.2, weight_decay=5e-4, warm_up=0.0, exclude_bias_and_norm=False
+        ),
         batch_size=64,
         epochs=240,
         settings={"temperature": 3.0},
@@ -38,7 +40,9 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-34 to ResNet-18",
         "the benchmark of HSAKD's code, https://github.com/winycg/HSAKD; their rate falls in steps, ours by a cosine",
-        Recipe("sgd", learning_rate=0.1, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd", learning_rate=0.1, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
+        ),
         batch_size=256,
         epochs=100,
         settings={"temperature": 3.0, "views": ViewPolicy()},
@@ -82,7 +86,11 @@ class KD(DistillationMethod):
         pixels = one_view(self.views, batch, progress)
         with torch.no_grad():
             teacher_logits = nets.teacher(pixels)  # [B, classes]
-        return {"logits": classify(self, nets, pixels), "teacher": teacher_logits, "labels": batch.labels}
+        return {
+            "logits": classify(self, nets, pixels),
+            "teacher": teacher_logits,
+            "labels": batch.labels,
+        }
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Cross-entropy of the labels plus the weighted divergence from the teacher."""

@@ -97,7 +97,9 @@ class LiRA(Method):
         assert isinstance(column, Sound)
         target, late = acoustic_target(self.target, self.bands), round(self.late * SOUND_RATE)
         return {
-            SOUND: AudioFrameTargets(target, column.clips.frames.shape[1], late, self.shuffled_sound).fitted_to(column)
+            SOUND: AudioFrameTargets(
+                target, column.clips.frames.shape[1], late, self.shuffled_sound
+            ).fitted_to(column)
         }
 
     def build(self, encoder: Encoder, classes: int) -> Nets:

@@ -72,7 +72,9 @@ class AdamWModule(nn.Module):
         parameters = dict(network.named_parameters())
         buffers = dict(self.named_buffers())
         betas, weight_decay = (self.recipe.momentum, 0.999), self.recipe.weight_decay
-        optimizer = AdamW(parameters.values(), lr=rate, betas=betas, weight_decay=weight_decay, fused=True)
+        optimizer = AdamW(
+            parameters.values(), lr=rate, betas=betas, weight_decay=weight_decay, fused=True
+        )
         for name, parameter in parameters.items():
             optimizer.state[parameter] = {
                 "step": self.steps.float(),

@@ -93,7 +93,9 @@ class Method:
         """`compute_loss` of this rank's rows and those of all others."""
         return compute_over_ranks(self.compute_loss, nets, outputs, progress)
 
-    def before_step(self, nets: Nets, batch: Batch, progress: Progress, backward: Backward) -> Mapping[str, Step]:
+    def before_step(
+        self, nets: Nets, batch: Batch, progress: Progress, backward: Backward
+    ) -> Mapping[str, Step]:
         """Update networks that have an optimiser of their own, before the main optimiser's step.
 
         Such networks take no gradient otherwise (``requires_grad_(False)`` in `build`) and keep the optimiser's state
@@ -135,7 +137,9 @@ def classify(method: Method, nets: Nets, pixels: Tensor) -> Tensor:
     """
     networks = method.classifier(nets)
     if networks is None:
-        raise LikewiseError(f"{method.card.title} trains no classifier; use a probe on its features.")
+        raise LikewiseError(
+            f"{method.card.title} trains no classifier; use a probe on its features."
+        )
     encoder, head = networks
     return head(encoder(pixels))
 
@@ -145,7 +149,9 @@ def one_view(policy: ViewPolicy, batch: Batch, progress: Progress, name: str = "
     return policy(batch.pixels, progress.rng(name, batch)).pixels
 
 
-def two_views(policy: ViewPolicy, batch: Batch, progress: Progress, other: ViewPolicy | None = None) -> list[Tensor]:
+def two_views(
+    policy: ViewPolicy, batch: Batch, progress: Progress, other: ViewPolicy | None = None
+) -> list[Tensor]:
     """Two independent views of each image, float [B, C, S, S] each; the second by ``other`` if given."""
     first = one_view(policy, batch, progress, "first view")
     second = one_view(other or policy, batch, progress, "second view")

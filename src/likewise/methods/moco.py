@@ -23,7 +23,9 @@ PRESETS = {
         "CIFAR-10, 32 px, ResNet-18",
         "the notebook for CIFAR-10 that https://github.com/facebookresearch/moco links, which has no hidden layer in "
         "the head",
-        Recipe("sgd", learning_rate=0.03, weight_decay=5e-4, warm_up=0.0, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd", learning_rate=0.03, weight_decay=5e-4, warm_up=0.0, exclude_bias_and_norm=False
+        ),
         batch_size=512,
         epochs=200,
         settings={"temperature": 0.1},
@@ -39,7 +41,9 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
         "Sec. 3 of the paper and the authors' README, https://github.com/facebookresearch/moco; 800 epochs at best",
-        Recipe("sgd", learning_rate=0.03, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd", learning_rate=0.03, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
+        ),
         batch_size=256,
         epochs=200,
         settings={"queue": 65536, "momentum": 0.999, "hidden": 2048},

@@ -51,7 +51,12 @@ PRESETS = {
         Recipe("sgd", learning_rate=0.4, weight_decay=1e-4, warm_up=0.0),
         batch_size=64,
         epochs=300,
-        settings={"momentum": 0.999, "queue": 65536, "hidden": 2048, "motion_encoder": "timm/resnet18"},
+        settings={
+            "momentum": 0.999,
+            "queue": 65536,
+            "hidden": 2048,
+            "motion_encoder": "timm/resnet18",
+        },
         image_size=224,
     ),
 }
@@ -105,12 +110,18 @@ class MoDist(Method):
     def __post_init__(self) -> None:
         weights = self.visual_weight, self.motion_weight, self.cross_weight
         if min(weights) < 0 or self.visual_weight + self.cross_weight == 0:
-            raise LikewiseError(f"MoDist's weights are {weights}: allowed is 0 or more, visual or cross above 0.")
+            raise LikewiseError(
+                f"MoDist's weights are {weights}: allowed is 0 or more, visual or cross above 0."
+            )
 
     @property
     def moving(self) -> MotionViews | None:
         """What the motion network sees, where there is one."""
-        return MotionViews(self.motion, self.motion_views) if self.motion_weight + self.cross_weight > 0 else None
+        return (
+            MotionViews(self.motion, self.motion_views)
+            if self.motion_weight + self.cross_weight > 0
+            else None
+        )
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -159,7 +170,11 @@ class MoDist(Method):
         to_motion = queue_nce(query, motion_key, nets.motion_queue.rows, self.temperature)
         to_visual = queue_nce(motion_query, key, nets.queue.rows, self.temperature)
         cross = to_motion + to_visual
-        weighted = [self.visual_weight * visual, self.motion_weight * motion, self.cross_weight * cross]
+        weighted = [
+            self.visual_weight * visual,
+            self.motion_weight * motion,
+            self.cross_weight * cross,
+        ]
         metrics |= {"motion_loss": motion, "cross_loss": cross}
         memory_updates["motion_queue"] = motion_key
         return Step(torch.stack(weighted).sum(), metrics, memory_updates)

@@ -26,7 +26,9 @@ def multi_crop(
     return views
 
 
-def embed_views(encoder: nn.Module, head: nn.Module, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def embed_views(
+    encoder: nn.Module, head: nn.Module, views: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """The head's rows of each view: views of one size go through the encoder together, all of them through the head."""
     names_by_size: dict[int, list[str]] = {}
     for name, view in views.items():

@@ -44,7 +44,14 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, 1 or 10% of the labels, ResNet-50",
         "configs/paws/imgnt_train.yaml, https://github.com/facebookresearch/suncet, on 64 GPUs; 300 epochs at best",
-        Recipe("lars", learning_rate=0.4, weight_decay=1e-6, warm_up=0.1, start_factor=0.3 / 6.4, end_factor=0.01),
+        Recipe(
+            "lars",
+            learning_rate=0.4,
+            weight_decay=1e-6,
+            warm_up=0.1,
+            start_factor=0.3 / 6.4,
+            end_factor=0.01,
+        ),
         batch_size=4096,
         epochs=100,
         settings={
@@ -138,12 +145,16 @@ class PAWS(Method):
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Each view's prediction against the other's sharpened one, plus mean-entropy maximisation."""
-        first_target = sharpen(self._classes_of(outputs, "first", " target"), self.sharpening)  # [B, classes]
+        first_target = sharpen(
+            self._classes_of(outputs, "first", " target"), self.sharpening
+        )  # [B, classes]
         second_target = sharpen(self._classes_of(outputs, "second", " target"), self.sharpening)
         small = [name for name in outputs if name.startswith("small")]
         mean_target = (second_target + first_target) / 2  # of the small crops
         targets = torch.cat([second_target, first_target, *[mean_target] * len(small)])  # swapped
-        predictions = torch.cat([self._classes_of(outputs, name) for name in ("first", "second", *small)])
+        predictions = torch.cat(
+            [self._classes_of(outputs, name) for name in ("first", "second", *small)]
+        )
         agreement = probability_cross_entropy(predictions, targets)
         entropy = mean_entropy(sharpen(predictions, self.sharpening))
         metrics = {
@@ -156,4 +167,6 @@ class PAWS(Method):
     def _classes_of(self, outputs: Outputs, view: str, role: str = "") -> Tensor:
         support = outputs["support" + role]
         smoothing = self.label_smoothing
-        return soft_neighbours(outputs[view + role], support, outputs["labels"], self.temperature, smoothing)
+        return soft_neighbours(
+            outputs[view + role], support, outputs["labels"], self.temperature, smoothing
+        )

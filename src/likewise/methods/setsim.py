@@ -34,7 +34,9 @@ class MatchedViews(NamedTuple):
 
 
 CODE = "https://github.com/DerrickWang005/SetSim.pytorch"
-RECIPE = Recipe("sgd", learning_rate=0.06, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False)
+RECIPE = Recipe(
+    "sgd", learning_rate=0.06, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
+)
 """Their script says 0.06 at a batch of 512, which its program multiplies by two."""
 LONG = {"momentum": 0.999, "queue": 65536, "hidden": 2048, "map_size": 7}
 """What the authors set for a run of 200 epochs on ImageNet."""
@@ -118,7 +120,9 @@ class SetSim(Method):
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Student with a head for images and one for locations, its EMA copy, and two queues."""
         if self.views.size is None:
-            raise LikewiseError("SetSim's views name no size, which its map depends on: give views=moco_v2() a size.")
+            raise LikewiseError(
+                "SetSim's views name no size, which its map depends on: give views=moco_v2() a size."
+            )
         shapes = encoder.map_shapes(self.views.size)
         stage = dense_stage([side for _, side in shapes], self.stage)
         width, _ = shapes[stage - 1]
@@ -137,7 +141,9 @@ class SetSim(Method):
         """The student embeds one view, the teacher the other: the image, its locations, and which locations match."""
         first, second = self._two_views(batch, progress)
         student = [nets.encoder, nets.head, nets.location_head]
-        query, locations, features = self._project(student, first.pixels)  # [B, dim], [B, U, dim], [B, U, D]
+        query, locations, features = self._project(
+            student, first.pixels
+        )  # [B, dim], [B, U, dim], [B, U, D]
         with torch.no_grad():
             key, key_locations, key_features = self._project(nets.teacher, second.pixels)
             boxes = first.box, second.box

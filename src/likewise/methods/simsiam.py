@@ -22,7 +22,9 @@ PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px, ResNet-18",
         "App. D of the paper, https://arxiv.org/abs/2011.10566",
-        Recipe("sgd", learning_rate=0.03, weight_decay=5e-4, warm_up=0.0, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd", learning_rate=0.03, weight_decay=5e-4, warm_up=0.0, exclude_bias_and_norm=False
+        ),
         batch_size=512,
         epochs=800,
         settings=NETWORKS,
@@ -38,7 +40,9 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
         "Sec. 3 of the paper and the authors' defaults, https://github.com/facebookresearch/simsiam",
-        Recipe("sgd", learning_rate=0.05, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd", learning_rate=0.05, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
+        ),
         batch_size=512,
         epochs=100,
         settings=NETWORKS | {"layers": 3},

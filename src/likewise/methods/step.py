@@ -34,7 +34,10 @@ class Step(NamedTuple):
 
 
 def compute_over_ranks(
-    compute_loss: Callable[[Nets, Outputs, Progress], Step], nets: Nets, outputs: Outputs, progress: Progress
+    compute_loss: Callable[[Nets, Outputs, Progress], Step],
+    nets: Nets,
+    outputs: Outputs,
+    progress: Progress,
 ) -> Step:
     """The loss of this rank's rows and those of all others."""
     gathered = {name: gather(row) for name, row in outputs.items()}

@@ -39,7 +39,11 @@ PRESETS = {
         "train_suncet_imgnt_u90_tr500.yaml in the first commit of https://github.com/facebookresearch/suncet: 64 GPUs "
         "of 44 images and of 2 images of the same 20 classes, a rate of 4.8 after 0.6",
         Recipe(
-            "lars", learning_rate=4.8 * 256 / 2816, weight_decay=1e-6, start_factor=0.125, exclude_bias_and_norm=False
+            "lars",
+            learning_rate=4.8 * 256 / 2816,
+            weight_decay=1e-6,
+            start_factor=0.125,
+            exclude_bias_and_norm=False,
         ),
         batch_size=2816,
         epochs=500,
@@ -107,4 +111,6 @@ class SuNCEt(SupportTerm):
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """NT-Xent over the views, plus the supervised term over the support with weight 1."""
         unsupervised = nt_xent(outputs["first"], outputs["second"], self.temperature)
-        return self.with_term(Step(unsupervised, {"feature_std": feature_std(outputs["first"])}), outputs)
+        return self.with_term(
+            Step(unsupervised, {"feature_std": feature_std(outputs["first"])}), outputs
+        )

@@ -32,7 +32,10 @@ class SupportTerm(Method):
     def support(self) -> Support:
         """Classes x images, labelled."""
         return Support(
-            self.classes_per_batch, self.images_per_class, until=self.supervised_until, share=self.support_share
+            self.classes_per_batch,
+            self.images_per_class,
+            until=self.supervised_until,
+            share=self.support_share,
         )
 
     def with_term(self, step: Step, outputs: Outputs) -> Step:

@@ -24,7 +24,12 @@ CODED = ("first", "second")
 
 
 SCRIPTS = "https://github.com/facebookresearch/swav/tree/main/scripts"
-LARGE = {"prototypes": 3000, "hidden": 2048, "small_crops": 6, "small_views": replace(swav_small_crop(), size=96)}
+LARGE = {
+    "prototypes": 3000,
+    "hidden": 2048,
+    "small_crops": 6,
+    "small_views": replace(swav_small_crop(), size=96),
+}
 """What the authors' runs on ImageNet share."""
 
 PRESETS = {
@@ -63,7 +68,12 @@ PRESETS = {
         "ImageNet, 224 px, ResNet-50, 4 GPUs",
         f"swav_200ep_bs256_pretrain.sh, {SCRIPTS}",
         Recipe(
-            "lars", learning_rate=0.6, weight_decay=1e-6, warm_up=0.0, end_factor=0.001, exclude_bias_and_norm=False
+            "lars",
+            learning_rate=0.6,
+            weight_decay=1e-6,
+            warm_up=0.0,
+            end_factor=0.001,
+            exclude_bias_and_norm=False,
         ),
         batch_size=256,
         epochs=200,

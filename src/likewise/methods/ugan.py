@@ -17,7 +17,16 @@ from likewise.losses import adversarial as game
 from likewise.methods.card import Card, Preset
 from likewise.methods.cross_entropy import labelled_cross_entropy
 from likewise.methods.manual_optimization import AdamWModule, Backward, Objective
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step, classify, forward_concatenated, one_view
+from likewise.methods.method import (
+    Method,
+    Nets,
+    Outputs,
+    Progress,
+    Step,
+    classify,
+    forward_concatenated,
+    one_view,
+)
 from likewise.methods.nets import kept_statistics
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, identity
@@ -50,7 +59,12 @@ PRESETS = {
         Recipe("adamw", learning_rate=1e-3, momentum=0.5, weight_decay=1e-4, warm_up=0.02),
         batch_size=256,
         epochs=100,
-        settings={"width": 128, "classes_per_batch": 64, "images_per_class": 1, "good_weight": 0.003},
+        settings={
+            "width": 128,
+            "classes_per_batch": 64,
+            "images_per_class": 1,
+            "good_weight": 0.003,
+        },
         image_size=224,
     ),
 }
@@ -139,7 +153,9 @@ class UGAN(Method):
             recipes["discriminator"] = game_recipe
             recipes["good_generator"] = game_recipe
         if self.bad:
-            recipes["bad_generator"] = Recipe("adamw", self.bad_rate, momentum=0.0, weight_decay=0.0)
+            recipes["bad_generator"] = Recipe(
+                "adamw", self.bad_rate, momentum=0.0, weight_decay=0.0
+            )
         return recipes
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
@@ -170,7 +186,9 @@ class UGAN(Method):
 
     # The adversaries, which are updated before the classifier.
 
-    def before_step(self, nets: Nets, batch: Batch, progress: Progress, backward: Backward) -> Mapping[str, Step]:
+    def before_step(
+        self, nets: Nets, batch: Batch, progress: Progress, backward: Backward
+    ) -> Mapping[str, Step]:
         """One update of each adversary by its own loss and optimiser, in the order of `adversary_recipes`."""
         halves = {
             "discriminator": (self.embed_pairs, self.discriminator_loss),
@@ -182,7 +200,9 @@ class UGAN(Method):
         for name, recipe in self.adversary_recipes.items():
             network = getattr(nets, name)
             steps[name] = backward(Objective(network, *halves[name]), batch, progress)
-            rate = recipe.rate_at(progress.step, progress.steps, progress.steps_per_epoch, batch_size)
+            rate = recipe.rate_at(
+                progress.step, progress.steps, progress.steps_per_epoch, batch_size
+            )
             nets.optimizers[name].step(network, rate)
         return steps
 
@@ -209,7 +229,9 @@ class UGAN(Method):
 
     def embed_judged_fakes(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """The discriminator's logits [B] of good fakes, with a gradient to their generator."""
-        return {"made": nets.discriminator(*self.good_fakes(nets, batch, progress, "good generator"))}
+        return {
+            "made": nets.discriminator(*self.good_fakes(nets, batch, progress, "good generator"))
+        }
 
     def good_generator_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Good fakes should be taken for real."""
@@ -246,7 +268,9 @@ class UGAN(Method):
         noise = rng.uniform(columns=self.noise).to(device)
         return nets.good_generator(noise, classes), classes
 
-    def bad_fakes(self, nets: Nets, batch: Batch, progress: Progress, learner: str = "classifier") -> Tensor:
+    def bad_fakes(
+        self, nets: Nets, batch: Batch, progress: Progress, learner: str = "classifier"
+    ) -> Tensor:
         """An image [B, C, S, S] for each row of the batch; arguments as for `good_fakes`."""
         rng, device = progress.rng(f"bad fakes of the {learner}", batch), batch.indices.device
         return nets.bad_generator(rng.uniform(columns=self.noise).to(device))
@@ -314,5 +338,7 @@ class UGAN(Method):
 
     def _good_weight(self, progress: Progress) -> float:
         """What the classes of good fakes weigh: nothing while they do not look like images."""
-        risen = progress.fraction / max(self.good_from, 1e-9) - 1  # from good_from to twice as much of the run
+        risen = (
+            progress.fraction / max(self.good_from, 1e-9) - 1
+        )  # from good_from to twice as much of the run
         return self.good_weight * min(max(risen, 0.0), 1.0)

@@ -25,7 +25,11 @@ UserViews = ViewPolicy | Callable[..., Any]
 def view_settings(method: Method) -> list[str]:
     """Names of the settings of a method that say how views are made."""
     fields = dataclasses.fields(method)
-    return [field.name for field in fields if isinstance(getattr(method, field.name), ViewPolicy | CallableViews)]
+    return [
+        field.name
+        for field in fields
+        if isinstance(getattr(method, field.name), ViewPolicy | CallableViews)
+    ]
 
 
 def with_views(method: MethodT, views: UserViews | Mapping[str, UserViews]) -> MethodT:
@@ -50,7 +54,9 @@ def with_views(method: MethodT, views: UserViews | Mapping[str, UserViews]) -> M
         views = {names[0]: views}
     unknown = sorted(set(views) - set(names))
     if unknown:
-        raise LikewiseError(f"{type(method).__name__} has no views {unknown[0]!r}. Allowed: {', '.join(names)}.")
+        raise LikewiseError(
+            f"{type(method).__name__} has no views {unknown[0]!r}. Allowed: {', '.join(names)}."
+        )
     policies: dict[str, ViewPolicy | CallableViews] = {}
     for name, given in views.items():
         policies[name] = given if isinstance(given, ViewPolicy) else CallableViews(given)
@@ -66,7 +72,9 @@ def view_notes(method: Method, channels: int) -> list[str]:
 
 
 @torch.no_grad()
-def view_streams(method: Method, nets: Nets, loader: Loader, progress: Progress) -> list[ViewStream]:
+def view_streams(
+    method: Method, nets: Nets, loader: Loader, progress: Progress
+) -> list[ViewStream]:
     """What the loader has to make of a user's callables, found by a dry run on a few images; networks stay as they are.
 
     Args:
@@ -85,7 +93,9 @@ def view_streams(method: Method, nets: Nets, loader: Loader, progress: Progress)
 
 
 @torch.no_grad()
-def crop_streams(method: Method, nets: Nets, loader: Loader, progress: Progress) -> list[CropStream]:
+def crop_streams(
+    method: Method, nets: Nets, loader: Loader, progress: Progress
+) -> list[CropStream]:
     """The crops that the loader cuts at their files' own resolution, found by a dry run on a few images.
 
     None where the images are no larger than they are stored. None either where a user's callable makes views, which is

@@ -8,7 +8,16 @@ from likewise.errors import WrongArgument
 from likewise.field_types import SIZE, typed_arguments
 from likewise.methods.method import MethodT
 from likewise.views.from_callable import CallableViews
-from likewise.views.policies import ViewPolicy, byol, moco_v2, simclr, simclr_small, supcon, swav, swav_small_crop
+from likewise.views.policies import (
+    ViewPolicy,
+    byol,
+    moco_v2,
+    simclr,
+    simclr_small,
+    supcon,
+    swav,
+    swav_small_crop,
+)
 
 SMALL_VIEW = 64
 """Up to this many pixels views are made as the papers make them for CIFAR: no blur, SimCLR's colours halved."""
@@ -27,7 +36,11 @@ def with_view_size(method: MethodT, size: int, frames: int | None = None) -> Met
         frames: of clips, for each policy that names none; None of images.
     """
     if not dataclasses.is_dataclass(method):
-        raise WrongArgument("method", repr(method), "was given; give a method, for instance likewise.methods.SimCLR().")
+        raise WrongArgument(
+            "method",
+            repr(method),
+            "was given; give a method, for instance likewise.methods.SimCLR().",
+        )
     for_small = {simclr(): simclr_small(), moco_v2(): supcon()}
     for_small |= {policy: dataclasses.replace(policy, blur=0.0) for policy in byol()}
     for_small |= {

@@ -83,7 +83,9 @@ class YAware(Method):
 
     def __post_init__(self) -> None:
         if self.bandwidth <= 0:
-            raise LikewiseError(f"YAware(bandwidth={self.bandwidth}): allowed is a number above 0, for instance 1.0.")
+            raise LikewiseError(
+                f"YAware(bandwidth={self.bandwidth}): allowed is a number above 0, for instance 1.0."
+            )
 
     @property
     def modalities(self) -> tuple[str, ...]:

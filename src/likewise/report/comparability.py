@@ -35,16 +35,24 @@ def comparison_notes(records: Sequence[RunRecord], names: Sequence[str]) -> list
     notes = []
     budgets = [str(record.config.get("labels", "unknown")) for record in records]
     if len(set(budgets)) > 1:
-        by_run = [f"{name} {label_budget(budget)}" for name, budget in zip(names, budgets, strict=True)]
+        by_run = [
+            f"{name} {label_budget(budget)}" for name, budget in zip(names, budgets, strict=True)
+        ]
         listed = ", ".join(by_run)
-        notes.append(f"The label budgets differ: {listed}. A difference is due to them as well as to the method.")
+        notes.append(
+            f"The label budgets differ: {listed}. A difference is due to them as well as to the method."
+        )
     machines = set()
     for record in records:
         machines.add((record.environment.get("machine"), record.environment.get("device")))
     if len(machines) > 1:
-        notes.append("The runs used different machines, so their seconds cannot be compared; images can.")
+        notes.append(
+            "The runs used different machines, so their seconds cannot be compared; images can."
+        )
     if len({_validation(record) for record in records}) > 1:
-        notes.append("Online accuracy was measured on different validation images (another seed or share).")
+        notes.append(
+            "Online accuracy was measured on different validation images (another seed or share)."
+        )
     unfinished = [name for record, name in zip(records, names, strict=True) if not record.finished]
     if unfinished:
         notes.append(f"Training has not finished: {', '.join(unfinished)}.")

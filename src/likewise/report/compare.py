@@ -91,7 +91,9 @@ def _choose_score(records: Sequence[RunRecord], requested: str | None) -> str | 
         return shared[0] if shared else None
     if requested not in shared:
         known = did_you_mean(requested, shared) if shared else "They logged none in common."
-        raise LikewiseError(f"Not every run logged the score {requested!r} during training. {known}")
+        raise LikewiseError(
+            f"Not every run logged the score {requested!r} during training. {known}"
+        )
     return requested
 
 

@@ -111,7 +111,11 @@ def _classes(manifest: Manifest, visible_labels: Tensor) -> list[dict[str, Any]]
     visible = class_counts(visible_labels)
     classes = []
     for label, name in enumerate(manifest.class_names):
-        entry = {"name": name, "count": counts.get(label, 0), "visible_labels": visible.get(label, 0)}
+        entry = {
+            "name": name,
+            "count": counts.get(label, 0),
+            "visible_labels": visible.get(label, 0),
+        }
         classes.append(entry)
     return classes
 
@@ -127,12 +131,18 @@ def _left_out(method: Method, used: int, images: int) -> list[str]:
     """A note where images were left out because they have no label."""
     if used == images:
         return []
-    return [f"{method.card.title} learns from the {used:,} labelled of {images:,} training images alone"]
+    return [
+        f"{method.card.title} learns from the {used:,} labelled of {images:,} training images alone"
+    ]
 
 
-def _mask_warnings(manifest: Manifest, masks: MasksFound | None, encoder: EncoderSettings) -> list[str]:
+def _mask_warnings(
+    manifest: Manifest, masks: MasksFound | None, encoder: EncoderSettings
+) -> list[str]:
     if masks is not None and encoder.frames > 1:
-        return ["masks are of single frames and the encoder sees several, so segmentation is not scored."]
+        return [
+            "masks are of single frames and the encoder sees several, so segmentation is not scored."
+        ]
     if manifest.masks is None or masks is not None:
         return []
     return ["there are masks, but not both in train and in test, so segmentation cannot be scored."]

@@ -30,7 +30,9 @@ def setting_docs(kind: type) -> dict[str, str]:
     docs: dict[str, str] = {}
     for ancestor in reversed(kind.__mro__):
         if dataclasses.is_dataclass(ancestor):
-            found = re.findall(r'^    (\w+): [^\n]*\n    """(.*?)"""', inspect.getsource(ancestor), re.M | re.S)
+            found = re.findall(
+                r'^    (\w+): [^\n]*\n    """(.*?)"""', inspect.getsource(ancestor), re.M | re.S
+            )
             docs |= {name: " ".join(text.split()) for name, text in found}
     return {field.name: docs.get(field.name, "") for field in dataclasses.fields(kind)}
 

@@ -26,7 +26,9 @@ def findings_list(findings: Findings) -> list[str]:
     """One line for each file, or for each group of copies, of everything that the doctor found."""
     lines = []
     for finding in findings.found:
-        lines += [f"{finding.name}: {_named_group(finding, number)}" for number in range(finding.count)]
+        lines += [
+            f"{finding.name}: {_named_group(finding, number)}" for number in range(finding.count)
+        ]
     return lines
 
 

@@ -46,7 +46,9 @@ class RunOutline(NamedTuple):
     encoder_lr_scale: float = 1.0
 
 
-def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutline) -> RenderableType:
+def first_screen(
+    found: dict[str, Any], masks: MasksFound | None, run: RunOutline
+) -> RenderableType:
     """What was found in the data, and what will happen.
 
     Args:
@@ -70,7 +72,10 @@ def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutlin
         grid.add_row("teacher", escape(run.teacher))
     grid.add_row("training", _training(run, "clips" if found["clips"] else "images"))
     if run.model_ema_decay is not None:
-        grid.add_row("weights", f"a moving average of decay {run.model_ema_decay} is scored and saved as the encoder")
+        grid.add_row(
+            "weights",
+            f"a moving average of decay {run.model_ema_decay} is scored and saved as the encoder",
+        )
     if run.memory:
         grid.add_row("memory", run.memory)
     grid.add_row("output", escape(run.output))
@@ -83,7 +88,10 @@ def _start(run: RunOutline) -> Iterator[tuple[str, str]]:
     if run.key_match is not None:
         yield "pretrained", str(run.key_match)
     if run.bn_stats_frozen:
-        yield "batch norm", "the encoder's running statistics are frozen (--freeze-bn-stats off lets them move)"
+        yield (
+            "batch norm",
+            "the encoder's running statistics are frozen (--freeze-bn-stats off lets them move)",
+        )
     if run.encoder_lr_scale != 1:
         yield "learning rate", f"the encoder's is {run.encoder_lr_scale:g} times that of heads"
 
@@ -103,7 +111,9 @@ def _videos(clips: dict[str, float]) -> str:
 
 def _labels(found: dict[str, Any]) -> str:
     if targets := found["targets"]:
-        kind = "classes, several an image" if targets["task"] == "multilabel" else "numbers an image"
+        kind = (
+            "classes, several an image" if targets["task"] == "multilabel" else "numbers an image"
+        )
         return f"{len(targets['names'])} {kind}, known of {targets['known']:,} images"
     if not found["classes"]:
         return "no labels"
@@ -135,4 +145,6 @@ def _training(run: RunOutline, images: str) -> str:
     batch = f"{run.batch_size} {images}{support}"
     if run.accumulate_grad_batches > 1:
         batch = f"{run.accumulate_grad_batches} batches of {batch}"
-    return f"{run.steps:,} steps of {batch} ({run.epochs:,.1f} epochs), {run.optimizer}, {run.device}"
+    return (
+        f"{run.steps:,} steps of {batch} ({run.epochs:,.1f} epochs), {run.optimizer}, {run.device}"
+    )

@@ -27,7 +27,9 @@ def last_screen(run: RunFolder) -> RenderableType:
         parts += score_tables(scores)
         parts += [escape(note) for note in scores.get("notes", [])]
         differences = [ScoreDifference(**each) for each in scores.get("differences", [])]
-        by_encoder = {who: [Score.from_json(each) for each in scores.get(who) or []] for who in ENCODERS}
+        by_encoder = {
+            who: [Score.from_json(each) for each in scores.get(who) or []] for who in ENCODERS
+        }
         for warning in start_warnings(by_encoder, differences):
             parts.append(f"[yellow]{escape(warning)}[/yellow]")
     parts += [
@@ -108,7 +110,9 @@ def _corruption_table(found: dict[str, Any]) -> Table:
     by_severity = [fmean(accuracies) for accuracies in zip(*trained["accuracy"], strict=True)]
     overall = [reading["corrupted"]["value"] for reading in readings]
     table.add_row("all", *_numbers(by_severity), *_numbers(overall))
-    errors = [fmean(reading["calibration_error"][1:]) for reading in readings]  # the first is of clean images
+    errors = [
+        fmean(reading["calibration_error"][1:]) for reading in readings
+    ]  # the first is of clean images
     table.add_row("calibration", *_numbers(trained["calibration_error"][1:]), *_numbers(errors))
     return table
 

@@ -11,7 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from likewise.methods import METHODS, Method
-from likewise.report.describe import LABELS, format_setting, needs_of, setting_docs, settings_of, training_of
+from likewise.report.describe import (
+    LABELS,
+    format_setting,
+    needs_of,
+    setting_docs,
+    settings_of,
+    training_of,
+)
 
 
 def methods_screen() -> RenderableType:
@@ -67,14 +74,26 @@ def _about(kind: type[Method]) -> Text:
 
 
 def _settings_table(kind: type[Method]) -> Table:
-    table = Table("setting", "default", "what it is", title="Settings (--method.NAME VALUE)", title_justify="left")
+    table = Table(
+        "setting",
+        "default",
+        "what it is",
+        title="Settings (--method.NAME VALUE)",
+        title_justify="left",
+    )
     for setting, text in setting_docs(kind).items():
         table.add_row(setting.replace("_", "-"), Text(_default(kind, setting)), Text(text))
     return table
 
 
 def _presets_table(kind: type[Method]) -> Table:
-    table = Table("preset", "what it sets", title="Presets (--preset NAME)", title_justify="left", show_lines=True)
+    table = Table(
+        "preset",
+        "what it sets",
+        title="Presets (--preset NAME)",
+        title_justify="left",
+        show_lines=True,
+    )
     for name, preset in kind.card.presets.items():
         changed = ", ".join(settings_of(preset)) or "the defaults"
         lines = [preset.images, training_of(preset), changed, f"From: {preset.source}"]
@@ -88,7 +107,10 @@ def train_help(method: str | Method, preset: str | None, width: int) -> str:
     data = "\n\nArgs:\n    data: folder, Parquet, tar, CSV or array file, or fashion-mnist, fashion-mnist-mini"
     if isinstance(method, Method):
         kind = type(method)
-        presets = [(name, f"{preset.images}; {training_of(preset)}") for name, preset in kind.card.presets.items()]
+        presets = [
+            (name, f"{preset.images}; {training_of(preset)}")
+            for name, preset in kind.card.presets.items()
+        ]
         card = kind.card
         about = f"{card.title}: {card.idea} Needs {needs_of(kind)}; choose it when {card.choose_when}. {card.paper}."
         given = f"--preset NAME starts from a published run (now: {preset or 'none'}); other options override it:"

@@ -85,7 +85,9 @@ class RunRecord:
         """
         config = read_object(folder.require().config)
         missing: list[str] = []
-        environment = _or_missing(folder.environment, ENVIRONMENT, "the machine and the versions are unknown", missing)
+        environment = _or_missing(
+            folder.environment, ENVIRONMENT, "the machine and the versions are unknown", missing
+        )
         data = _or_missing(folder.data, DATA, "what was found in the data is unknown", missing)
         scores = _or_missing(folder.scores, SCORES, "there are no final scores", missing)
         metrics = _metrics(folder, missing)
@@ -95,7 +97,9 @@ class RunRecord:
         with reading(folder.scores):
             for who in ENCODERS:
                 by_encoder[who] = [Score.from_json(each) for each in scores.pop(who, None) or []]
-            differences = [record_of(ScoreDifference, each) for each in scores.pop("differences", None) or []]
+            differences = [
+                record_of(ScoreDifference, each) for each in scores.pop("differences", None) or []
+            ]
         missing += [str(note) for note in scores.get("notes") or []]
         return cls(
             folder,

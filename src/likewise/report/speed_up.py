@@ -59,11 +59,15 @@ class SpeedUp(NamedTuple):
         if self.ratios is None:
             return f"{self.run} never reached {goal}: its best was {percent(self.best)}."
         bound = "at most " if self.at_most else ""
-        shares = listed([f"{bound}{ratio(value)} of {COSTS[cost]}" for cost, value in self.ratios.items()])
+        shares = listed(
+            [f"{bound}{ratio(value)} of {COSTS[cost]}" for cost, value in self.ratios.items()]
+        )
         return f"{self.run} reached {goal} in {shares}."
 
 
-def first_crossing(costs: Sequence[float], values: Sequence[float], target: float) -> Crossing | None:
+def first_crossing(
+    costs: Sequence[float], values: Sequence[float], target: float
+) -> Crossing | None:
     """Where a curve first reaches a target, interpolated linearly between two measurements.
 
     Args:

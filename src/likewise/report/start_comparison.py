@@ -8,7 +8,9 @@ from likewise.evaluation.statistics.scores import Score, ScoreDifference
 from likewise.report.wording import is_main, listed, percent, points, score_name
 
 
-def start_warnings(scores: Mapping[str, Sequence[Score]], differences: Sequence[ScoreDifference]) -> list[str]:
+def start_warnings(
+    scores: Mapping[str, Sequence[Score]], differences: Sequence[ScoreDifference]
+) -> list[str]:
     """What whoever uses the encoder must know: sentences where training gained nothing, or lost something.
 
     Args:
@@ -38,11 +40,16 @@ def worse_than_start(differences: Sequence[ScoreDifference]) -> str:
     )
 
 
-STARTS = {"start": "its pretrained start, frozen", "untrained": "the same network with untrained weights"}
+STARTS = {
+    "start": "its pretrained start, frozen",
+    "untrained": "the same network with untrained weights",
+}
 """What a run is compared with, the first that was scored."""
 
 
-def no_better_than_start(scores: Mapping[str, Sequence[Score]], differences: Sequence[ScoreDifference]) -> str:
+def no_better_than_start(
+    scores: Mapping[str, Sequence[Score]], differences: Sequence[ScoreDifference]
+) -> str:
     """A sentence where training gained nothing that the run's own scores show; empty where a score is better.
 
     A score is better where the whole 95% interval of the paired difference is above 0; where nothing was paired, where
@@ -62,7 +69,9 @@ def no_better_than_start(scores: Mapping[str, Sequence[Score]], differences: Seq
             continue
         if paired.get(score.name, score.low - other.high) > 0:
             return ""
-        found.append(f"{score_name(score.name)} {percent(score.value)} against {percent(other.value)}")
+        found.append(
+            f"{score_name(score.name)} {percent(score.value)} against {percent(other.value)}"
+        )
     if not found:
         return ""
     return f"This model is no better than {STARTS[start]}, by its own scores: {listed(found)}."

@@ -20,7 +20,11 @@ SCORES = {
     "regression_r2": "ridge regression, R²",
 }
 SPLITS = {"train": "for training", "val": "for validation", "test": "for testing"}
-CLASS_GROUPS = {"balanced": "mean over classes", "rare": "rare classes", "frequent": "frequent classes"}
+CLASS_GROUPS = {
+    "balanced": "mean over classes",
+    "rare": "rare classes",
+    "frequent": "frequent classes",
+}
 CORRUPTED = "corrupted_"
 
 
@@ -84,7 +88,9 @@ def score_name(name: str) -> str:
         return f"k-NN (k={match[1]})"
     if match := re.fullmatch(r"few(\d+)_top1", name):
         return f"linear probe, {amount(int(match[1]), 'label')} per class"
-    if match := re.fullmatch(r"(text_to_image|image_to_text|sound_to_clip|clip_to_sound)_r(\d+)", name):
+    if match := re.fullmatch(
+        r"(text_to_image|image_to_text|sound_to_clip|clip_to_sound)_r(\d+)", name
+    ):
         return f"{match[1].replace('_', ' ')}, recall at {match[2]}"
     if match := re.fullmatch(r"zero_shot_hit(\d+)", name):
         return f"zero-shot, top-{match[1]} accuracy"

@@ -25,7 +25,13 @@ from likewise.report.comparison import Comparison
 from likewise.report.findings_screen import findings_list, findings_table
 from likewise.run_folder import RunFolder
 from likewise.runs.defaults import Defaults, defaults_of
-from likewise.runs.given import GivenObjects, checked_callbacks, checked_labels, checked_method, with_encoder
+from likewise.runs.given import (
+    GivenObjects,
+    checked_callbacks,
+    checked_labels,
+    checked_method,
+    with_encoder,
+)
 from likewise.runs.prepare import Prepared
 from likewise.runs.prepare import prepare as prepare_run
 from likewise.runs.run import Run
@@ -106,16 +112,24 @@ def prepare(
 
 
 def _chosen(
-    method: str | Method, settings: dict[str, Any], labels: str | int, out: str | Path | None, encoder: Any
+    method: str | Method,
+    settings: dict[str, Any],
+    labels: str | int,
+    out: str | Path | None,
+    encoder: Any,
 ) -> tuple[TrainSettings, Defaults, nn.Module | None]:
     """The settings of a run, the defaults that they started from, and the module where one was given."""
     known = {field.name for field in dataclasses.fields(TrainSettings)}
     for name in settings:
         if name not in known:
-            raise LikewiseError(f"There is no setting {name!r}. {_where_it_belongs(name, method, known)}")
+            raise LikewiseError(
+                f"There is no setting {name!r}. {_where_it_belongs(name, method, known)}"
+            )
     preset = settings.get("preset")
     if preset is not None and not isinstance(preset, str):
-        raise LikewiseError(f"preset={preset!r} was given ({type(preset).__name__}); preset takes a text or None.")
+        raise LikewiseError(
+            f"preset={preset!r} was given ({type(preset).__name__}); preset takes a text or None."
+        )
     defaults = defaults_of(checked_method(method), preset)
     named = {"labels": checked_labels(labels), "out": out}
     chosen = with_checked_types(dataclasses.replace(defaults.settings, **(named | settings)))
@@ -169,9 +183,13 @@ def verify(
     Raises:
         LikewiseError: anything that cannot be used, with what to do instead.
     """
-    chosen, defaults, module = _chosen(method, {**settings, "devices": devices}, labels, None, encoder)
+    chosen, defaults, module = _chosen(
+        method, {**settings, "devices": devices}, labels, None, encoder
+    )
     given = GivenObjects(module, views)
-    found = run_verification(data, chosen, defaults.method, recipe or defaults.recipe, given, first_steps)
+    found = run_verification(
+        data, chosen, defaults.method, recipe or defaults.recipe, given, first_steps
+    )
     if console is not None:
         show(found, method, console)
     return found
@@ -190,7 +208,9 @@ def load(path: str | Path, encoder: nn.Module | None = None) -> Run:
         LikewiseError: the folder holds no run and no classifier.
     """
     if not isinstance(path, str | os.PathLike):
-        raise LikewiseError(f"load({path!r}): the folder of a run was expected, as text or as a path.")
+        raise LikewiseError(
+            f"load({path!r}): the folder of a run was expected, as text or as a path."
+        )
     folder = RunFolder(path)
     is_classifier_alone = folder.classifier.exists() and not folder.config.exists()
     return Run(path if is_classifier_alone else folder.require().path, encoder)
@@ -225,7 +245,9 @@ def _folder_of(run: Any) -> RunFolder:
     if isinstance(run, Run):
         return run.folder
     if not isinstance(run, str | Path):
-        raise LikewiseError(f"{run!r} was given ({type(run).__name__}) where a run or its folder is expected.")
+        raise LikewiseError(
+            f"{run!r} was given ({type(run).__name__}) where a run or its folder is expected."
+        )
     return RunFolder(run).require()
 
 
@@ -254,7 +276,9 @@ def doctor(
         pixel_range: values of pixels that become black and white; None: found in the set.
     """
     columns = ColumnNames(label_column, path=path_column, missing_labels=missing_labels)
-    manifest = open_manifest(data, labels, columns=columns, pixel_range=pixel_range, allow_mixed=True)
+    manifest = open_manifest(
+        data, labels, columns=columns, pixel_range=pixel_range, allow_mixed=True
+    )
     refuse_unused_range(manifest, pixel_range)
     findings = examine(manifest)
     if console is not None:

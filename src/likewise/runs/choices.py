@@ -33,7 +33,9 @@ class ChosenMethod(NamedTuple):
     reason: str
 
 
-def choose_method(named: Method | None, visible_labels: Tensor, targets: TargetColumn | None = None) -> ChosenMethod:
+def choose_method(
+    named: Method | None, visible_labels: Tensor, targets: TargetColumn | None = None
+) -> ChosenMethod:
     """The method that was named, or the one that suits the labels.
 
     Args:
@@ -86,7 +88,9 @@ def require_labels(method: Method, counts: dict[int, int], targets: TargetColumn
         )
 
 
-def fitted_support(method: Method, visible_labels: Tensor, batch_size: int, world_size: int = 1) -> Support | None:
+def fitted_support(
+    method: Method, visible_labels: Tensor, batch_size: int, world_size: int = 1
+) -> Support | None:
     """The method's support beside batches of a size, reduced to the labelled classes and images that there are."""
     support = method.support
     if support is None:
@@ -95,14 +99,20 @@ def fitted_support(method: Method, visible_labels: Tensor, batch_size: int, worl
     # An image is twice in a batch only where a class has a single labelled image.
     most = max(min(counts.values()), 2)
     support = dataclasses.replace(support, classes=min(support.classes, len(counts)))
-    return dataclasses.replace(support, images=support.images_for_batch(batch_size, world_size, most))
+    return dataclasses.replace(
+        support, images=support.images_for_batch(batch_size, world_size, most)
+    )
 
 
 def start_folder(settings: TrainSettings, method: Method | None) -> str:
     """The run whose encoder is the start: of ``--from``, or a teacher whose network is frozen; empty without one."""
     if settings.from_run:
         return settings.from_run
-    return method.teacher if isinstance(method, DistillationMethod) and method.starts_from_teacher else ""
+    return (
+        method.teacher
+        if isinstance(method, DistillationMethod) and method.starts_from_teacher
+        else ""
+    )
 
 
 def start_encoder(settings: TrainSettings, method: Method | None) -> EncoderSettings | None:
@@ -112,7 +122,11 @@ def start_encoder(settings: TrainSettings, method: Method | None) -> EncoderSett
 
 
 def choose_encoder(
-    settings: TrainSettings, method: Method, data: RunData, inputs: Inputs, module: nn.Module | None = None
+    settings: TrainSettings,
+    method: Method,
+    data: RunData,
+    inputs: Inputs,
+    module: nn.Module | None = None,
 ) -> EncoderSettings:
     """The network that the settings or the method name, or one that suits the images; with the data's statistics.
 
@@ -148,7 +162,9 @@ def choose_encoder(
     if inputs.sampling is None:
         return replace(chosen, pixel_range=data.manifest.pixel_range)
     frames, frame_rate = inputs.sampling
-    return replace(chosen, frames=frames, frame_rate=frame_rate, region=inputs.region or WHOLE_FRAME)
+    return replace(
+        chosen, frames=frames, frame_rate=frame_rate, region=inputs.region or WHOLE_FRAME
+    )
 
 
 def _from_run(folder: str, image_size: int, channels: int) -> EncoderSettings:

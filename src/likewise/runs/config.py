@@ -19,7 +19,12 @@ LENGTH = ("steps", "settings.steps", "settings.epochs", "extensions")
 
 
 def write_config(
-    run: RunFolder, data: Any, prepared: Prepared, loader: Loader, resume_line: str, microbatches: int
+    run: RunFolder,
+    data: Any,
+    prepared: Prepared,
+    loader: Loader,
+    resume_line: str,
+    microbatches: int,
 ) -> str:
     """Write ``config.json``; a resumed run must have the settings that it began with, but may be made longer.
 
@@ -110,5 +115,7 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as one level of dotted names."""
     flat: dict[str, Any] = {}
     for name, value in content.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        flat |= (
+            _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        )
     return flat

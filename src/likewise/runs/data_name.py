@@ -27,7 +27,9 @@ def name_of(data: Any) -> str:
         if isinstance(values, np.ndarray) and values.dtype != object:
             digest.update(f"{values.dtype} {values.shape}".encode())
             digest.update(np.ascontiguousarray(values).data)
-        elif isinstance(values, list) and all(isinstance(value, int | float | str) for value in values):
+        elif isinstance(values, list) and all(
+            isinstance(value, int | float | str) for value in values
+        ):
             digest.update(repr(values).encode())
         else:
             return f"{type(data).__name__} {IN_MEMORY}"

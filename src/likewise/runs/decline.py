@@ -35,7 +35,9 @@ class DeclineGuard(Callback):
 
     def __init__(self, online: OnlineScores | None, action: Action, screen: Screen) -> None:
         self.online, self.action = online, action
-        self.messages = GuardMessages("decline", "--on-decline", action, "the best networks", screen)
+        self.messages = GuardMessages(
+            "decline", "--on-decline", action, "the best networks", screen
+        )
         self.start: Tensor | None = None
         self.below = 0
         self.best = -1.0
@@ -72,7 +74,12 @@ class DeclineGuard(Callback):
 
     def on_end(self, state: CallbackState) -> None:
         """Go back to the best networks where the run ended below its start and is to keep what it had."""
-        if self.online is None or state.run is None or self.action == "warn" or self.below < PATIENCE:
+        if (
+            self.online is None
+            or state.run is None
+            or self.action == "warn"
+            or self.below < PATIENCE
+        ):
             return
         step = restore(state.run.best, state.nets, state.run)
         message = f"The networks are those of step {step:,}, which had the best online accuracy."
@@ -96,7 +103,9 @@ class DeclineGuard(Callback):
         self.start, self.best = stored["start"], stored["value"]
 
 
-def check_on_decline(action: Action, has_start: bool, has_labels: bool, num_evals: int, averaged: bool) -> None:
+def check_on_decline(
+    action: Action, has_start: bool, has_labels: bool, num_evals: int, averaged: bool
+) -> None:
     """Refuse an action that could never be taken.
 
     Args:

@@ -32,7 +32,9 @@ def defaults_of(method: str | Method, preset: str | None = None) -> Defaults:
     """
     if preset is None:
         known = method if isinstance(method, Method) or method == "auto" else find_method(method)()
-        return Defaults(known, known.card.recipe if isinstance(known, Method) else None, TrainSettings())
+        return Defaults(
+            known, known.card.recipe if isinstance(known, Method) else None, TrainSettings()
+        )
     if isinstance(method, Method) or method == "auto":
         given = "--method auto" if method == "auto" else f"an instance of {type(method).__name__}"
         example = preset if preset in METHODS["simclr"].card.presets else "small"
@@ -43,6 +45,9 @@ def defaults_of(method: str | Method, preset: str | None = None) -> Defaults:
     kind = find_method(method)
     chosen = kind.card.preset(preset)
     settings = TrainSettings(
-        preset=preset, batch_size=chosen.batch_size, epochs=chosen.epochs, image_size=chosen.image_size
+        preset=preset,
+        batch_size=chosen.batch_size,
+        epochs=chosen.epochs,
+        image_size=chosen.image_size,
     )
     return Defaults(kind.preset(preset), chosen.recipe, settings)

@@ -69,10 +69,14 @@ class EmbeddedImages:
         LikewiseError: the data hold no image, or pixels whose scale is not known.
     """
 
-    def __init__(self, encoder: TrainedEncoder, data: Any, pixel_range: tuple[float, float] | None) -> None:
+    def __init__(
+        self, encoder: TrainedEncoder, data: Any, pixel_range: tuple[float, float] | None
+    ) -> None:
         self.encoder, settings = encoder, encoder.settings
         opened = open_for_encoder(data, settings.pixel_range, pixel_range)
-        self.manifest = with_clips(opened, settings.clip_sampling, settings.image_size, region=settings.region)
+        self.manifest = with_clips(
+            opened, settings.clip_sampling, settings.image_size, region=settings.region
+        )
         self.size = stored_size(self.manifest, settings.image_size)
 
     def vectors(self, batch_size: int, device: torch.device) -> Vectors:
@@ -94,11 +98,20 @@ class EmbeddedImages:
         part = self.manifest.take(np.arange(rows.start, rows.stop))
         images = open_frames(part, self.size, settings.channels, settings.frames)
         view = CentreView(settings.image_size)
-        found = extract_readable(self.encoder.network, images, torch.arange(len(part)), view, batch_size, device)
+        found = extract_readable(
+            self.encoder.network, images, torch.arange(len(part)), view, batch_size, device
+        )
         read = part.take(found.positions)
         names = [read.class_names[i] if i != UNLABELLED else "" for i in read.labels.tolist()]
         shared = self.encoder.shared(found.vectors)
-        return Vectors(list(read.ids), names, found.vectors, shared, self.encoder.weights_hash, images.unreadable)
+        return Vectors(
+            list(read.ids),
+            names,
+            found.vectors,
+            shared,
+            self.encoder.weights_hash,
+            images.unreadable,
+        )
 
     def identity(self, part_size: int) -> str:
         """Changes when other images, another encoder or another size of parts would give other files."""
@@ -120,8 +133,15 @@ class PartWriter:
         batch_size: images at a time.
     """
 
-    def __init__(self, images: EmbeddedImages, folder: Path, part_size: int, batch_size: int) -> None:
-        self.images, self.folder, self.part_size, self.batch_size = images, folder, part_size, batch_size
+    def __init__(
+        self, images: EmbeddedImages, folder: Path, part_size: int, batch_size: int
+    ) -> None:
+        self.images, self.folder, self.part_size, self.batch_size = (
+            images,
+            folder,
+            part_size,
+            batch_size,
+        )
         self.count = math.ceil(len(images.manifest) / part_size)
         self.identity = images.identity(part_size)
 
@@ -139,7 +159,9 @@ class PartWriter:
             unfinished.unlink()
         return len(require_own_parts(self.folder, self.identity))
 
-    def write(self, rank: int, ranks: int, device: torch.device, say: Callable[[str], None]) -> None:
+    def write(
+        self, rank: int, ranks: int, device: torch.device, say: Callable[[str], None]
+    ) -> None:
         """Embed the parts of one process that are not there yet.
 
         Args:
@@ -198,5 +220,7 @@ def embed_parts(
     skipped = {name: reason for file in files for name, reason in file.skipped.items()}
     vectors = sum(file.rows for file in files)
     if not vectors:
-        raise NothingReadable(f"None of {len(skipped):,} images can be decoded. {some_files(skipped)}", skipped)
+        raise NothingReadable(
+            f"None of {len(skipped):,} images can be decoded. {some_files(skipped)}", skipped
+        )
     return EmbeddedParts(out, vectors, len(files), found, skipped)

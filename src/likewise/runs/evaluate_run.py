@@ -23,7 +23,13 @@ from likewise.evaluation.metrics.calibration import Calibration
 from likewise.evaluation.metrics.knn import Knn
 from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.own_classifier import OWN, OwnClassifier
-from likewise.evaluation.run_scores import Scored, fine_tune_scores, score_corrupted, score_encoder, write_scores
+from likewise.evaluation.run_scores import (
+    Scored,
+    fine_tune_scores,
+    score_corrupted,
+    score_encoder,
+    write_scores,
+)
 from likewise.evaluation.statistics.scores import Measurement, Score
 from likewise.json_files import read_json, reading
 from likewise.methods import Method
@@ -72,7 +78,9 @@ class RunEvaluation:
     module: nn.Module | None
     """a user's encoder, which cannot be built from its name; None: it can"""
 
-    def evaluate(self, data: Any, of_data: DataSettings, extras: Extras) -> tuple[RunFolder, dict[str, str]]:
+    def evaluate(
+        self, data: Any, of_data: DataSettings, extras: Extras
+    ) -> tuple[RunFolder, dict[str, str]]:
         """Measure and write ``scores.json`` and the pictures of what was scored.
 
         Args:
@@ -91,13 +99,23 @@ class RunEvaluation:
         splits = opened.splits
         measures = EvaluationSettings(knn=Knn(extras.neighbours))
         scored = score_encoder(
-            self.encoder, self.settings, splits, seed, device, measures, opened.visible_labels, opened.seen
+            self.encoder,
+            self.settings,
+            splits,
+            seed,
+            device,
+            measures,
+            opened.visible_labels,
+            opened.seen,
         )
         multimodal = multimodal_scores(self.folder, scored, splits["train"], seed)
         measured = multimodal.measurements
         own = None
         if data is None:  # other data may have other classes than the run's own classifier
-            measured["trained"] = [*stored_classifier_scores(self.folder), *measured.get("trained", [])]
+            measured["trained"] = [
+                *stored_classifier_scores(self.folder),
+                *measured.get("trained", []),
+            ]
             own = self.own_classifier() if extras.corruptions else None
         corrupted = None
         if extras.corruptions:
@@ -114,7 +132,9 @@ class RunEvaluation:
     @property
     def trained_with(self) -> DataSettings:
         """How the run's own data are read."""
-        return replace(stored_settings(self.folder).data_settings, pixel_range=self.settings.pixel_range)
+        return replace(
+            stored_settings(self.folder).data_settings, pixel_range=self.settings.pixel_range
+        )
 
     def open(self, data: Any, of_data: DataSettings, full_bank: bool) -> EvaluationData:
         """Open the run's own data, or others.
@@ -130,13 +150,26 @@ class RunEvaluation:
                     f"The data of the run {self.folder.path} were in memory ({source}). Give them: run.evaluate(data)."
                 )
         else:
-            wanted = replace(of_data, seed=self.trained_with.seed, region=self.settings.region, pixel_range=pixel_range)
+            wanted = replace(
+                of_data,
+                seed=self.trained_with.seed,
+                region=self.settings.region,
+                pixel_range=pixel_range,
+            )
             source = data
         if full_bank and wanted.imbalance == "none":
-            why = "this run left none out." if data is None else "other data were given. Leave one of the two out."
-            raise LikewiseError(f"--full-bank brings back the training images that --imbalance left out, but {why}")
+            why = (
+                "this run left none out."
+                if data is None
+                else "other data were given. Leave one of the two out."
+            )
+            raise LikewiseError(
+                f"--full-bank brings back the training images that --imbalance left out, but {why}"
+            )
         splitter = DataSplitter(wanted, self.settings.clip_sampling, self.settings.image_size)
-        return self.with_left_out(splitter, source) if full_bank else self.as_trained(splitter, source)
+        return (
+            self.with_left_out(splitter, source) if full_bank else self.as_trained(splitter, source)
+        )
 
     def as_trained(self, splitter: DataSplitter, source: Any) -> EvaluationData:
         """The splits of training."""
@@ -172,13 +205,17 @@ class RunEvaluation:
         trained = load_trained(self.folder.path, self.module)
         return OwnClassifier(trained.method, trained.nets)
 
-    def fine_tune(self, scored: Scored, opened: EvaluationData, seed: int) -> dict[str, list[Measurement]]:
+    def fine_tune(
+        self, scored: Scored, opened: EvaluationData, seed: int
+    ) -> dict[str, list[Measurement]]:
         """Scores by encoder of the whole network after fine-tuning."""
         splits = dict(opened.splits)
         if scored.test is not None:
             splits["test"] = scored.test
         fabric, _ = launch(devices=1)
-        return fine_tune_scores(self.encoder, self.settings, splits, opened.visible_labels, seed, fabric)
+        return fine_tune_scores(
+            self.encoder, self.settings, splits, opened.visible_labels, seed, fabric
+        )
 
 
 def stored_classifier_scores(folder: RunFolder) -> list[Measurement]:
@@ -193,8 +230,12 @@ def stored_classifier_scores(folder: RunFolder) -> list[Measurement]:
             name = entry["name"]
             if name not in OWN:
                 continue
-            calibration = Calibration.from_json(calibrations[name]) if name in calibrations else None
-            measured.append(Measurement(Score.from_json(entry), torch.empty(0), calibration=calibration))
+            calibration = (
+                Calibration.from_json(calibrations[name]) if name in calibrations else None
+            )
+            measured.append(
+                Measurement(Score.from_json(entry), torch.empty(0), calibration=calibration)
+            )
     return measured
 
 

@@ -57,7 +57,9 @@ def export(exported: Exported, folder: Path, to: Format, out: str | Path | None 
             was loaded back computes something else, in which case it is removed.
     """
     if to not in get_args(Format):
-        raise LikewiseError(f"There is no format {to!r}. {did_you_mean(to, NAMES)} Give the file by out=.")
+        raise LikewiseError(
+            f"There is no format {to!r}. {did_you_mean(to, NAMES)} Give the file by out=."
+        )
     target = Path(out) if out else folder / NAMES[to].format(part=exported.part)
     own = to == "safetensors" and exported.part == "encoder"
     if own and target == folder / NAMES[to].format(part="encoder"):
@@ -88,7 +90,9 @@ def _check_target(target: Path, to: str) -> None:
             f"--to {others[0]}."
         )
     if not target.parent.is_dir():
-        raise LikewiseError(f"The folder {target.parent} does not exist. Make it first, or choose another --out.")
+        raise LikewiseError(
+            f"The folder {target.parent} does not exist. Make it first, or choose another --out."
+        )
     if target.exists():
         raise LikewiseError(f"{target} exists. Choose another with --out, or remove it first.")
 
@@ -125,7 +129,9 @@ def _write_onnx(exported: Exported, target: Path) -> Compute:
         import onnxruntime  # type: ignore[import-not-found]
         import onnxscript  # type: ignore[import-not-found]  # noqa: F401  # PyTorch's exporter needs it, and says so less plainly
     except ImportError as error:
-        raise LikewiseError(f"--to onnx needs {error.name}: pip install 'likewise[onnx]'.") from error
+        raise LikewiseError(
+            f"--to onnx needs {error.name}: pip install 'likewise[onnx]'."
+        ) from error
     batch = torch.export.Dim("batch", min=1)
     torch.onnx.export(
         exported.network,

@@ -24,7 +24,9 @@ def require_timm(exported: Exported) -> None:
     """
     settings = exported.settings
     if not isinstance(exported.encoder, TimmEncoder):
-        raise LikewiseError(f"{settings.name} is not a timm network. Export it --to onnx or --to torchscript.")
+        raise LikewiseError(
+            f"{settings.name} is not a timm network. Export it --to onnx or --to torchscript."
+        )
     if settings.small_stem:
         raise LikewiseError(
             f"{settings.name} was trained with the 3x3 stem for small images, which timm.create_model does not build: "
@@ -44,7 +46,9 @@ def _timm_network(exported: Exported) -> Any:
     if not isinstance(network, Classifier):
         return encoder.network
     whole: Any = timm.create_model(
-        encoder.name.split(".")[0], num_classes=len(network.class_names), **_timm_arguments(exported)
+        encoder.name.split(".")[0],
+        num_classes=len(network.class_names),
+        **_timm_arguments(exported),
     )
     head: Any = whole.get_classifier()
     if not isinstance(head, nn.Linear) or head.in_features != encoder.width:
@@ -55,7 +59,9 @@ def _timm_network(exported: Exported) -> Any:
     missing = whole.load_state_dict(encoder.network.state_dict(), strict=False)
     name = next(name for name, module in whole.named_modules() if module is head)
     if missing.unexpected_keys or set(missing.missing_keys) != {f"{name}.weight", f"{name}.bias"}:
-        raise LikewiseError(f"timm builds {exported.settings.name} with other layers when it has a classifier.")
+        raise LikewiseError(
+            f"timm builds {exported.settings.name} with other layers when it has a classifier."
+        )
     with torch.no_grad():
         head.weight.copy_(network.head.weight / network.temperature)  # type: ignore[operator]
         head.bias.copy_(network.head.bias / network.temperature)  # type: ignore[operator]
@@ -96,7 +102,10 @@ def write_hub(exported: Exported, target: Path) -> Compute:
         "std": settings.std,
         "crop_pct": 1.0,
     }
-    config: dict[str, Any] = {"pretrained_cfg": input_config, "model_args": _timm_arguments(exported)}
+    config: dict[str, Any] = {
+        "pretrained_cfg": input_config,
+        "model_args": _timm_arguments(exported),
+    }
     if isinstance(exported.network, Classifier):
         config["label_names"] = list(exported.network.class_names)
         config["temperature"] = 1.0  # the weights are divided by it

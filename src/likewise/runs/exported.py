@@ -67,4 +67,6 @@ class Exported:
 
 def stored_tensors(network: nn.Module) -> dict[str, Tensor]:
     """The network's weights as safetensors takes them."""
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    return {
+        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
+    }

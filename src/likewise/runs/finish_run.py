@@ -87,7 +87,9 @@ def _write_target_predictor(
     held_out = None if validation is None else labelled_targets(validation)
     view = CentreView(prepared.encoder.image_size)
     saw_labels = prepared.method.card.needs != "no labels"
-    fitted = fit_predictor(nets.encoder, visible, held_out, view, prepared.settings.seed, device, saw_labels)
+    fitted = fit_predictor(
+        nets.encoder, visible, held_out, view, prepared.settings.seed, device, saw_labels
+    )
     if fitted is not None:
         save_predictor(fitted, prepared.encoder, run.path)
 
@@ -95,15 +97,25 @@ def _write_target_predictor(
 def labelled_targets(split: Split) -> LabelledTargets | None:
     """The images of a part of the data with their targets, where they have any."""
     column = targets_in(split.manifest.columns)
-    return None if column is None else LabelledTargets(split.images, column, group_numbers(split.manifest))
+    return (
+        None
+        if column is None
+        else LabelledTargets(split.images, column, group_numbers(split.manifest))
+    )
 
 
 def score_run(
-    prepared: Prepared, nets: Nets, run: RunFolder, measures: EvaluationSettings, device: torch.device
+    prepared: Prepared,
+    nets: Nets,
+    run: RunFolder,
+    measures: EvaluationSettings,
+    device: torch.device,
 ) -> None:
     """``scores.json`` and the pictures of what was scored."""
     seed, splits, settings = prepared.settings.seed, prepared.splits, prepared.encoder
-    scored = score_encoder(nets.encoder, settings, splits, seed, device, measures, prepared.visible_labels)
+    scored = score_encoder(
+        nets.encoder, settings, splits, seed, device, measures, prepared.visible_labels
+    )
     multimodal = multimodal_scores(run, scored, splits["train"], seed)
     measured = dict(multimodal.measurements)
     if scored.test is not None:
@@ -115,7 +127,9 @@ def score_run(
     write_pictures(run, scored, multimodal.retrieved)
 
 
-def draw_method(prepared: Prepared, nets: Nets, state: TrainingState, run: RunFolder, device: torch.device) -> None:
+def draw_method(
+    prepared: Prepared, nets: Nets, state: TrainingState, run: RunFolder, device: torch.device
+) -> None:
     """The pictures that a method has of its own, of a few training images as in the last step."""
     few = dataclasses.replace(prepared.settings, batch_size=min(prepared.batch_size, IMAGES))
     loader = dataclasses.replace(prepared, settings=few).loader()

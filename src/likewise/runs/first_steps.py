@@ -69,7 +69,9 @@ class _Recorder(Callback):
         """Read the newest step."""
         if not self.losses:
             named = state.nets.named_parameters()
-            self.gradients = {name: _copy(value.grad) for name, value in named if value.grad is not None}
+            self.gradients = {
+                name: _copy(value.grad) for name, value in named if value.grad is not None
+            }
         self.losses.append(state.loss)
 
 
@@ -97,11 +99,15 @@ def take_steps(prepared: Prepared, steps: int, rounding: int = 0) -> FirstSteps:
     start, recorder = _values(nets), _Recorder()
     loader = with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
     plan = _plan(prepared, steps)
-    train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, callbacks=[recorder])
+    train_networks(
+        fabric, prepared.method, nets, loader, prepared.recipe, plan, callbacks=[recorder]
+    )
     scores = dict(online_scores(prepared, fabric.device)(nets)) if fabric.is_global_zero else {}
     numbers = {name: float(value) for name, value in scores.items()}
     device = str(fabric.device)
-    return FirstSteps(recorder.losses, recorder.gradients, start, _values(nets), numbers, device, precision.fabric)
+    return FirstSteps(
+        recorder.losses, recorder.gradients, start, _values(nets), numbers, device, precision.fabric
+    )
 
 
 @torch.no_grad()
@@ -128,7 +134,9 @@ def take_steps_by_processes(request: Request, processes: int, folder: Path) -> F
     except ProcessException as error:
         said = sorted(folder.glob("*.error"))
         reason = said[0].read_text() if said else str(error).strip().splitlines()[-1]
-        raise LikewiseError(f"{processes} processes could not take these steps: {reason}") from error
+        raise LikewiseError(
+            f"{processes} processes could not take these steps: {reason}"
+        ) from error
     found = torch.load(folder / "found.pt", weights_only=True)
     return FirstSteps(**found)
 
@@ -201,5 +209,7 @@ def require_divisible(request: Request, devices: int) -> tuple[Prepared, tuple[s
     if has_dropout(build_nets(prepared)):
         left_out.append("Left out: dropout, which draws other random numbers in each process.")
     if request.given.views is not None:
-        left_out.append("A view of your own is equal if its random numbers come from PyTorch, NumPy or random.")
+        left_out.append(
+            "A view of your own is equal if its random numbers come from PyTorch, NumPy or random."
+        )
     return prepared, tuple(left_out)

@@ -43,7 +43,10 @@ def with_encoder(settings: TrainSettings, encoder: Any) -> tuple[TrainSettings, 
         LikewiseError: it is none of these, or a start is named twice.
     """
     if isinstance(encoder, nn.Module):
-        for option, start in (("pretrained", settings.pretrained_weights), ("from_run", settings.from_run)):
+        for option, start in (
+            ("pretrained", settings.pretrained_weights),
+            ("from_run", settings.from_run),
+        ):
             if start:
                 raise LikewiseError(
                     f"encoder= was given a module and {option}={start!r} names another start. Load "
@@ -76,7 +79,11 @@ def checked_callbacks(callbacks: Any, num_evals: int) -> tuple[Callback, ...]:
     given = list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
     for callback in given:
         if not isinstance(callback, Callback):
-            kind = f"the class {callback.__name__}" if isinstance(callback, type) else type(callback).__name__
+            kind = (
+                f"the class {callback.__name__}"
+                if isinstance(callback, type)
+                else type(callback).__name__
+            )
             raise LikewiseError(
                 f"callbacks= takes a list of instances of likewise.Callback; {kind} was given. For instance "
                 f"callbacks=[likewise.EarlyStopping('knn20_top1', patience=3)]."

@@ -27,7 +27,9 @@ class Inputs(NamedTuple):
     """part of each video's frames; None: all"""
 
 
-def choose_inputs(settings: TrainSettings, method: Method | None, start: EncoderSettings | None) -> Inputs:
+def choose_inputs(
+    settings: TrainSettings, method: Method | None, start: EncoderSettings | None
+) -> Inputs:
     """Size, sampling and region: the settings first, then those of the encoder to start from, then the method's.
 
     Args:
@@ -43,7 +45,9 @@ def choose_inputs(settings: TrainSettings, method: Method | None, start: Encoder
         size = default_image_size(settings) if sampling is None else settings.image_size
         return Inputs(size, sampling, settings.region)
     start_region = start.region if start.region != WHOLE_FRAME else None
-    return Inputs(settings.image_size or start.image_size, sampling, settings.region or start_region)
+    return Inputs(
+        settings.image_size or start.image_size, sampling, settings.region or start_region
+    )
 
 
 def _choose_sampling(
@@ -52,7 +56,11 @@ def _choose_sampling(
     title = method.card.title if method is not None else "The method that the labels choose"
     of_method = method.clip_sampling if method is not None else None
     of_start = start.clip_sampling if start is not None else None
-    if of_method is not None and of_start is not None and (of_method.frames == 1) != (of_start.frames == 1):
+    if (
+        of_method is not None
+        and of_start is not None
+        and (of_method.frames == 1) != (of_start.frames == 1)
+    ):
         raise LikewiseError(
             f"The encoder of {settings.from_run} sees {of_start.frames} frames at a time, which does not suit {title}. "
             f"Leave --from out."

@@ -28,7 +28,9 @@ def moved_line(run: RunFolder, processes: int, networks: nn.Module) -> str:
         f"rounding, not bit for bit."
     )
     if has_dropout(networks):
-        said += " Not equal: dropout, which draws other random numbers on another number of processes."
+        said += (
+            " Not equal: dropout, which draws other random numbers on another number of processes."
+        )
     return said
 
 

@@ -71,7 +71,9 @@ def freezes_bn_stats(prepared: Prepared) -> bool:
     return settings.freeze_bn_stats == "on" or (settings.freeze_bn_stats == "auto" and has_start)
 
 
-def adapted_nets(method: Method, encoder: Encoder, classes: int, settings: TrainSettings, pretrained: bool) -> Nets:
+def adapted_nets(
+    method: Method, encoder: Encoder, classes: int, settings: TrainSettings, pretrained: bool
+) -> Nets:
     """A method's networks of which only those parameters of the encoder learn that ``--adapt`` names.
 
     The encoder is changed before the method sees it, so that teachers are copies of what learns.
@@ -120,7 +122,11 @@ def starts_from_prototypes(prepared: Prepared, nets: Nets) -> bool:
 
 def start_classifier(prepared: Prepared, nets: Nets, device: torch.device) -> None:
     """Let the method's classifier, and its teacher's, start from the class prototypes of the encoder's features."""
-    images, labels, classes = prepared.train.images, prepared.visible_labels, prepared.manifest.classes
+    images, labels, classes = (
+        prepared.train.images,
+        prepared.visible_labels,
+        prepared.manifest.classes,
+    )
     size, seed = prepared.encoder.image_size, prepared.settings.seed
     set_classifiers(nets, first_head(nets.encoder, images, labels, classes, seed, device, size))
 

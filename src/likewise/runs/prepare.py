@@ -142,7 +142,9 @@ def prepare(
     splitter = DataSplitter(data_settings, inputs.sampling, inputs.image_size)
     manifest = list_data(data, splitter, named)
     refuse_unused_range(manifest, settings.pixel_range)
-    settings, start_reason = choose_pretrained_start(settings, named, given.encoder, manifest, splitter)
+    settings, start_reason = choose_pretrained_start(
+        settings, named, given.encoder, manifest, splitter
+    )
     if start_reason:  # pretrained weights bring an image size of their own
         inputs = inputs._replace(image_size=settings.image_size)
         splitter = DataSplitter(data_settings, inputs.sampling, inputs.image_size)

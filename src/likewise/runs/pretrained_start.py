@@ -37,7 +37,11 @@ def default_image_size(settings: TrainSettings) -> int | None:
 
 
 def choose_pretrained_start(
-    settings: TrainSettings, named: Method | None, module: nn.Module | None, manifest: Manifest, splitter: DataSplitter
+    settings: TrainSettings,
+    named: Method | None,
+    module: nn.Module | None,
+    manifest: Manifest,
+    splitter: DataSplitter,
 ) -> PretrainedStart:
     """Pretrained weights for photographs where neither method nor network was named and weights are on this machine.
 
@@ -52,11 +56,18 @@ def choose_pretrained_start(
         splitter: knows the size at which the network would see them.
     """
     is_open = named is None and module is None and settings.encoder == settings.stem == "auto"
-    if not is_open or settings.pretrained is not None or settings.from_run or splitter.sampling is not None:
+    if (
+        not is_open
+        or settings.pretrained is not None
+        or settings.from_run
+        or splitter.sampling is not None
+    ):
         return PretrainedStart(settings, "")
     weights = pretrained_at_hand(default_channels(manifest))
     if weights is None or splitter.image_size(manifest) <= SMALL_IMAGE:
         return PretrainedStart(settings, "")
     size = settings.image_size or PRETRAINED_SIZE
-    reason = "its package is installed and these are photographs; --pretrained none starts at random"
+    reason = (
+        "its package is installed and these are photographs; --pretrained none starts at random"
+    )
     return PretrainedStart(replace(settings, pretrained=weights, image_size=size), reason)

@@ -58,7 +58,9 @@ class SharedSpaces:
             )
         is_list = bool(texts) and not isinstance(texts, str)
         if not is_list or not all(isinstance(text, str) and text.strip() for text in texts):
-            raise LikewiseError("embed_text() takes a list of one or more texts, none of them blank.")
+            raise LikewiseError(
+                "embed_text() takes a list of one or more texts, none of them blank."
+            )
         space, tokenizer = self.texts
         return space.vectors(tokenizer, list(texts))
 
@@ -108,7 +110,9 @@ def open_index(vectors: str | Path | Vectors | VectorIndex, encoder: str, run: P
     return index
 
 
-def search_shared(index: VectorIndex, query: Tensor, count: int, modality: str, run: Path) -> list[SearchResult]:
+def search_shared(
+    index: VectorIndex, query: Tensor, count: int, modality: str, run: Path
+) -> list[SearchResult]:
     """The vectors in the shared space most similar to a text or a sound, most similar first.
 
     Args:

@@ -83,7 +83,9 @@ class Run:
         return trained_scores(self.folder)
 
     @checked_arguments(batch_size=Range(1))
-    def embed(self, data: Any, batch_size: int = 256, pixel_range: tuple[float, float] | None = None) -> Vectors:
+    def embed(
+        self, data: Any, batch_size: int = 256, pixel_range: tuple[float, float] | None = None
+    ) -> Vectors:
         """Vectors of images, as the encoder sees their centre.
 
         A file that cannot be read has no vector; ``Vectors.skipped`` names it with the reason.
@@ -96,7 +98,9 @@ class Run:
         Raises:
             LikewiseError: the data hold no image that can be read, or pixels whose scale is not known.
         """
-        return EmbeddedImages(self._trained_encoder(), data, pixel_range).vectors(batch_size, choose_device("auto"))
+        return EmbeddedImages(self._trained_encoder(), data, pixel_range).vectors(
+            batch_size, choose_device("auto")
+        )
 
     @checked_arguments(part_size=Range(1), batch_size=Range(1), devices=Range(0))
     def embed_parts(
@@ -129,7 +133,9 @@ class Run:
             LikewiseError: the data hold no image that can be read, or the folder holds other vectors.
         """
         encoder, screen = self._trained_encoder(), console or Console(quiet=True)
-        return embed_parts(encoder, data, Path(out), part_size, batch_size, devices, pixel_range, overwrite, screen)
+        return embed_parts(
+            encoder, data, Path(out), part_size, batch_size, devices, pixel_range, overwrite, screen
+        )
 
     def _trained_encoder(self) -> TrainedEncoder:
         network, settings = self._loaded
@@ -165,7 +171,9 @@ class Run:
         Raises:
             LikewiseError: training saw no labels, there is no image, or the file exists.
         """
-        return predict(self.folder.path, data, out, precise, overwrite, batch_size, self._module, pixel_range)
+        return predict(
+            self.folder.path, data, out, precise, overwrite, batch_size, self._module, pixel_range
+        )
 
     @checked_arguments()
     def embed_text(self, texts: Sequence[str]) -> Vectors:
@@ -192,7 +200,9 @@ class Run:
             LikewiseError: the run learned nothing from sound, or a file has none.
         """
         vectors = self._spaces.of_sounds(files, self._loaded[1])
-        return Vectors([str(file) for file in files], [""] * len(files), vectors, vectors, self._hash)
+        return Vectors(
+            [str(file) for file in files], [""] * len(files), vectors, vectors, self._hash
+        )
 
     @checked_arguments(count=Range(1))
     def search_sound(
@@ -303,7 +313,9 @@ class Run:
         return trained_scores(scored)
 
     @checked_arguments()
-    def export(self, to: Format = "safetensors", out: str | Path | None = None, with_head: bool = False) -> Path:
+    def export(
+        self, to: Format = "safetensors", out: str | Path | None = None, with_head: bool = False
+    ) -> Path:
         """Write the encoder, or the whole classifier, for other tools; see `likewise.runs.export.export`.
 
         Args:

@@ -57,13 +57,19 @@ def locked(run: RunFolder) -> Iterator[str]:
         lock.acquire(timeout=patience)
     except Timeout:
         owner = _owner(run) or Owner(platform.node(), 0, "a moment ago")
-        raise _in_use(run, owner, "wait for its end, stop it, or choose another folder with --out") from None
+        raise _in_use(
+            run, owner, "wait for its end, stop it, or choose another folder with --out"
+        ) from None
     except OSError as error:
         raise disk_error(run.lock, error) from error
     try:
         now = datetime.now().isoformat(" ", "seconds")
         write_json(run.owner, Owner(platform.node(), os.getpid(), now)._asdict())
-        yield f"The run was not ended by its last process ({owner}); this one goes on with it." if owner else ""
+        yield (
+            f"The run was not ended by its last process ({owner}); this one goes on with it."
+            if owner
+            else ""
+        )
     finally:
         with suppress(OSError):
             run.owner.unlink(missing_ok=True)

@@ -50,9 +50,14 @@ RECIPE_RANGES: Mapping[str, Range] = {
 """of the numbers of a recipe"""
 
 METHOD_RANGES: Mapping[str, Range] = {
-    **dict.fromkeys(("temperature", "student_temperature", "teacher_temperature", "support_temperature"), ABOVE_ZERO),
+    **dict.fromkeys(
+        ("temperature", "student_temperature", "teacher_temperature", "support_temperature"),
+        ABOVE_ZERO,
+    ),
     **dict.fromkeys(("bandwidth", "epsilon", "sharpening"), ABOVE_ZERO),
-    **dict.fromkeys(("dim", "hidden", "local_dim", "bottleneck", "prototypes", "positives"), Range(1)),
+    **dict.fromkeys(
+        ("dim", "hidden", "local_dim", "bottleneck", "prototypes", "positives"), Range(1)
+    ),
     **dict.fromkeys(("classes_per_batch", "images_per_class", "map_size", "iterations"), Range(1)),
     **dict.fromkeys(("momentum", "threshold", "graph_threshold", "alpha", "support_share"), SHARE),
     **dict.fromkeys(("label_smoothing", "smoothing"), Range(0, 1, includes_high=False)),
@@ -69,7 +74,9 @@ def check_settings(settings: TrainSettings) -> None:
         LikewiseError: with the option's name.
     """
     if settings.resume and settings.overwrite:
-        raise LikewiseError("--resume continues a run and --overwrite deletes it; give one of them.")
+        raise LikewiseError(
+            "--resume continues a run and --overwrite deletes it; give one of them."
+        )
     if settings.allow_missing and settings.pretrained_weights in ("", "lite0", "timm"):
         raise LikewiseError(
             f"--allow-missing was given with --pretrained {settings.pretrained or 'none'}; it belongs to a file of "
@@ -118,7 +125,9 @@ def check_fully_sharded(settings: TrainSettings, method: Method) -> None:
     }
     given = [option for option, is_given in refused.items() if is_given]
     if given:
-        raise LikewiseError(f"--strategy fsdp was given with {' and '.join(given)}; leave out one or the other.")
+        raise LikewiseError(
+            f"--strategy fsdp was given with {' and '.join(given)}; leave out one or the other."
+        )
 
 
 def check_recipe(recipe: Recipe) -> None:

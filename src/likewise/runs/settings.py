@@ -142,7 +142,9 @@ class TrainSettings(DataSettings):
 def to_json(value: Any) -> Any:
     """A settings object as plain JSON content."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        stored = (field for field in dataclasses.fields(value) if field.metadata.get("stored", True))
+        stored = (
+            field for field in dataclasses.fields(value) if field.metadata.get("stored", True)
+        )
         return {field.name: to_json(getattr(value, field.name)) for field in stored}
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
@@ -177,5 +179,7 @@ def _restored(hint: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return from_json(typing.cast(type, hint), value)
     if typing.get_origin(hint) in (typing.Union, types.UnionType) and value is not None:
-        return _restored(next(part for part in typing.get_args(hint) if part is not type(None)), value)
+        return _restored(
+            next(part for part in typing.get_args(hint) if part is not type(None)), value
+        )
     return tuple(value) if isinstance(value, list) else value

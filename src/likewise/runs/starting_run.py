@@ -66,7 +66,9 @@ class StartingRun:
         Raises:
             LikewiseError: the run in the folder has other settings.
         """
-        extension = write_config(self.folder, data, self.prepared, self.loader, resume_line, self.microbatches)
+        extension = write_config(
+            self.folder, data, self.prepared, self.loader, resume_line, self.microbatches
+        )
         moved = moved_line(self.folder, self.fabric.world_size, self.nets)
         write_json(self.folder.data, self.found)
         about = environment(self.fabric, self.precision)
@@ -97,7 +99,9 @@ class StartingRun:
             f"{self.fabric.device} in {self.precision.fabric}: {self.precision.reason}",
             str(self.folder.path),
             method.teacher if isinstance(method, DistillationMethod) else "",
-            microbatch_line(settings.microbatch, self.microbatches, self.loader.batch_size, self.nets),
+            microbatch_line(
+                settings.microbatch, self.microbatches, self.loader.batch_size, self.nets
+            ),
             self.prepared.start_reason,
             self.nets.encoder.key_match,
             settings.accumulate_grad_batches,
@@ -118,7 +122,9 @@ class StartingRun:
             return ""
         parameters = list(self.nets.encoder.parameters())
         total = sum(parameter.numel() for parameter in parameters) / 1e6
-        learning = sum(parameter.numel() for parameter in parameters if parameter.requires_grad) / 1e6
+        learning = (
+            sum(parameter.numel() for parameter in parameters if parameter.requires_grad) / 1e6
+        )
         return f"--adapt {adapt}: {learning:.2f} of the encoder's {total:.2f} million parameters learn."
 
     def _teacher_warning(self) -> str:
@@ -132,8 +138,12 @@ class StartingRun:
 
 def found_in_data(prepared: Prepared, nets: Nets) -> dict[str, Any]:
     """What was found in the data, and what of it does not suit the method; every rank calls it."""
-    found = on_first_rank(lambda: data_summary(prepared))  # it compares images, which once is enough
-    found["warnings"] += queue_warnings(nets, len(prepared.train_indices)) + module_warnings(nets.encoder)
+    found = on_first_rank(
+        lambda: data_summary(prepared)
+    )  # it compares images, which once is enough
+    found["warnings"] += queue_warnings(nets, len(prepared.train_indices)) + module_warnings(
+        nets.encoder
+    )
     return found
 
 

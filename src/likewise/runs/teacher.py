@@ -30,7 +30,9 @@ def require_teacher(method: Method | None) -> None:
     )
 
 
-def load_teacher(path: str, method: DistillationMethod, encoder: EncoderSettings, classes: Sequence[str]) -> Teacher:
+def load_teacher(
+    path: str, method: DistillationMethod, encoder: EncoderSettings, classes: Sequence[str]
+) -> Teacher:
     """The networks of a finished run, if they can teach on these images.
 
     Args:

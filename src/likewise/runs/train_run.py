@@ -78,7 +78,9 @@ def run_training(
     """
     prepared = prepare(data, settings, method, recipe, given)
     settings = prepared.settings
-    run = RunFolder(settings.out or free_folder(data, method_name(prepared.method), settings.resume))
+    run = RunFolder(
+        settings.out or free_folder(data, method_name(prepared.method), settings.resume)
+    )
     resume_line = resume_line.replace("{out}", str(run.path))
     # A batch that does not fit, weights that are missing and an unsuitable teacher are refused before anything is
     # written, and so is a batch or a microbatch that cannot be divided by the number of devices.
@@ -87,7 +89,9 @@ def run_training(
     _check_start(prepared, nets)
     with RankWatch(f"The checkpoints are whole. To continue: {resume_line}") as watch:
         fabric, precision = _launch(settings, run, watch)
-        run = RunFolder(fabric.broadcast(str(run.path)))  # a free name that one rank finds may be taken for the next
+        run = RunFolder(
+            fabric.broadcast(str(run.path))
+        )  # a free name that one rank finds may be taken for the next
         loader = with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
         microbatch = _microbatch(fabric, prepared, nets, loader, run)
         microbatches = count_microbatches(microbatch, loader.batch_size // world_size(), nets)
@@ -100,7 +104,9 @@ def run_training(
                 start_classifier(prepared, nets, fabric.device)
             starting.say((takeover, changes), screen)
             with _saying_how_to_resume(resume_line):
-                state = _train(fabric, prepared, nets, loader, run, screen, microbatch, given.callbacks)
+                state = _train(
+                    fabric, prepared, nets, loader, run, screen, microbatch, given.callbacks
+                )
                 if fabric.is_global_zero:
                     finish_run(fabric, prepared, nets, state, run, measures)
                     screen.say(last_screen(run))
@@ -120,7 +126,9 @@ def _saying_how_to_resume(resume_line: str) -> Iterator[None]:
     except Interrupted as stop:
         raise Interrupted(f"{stop} The checkpoint is written. To continue: {resume_line}") from None
     except KeyboardInterrupt:  # outside the loop, or a second Ctrl-C inside it
-        raise Interrupted(f"Interrupted. The last checkpoint is unchanged. To continue: {resume_line}") from None
+        raise Interrupted(
+            f"Interrupted. The last checkpoint is unchanged. To continue: {resume_line}"
+        ) from None
 
 
 def with_view_streams(prepared: Prepared, nets: Nets, loader: Loader) -> Loader:
@@ -150,15 +158,25 @@ def _launch(settings: TrainSettings, run: RunFolder, watch: RankWatch) -> tuple[
             f"the same run. Give devices={started.total}, or put this run into a script of its own."
         )
     return launch(
-        settings.device, settings.devices, settings.precision, settings.loggers, run.path, watch, settings.strategy
+        settings.device,
+        settings.devices,
+        settings.precision,
+        settings.loggers,
+        run.path,
+        watch,
+        settings.strategy,
     )
 
 
-def _microbatch(fabric: Fabric, prepared: Prepared, nets: Nets, loader: Loader, run: RunFolder) -> int | None:
+def _microbatch(
+    fabric: Fabric, prepared: Prepared, nets: Nets, loader: Loader, run: RunFolder
+) -> int | None:
     """Images that a device embeds at a time; a resumed run uses the number that it found before."""
     settings, wanted = prepared.settings, prepared.settings.microbatch
     if wanted == "auto" and settings.resume and run.config.exists():
-        wanted = loader.batch_size // world_size() // (read_object(run.config).get("microbatches") or 1)
+        wanted = (
+            loader.batch_size // world_size() // (read_object(run.config).get("microbatches") or 1)
+        )
     return choose_microbatch(wanted, fabric, prepared.method, nets, loader, prepared.steps(loader))
 
 
@@ -181,7 +199,9 @@ def _train(
     if compiles(settings.compile, fabric.device, steps) and settings.strategy == "ddp":
         screen.say("Compiling the encoder at the first step, which takes about a minute.")
         compile_encoder(nets.encoder, settings.compile)
-    return train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, screen, callbacks)
+    return train_networks(
+        fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, screen, callbacks
+    )
 
 
 def _loop_settings(settings: TrainSettings, steps: int, microbatch: int | None) -> LoopSettings:
@@ -208,4 +228,6 @@ def _check_start(prepared: Prepared, nets: Nets) -> None:
         check_fully_sharded(settings, prepared.method)
     has_labels = validation is not None and bool(len(validation.known()))
     averaged = settings.model_ema_decay is not None
-    check_on_decline(settings.on_decline, starts_from_weights(prepared), has_labels, settings.num_evals, averaged)
+    check_on_decline(
+        settings.on_decline, starts_from_weights(prepared), has_labels, settings.num_evals, averaged
+    )

@@ -15,7 +15,13 @@ from torch import Tensor
 
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Recipe, method_name
-from likewise.runs.first_steps import FirstSteps, Request, require_divisible, take_steps, take_steps_by_processes
+from likewise.runs.first_steps import (
+    FirstSteps,
+    Request,
+    require_divisible,
+    take_steps,
+    take_steps_by_processes,
+)
 from likewise.runs.given import NOTHING_GIVEN, GivenObjects
 from likewise.runs.settings import TrainSettings
 from likewise.training.processes import started_processes
@@ -88,7 +94,9 @@ def run_verification(
     """
     devices = settings.devices or 2
     _require_devices(devices, settings, steps)
-    alone = dataclasses.replace(settings, out=None, resume=False, overwrite=False, devices=0, loggers=())
+    alone = dataclasses.replace(
+        settings, out=None, resume=False, overwrite=False, devices=0, loggers=()
+    )
     request = Request(data, alone, method, recipe, given, steps)
     prepared, left_out = require_divisible(request, devices)
     request = request._replace(method=prepared.method, recipe=prepared.recipe)
@@ -97,12 +105,18 @@ def run_verification(
         several = take_steps_by_processes(request, devices, Path(folder))
     compared = tuple(compare(one, several))
     if not all(each.is_equal for each in compared):
-        rounded = [tuple(compare(one, take_steps(prepared, steps, rounding=seed))) for seed in ROUNDINGS]
+        rounded = [
+            tuple(compare(one, take_steps(prepared, steps, rounding=seed))) for seed in ROUNDINGS
+        ]
         compared = with_rounding(compared, rounded)
-    return Verification(devices, one.device, one.precision, prepared.batch_size, steps, compared, left_out)
+    return Verification(
+        devices, one.device, one.precision, prepared.batch_size, steps, compared, left_out
+    )
 
 
-def with_rounding(compared: Sequence[Compared], rounded: Sequence[Sequence[Compared]]) -> tuple[Compared, ...]:
+def with_rounding(
+    compared: Sequence[Compared], rounded: Sequence[Sequence[Compared]]
+) -> tuple[Compared, ...]:
     """What was compared, with wider tolerances where rounding of the weights makes as much difference.
 
     A ReLU or a maximum that lies within rounding of a tie turns a change of 1e-6 into one of 1e-3 of the gradient.
@@ -121,11 +135,17 @@ def with_rounding(compared: Sequence[Compared], rounded: Sequence[Sequence[Compa
 
 def _require_devices(devices: int, settings: TrainSettings, steps: int) -> None:
     if started_processes() is not None:
-        raise LikewiseError("verify starts its processes itself: call it without torchrun and without srun.")
+        raise LikewiseError(
+            "verify starts its processes itself: call it without torchrun and without srun."
+        )
     if settings.strategy != "ddp":
-        raise LikewiseError(f"--strategy {settings.strategy} was given; verify compares ddp with one process.")
+        raise LikewiseError(
+            f"--strategy {settings.strategy} was given; verify compares ddp with one process."
+        )
     if devices < 2:
-        raise LikewiseError(f"--devices {devices} was given; one process is compared with several: give 2 or more.")
+        raise LikewiseError(
+            f"--devices {devices} was given; one process is compared with several: give 2 or more."
+        )
     if steps < 1:
         raise LikewiseError(f"first_steps={steps} was given; give 1 or more, for instance 3.")
     gpus = torch.cuda.device_count() if settings.device in ("auto", "cuda") else 0
@@ -139,7 +159,12 @@ def _require_devices(devices: int, settings: TrainSettings, steps: int) -> None:
 def compare(one: FirstSteps, several: FirstSteps) -> Iterator[Compared]:
     """The differences, network by network."""
     looser = 1.0 if one.precision.startswith("32") else HALF_PRECISION
-    for each in (_losses(one, several), *_gradients(one, several), *_weights(one, several), *_scores(one, several)):
+    for each in (
+        _losses(one, several),
+        *_gradients(one, several),
+        *_weights(one, several),
+        *_scores(one, several),
+    ):
         yield each._replace(tolerance=looser * each.tolerance)
 
 
@@ -169,7 +194,9 @@ def _weights(one: FirstSteps, several: FirstSteps) -> Iterator[Compared]:
         difference = float((other[network] - end[network]).norm())
         if difference:
             difference /= max(way, 1e-12)
-        yield Compared(f"weights and statistics of the {network}", difference, TOLERANCES["weights"])
+        yield Compared(
+            f"weights and statistics of the {network}", difference, TOLERANCES["weights"]
+        )
 
 
 def _scores(one: FirstSteps, several: FirstSteps) -> Iterator[Compared]:

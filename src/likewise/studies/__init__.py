@@ -61,7 +61,11 @@ STUDIES = {
 
 @checked_arguments(seed=COUNT)
 def study(
-    name: str, seed: int = 0, out: str | Path | None = None, overwrite: bool = False, console: Console | None = None
+    name: str,
+    seed: int = 0,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
 ) -> StudyResult:
     """Run a study: its measurements, its inequalities, and whether they hold.
 
@@ -85,8 +89,14 @@ def study(
     found: StudyResult = kind.run(seed)
     _show(found, kind.table(found), console)
     if folder is not None:
-        environment = {"machine": machine(), "torch": version("torch"), "python": platform.python_version()}
-        write_json(folder / "study.json", {"study": name, "environment": environment, **found.to_json()})
+        environment = {
+            "machine": machine(),
+            "torch": version("torch"),
+            "python": platform.python_version(),
+        }
+        write_json(
+            folder / "study.json", {"study": name, "environment": environment, **found.to_json()}
+        )
         page = kind.page(found, folder / "study.html", environment)
         console.print(f"\npage  {page}", highlight=False, soft_wrap=True)
     console.print(f"took  {found.seconds:.0f} s", highlight=False)
@@ -97,7 +107,9 @@ def _show(found: StudyResult, numbers: Table, console: Console) -> None:
     inequalities = Table("inequality", "at least", "measured", "verdict")
     for claim in found.claims:
         measured = ", ".join(f"{each:.3g}" for each in claim.measured)
-        inequalities.add_row(claim.says, f"{claim.wanted:.2f}", measured, "held" if claim.held else "failed")
+        inequalities.add_row(
+            claim.says, f"{claim.wanted:.2f}", measured, "held" if claim.held else "failed"
+        )
     console.print(numbers)
     console.print(inequalities)
     console.print(f"\n{found.sentence}", highlight=False)

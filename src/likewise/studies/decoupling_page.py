@@ -45,7 +45,11 @@ def write_decoupling_page(found: Decoupling, out: Path, environment: Mapping[str
     """
     sections = [
         Section("neurons", "Where the neurons point", [_sorted_chart(found), _points_chart(found)]),
-        Section("course", "During training", [_course_chart(found, "purity"), _course_chart(found, "span")]),
+        Section(
+            "course",
+            "During training",
+            [_course_chart(found, "purity"), _course_chart(found, "span")],
+        ),
         Section("numbers", "Numbers", [_numbers(found)]),
         Section("claims", "Inequalities", [inequalities_table(found.claims, CAPTION, 2)]),
         Section("how", "How it was simulated", [_how(found, environment)]),
@@ -73,7 +77,10 @@ def _sorted_chart(found: Decoupling) -> Chart:
     drawn.update_layout(showlegend=True).update_yaxes(range=[0, 1.02])
     caption = f"Seed {found.seeds[0]}; 1 is a neuron that is one sparse feature and nothing else."
     return chart(
-        "sorted", drawn, "|Cosine| of each neuron with its best sparse feature. " + "; ".join(summary), caption
+        "sorted",
+        drawn,
+        "|Cosine| of each neuron with its best sparse feature. " + "; ".join(summary),
+        caption,
     )
 
 
@@ -88,7 +95,11 @@ def _points_chart(found: Decoupling) -> Chart:
         hoverinfo="skip",
     )
     points = [_case_points(name, paint, first) for name, paint, first in _firsts(found)]
-    drawn = figure([diagonal, *points], "|cosine| with its best sparse feature", "|cosine| with the span of them all")
+    drawn = figure(
+        [diagonal, *points],
+        "|cosine| with its best sparse feature",
+        "|cosine| with the span of them all",
+    )
     drawn.update_layout(showlegend=True)
     drawn.update_xaxes(range=[0, 1.02]).update_yaxes(range=[0, 1.02])
     caption = (
@@ -98,8 +109,12 @@ def _points_chart(found: Decoupling) -> Chart:
     centres: list[str] = []
     for name, _, first in _firsts(found):
         within = fmean(first.within)
-        centres.append(f"{CASES[name].title}: {within:.2f} with the span, {first.purity:.2f} with one")
-    return chart("points", drawn, "Mean |cosines| of neurons. " + "; ".join(centres), caption, height=460)
+        centres.append(
+            f"{CASES[name].title}: {within:.2f} with the span, {first.purity:.2f} with one"
+        )
+    return chart(
+        "points", drawn, "Mean |cosines| of neurons. " + "; ".join(centres), caption, height=460
+    )
 
 
 def _case_points(name: str, paint: int, first: Measured) -> go.Scatter:
@@ -121,19 +136,31 @@ def _course_chart(found: Decoupling, measure: str) -> Chart:
         steps = [moment.step for moment in courses[0]]
         moments = zip(*courses, strict=True)  # of all seeds after the same step
         values = [fmean(getattr(moment, measure) for moment in of_seeds) for of_seeds in moments]
-        traces.append(_line(paint, CASES[name].title, steps, values, "lines", "%{y:.2f} after %{x} steps"))
+        traces.append(
+            _line(paint, CASES[name].title, steps, values, "lines", "%{y:.2f} after %{x} steps")
+        )
         ends.append(f"{CASES[name].title} {values[0]:.2f} to {values[-1]:.2f}")
-    title = {"purity": "|cosine| with its best sparse feature", "span": "share within the sparse features' span"}
+    title = {
+        "purity": "|cosine| with its best sparse feature",
+        "span": "share within the sparse features' span",
+    }
     drawn = figure(traces, title[measure], "steps")
     drawn.update_layout(showlegend=True).update_yaxes(range=[0, 1.02])
     caption = f"Mean over neurons and {amount(len(found.seeds), 'seed')}."
     if measure == "span":
         chance = found.data.features / found.data.pixels
         caption += f" Weights that know nothing have {chance:.3f}; the rest of a neuron's squared length is dense."
-    return chart(f"course-{measure}", drawn, f"{title[measure]}, mean over neurons: {'; '.join(ends)}", caption)
+    return chart(
+        f"course-{measure}",
+        drawn,
+        f"{title[measure]}, mean over neurons: {'; '.join(ends)}",
+        caption,
+    )
 
 
-def _line(paint: int, name: str, x: Sequence[float], y: Sequence[float], mode: str, hovertemplate: str) -> go.Scatter:
+def _line(
+    paint: int, name: str, x: Sequence[float], y: Sequence[float], mode: str, hovertemplate: str
+) -> go.Scatter:
     return go.Scatter(
         x=x,
         y=y,
@@ -146,7 +173,9 @@ def _line(paint: int, name: str, x: Sequence[float], y: Sequence[float], mode: s
 
 def _firsts(found: Decoupling) -> list[tuple[str, int, Measured]]:
     """Each case, the index of its colour, and its results with the first seed."""
-    return [(name, paint, outcomes[0]) for paint, (name, outcomes) in enumerate(found.cases.items())]
+    return [
+        (name, paint, outcomes[0]) for paint, (name, outcomes) in enumerate(found.cases.items())
+    ]
 
 
 def spread(values: Sequence[float]) -> str:
@@ -158,7 +187,9 @@ def spread(values: Sequence[float]) -> str:
 def neurons_table(found: Decoupling) -> terminal.Table:
     """The neurons' measures, for the terminal."""
     title = f"Lowest to highest over seeds {found.seeds}"
-    numbers = terminal.Table(terminal.Column("neurons", no_wrap=True), *COLUMNS.values(), title=title)
+    numbers = terminal.Table(
+        terminal.Column("neurons", no_wrap=True), *COLUMNS.values(), title=title
+    )
     for row in _rows(found):
         numbers.add_row(*row)
     return numbers

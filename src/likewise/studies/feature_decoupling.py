@@ -99,7 +99,12 @@ class Decoupling(StudyResult):
         cases: dict[str, list[dict[str, Any]]] = {}
         for name, outcomes in self.cases.items():
             cases[name] = [_json(outcome) for outcome in outcomes]
-        return {"data": asdict(self.data), "learning": asdict(self.learning), "seeds": self.seeds, "cases": cases}
+        return {
+            "data": asdict(self.data),
+            "learning": asdict(self.learning),
+            "seeds": self.seeds,
+            "cases": cases,
+        }
 
 
 def run(
@@ -120,13 +125,17 @@ def run(
     """
     data, learning = data or SparseCoding(), learning or Learning()
     started, chosen = time.perf_counter(), list(range(seed, seed + seeds))
-    with threads_for(0):  # products of a hundred rows: threads would wait for each other, and could change last digits
+    with threads_for(
+        0
+    ):  # products of a hundred rows: threads would wait for each other, and could change last digits
         outcomes = [simulate(each, data, learning, cases) for each in chosen]
     by_case = {name: [outcome[name] for outcome in outcomes] for name in cases}
     return Decoupling(data, learning, chosen, by_case, time.perf_counter() - started)
 
 
-def simulate(seed: int, data: SparseCoding, learning: Learning, cases: Mapping[str, Case]) -> dict[str, Measured]:
+def simulate(
+    seed: int, data: SparseCoding, learning: Learning, cases: Mapping[str, Case]
+) -> dict[str, Measured]:
     """One seed: all cases begin with the same weights and see the same images."""
 
     def rng(stream: str) -> Generator:
@@ -154,7 +163,12 @@ def simulate(seed: int, data: SparseCoding, learning: Learning, cases: Mapping[s
 
 @torch.no_grad()
 def measure(
-    layer: Neurons, dictionary: Tensor, data: SparseCoding, threshold: float, draw: Generator, course: list[Moment]
+    layer: Neurons,
+    dictionary: Tensor,
+    data: SparseCoding,
+    threshold: float,
+    draw: Generator,
+    course: list[Moment],
 ) -> Measured:
     """Where the neurons point, and what their responses to new, unmasked images depend on."""
     cosines = alignment(layer.weights, dictionary)

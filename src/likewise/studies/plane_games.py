@@ -184,7 +184,9 @@ class PlaneUGAN(UGAN):
         }
 
 
-def learn(plane: Plane, rule: PlaneUGAN, labels_per_class: int, seed: int) -> tuple[Nets, PlanePoints, Tensor]:
+def learn(
+    plane: Plane, rule: PlaneUGAN, labels_per_class: int, seed: int
+) -> tuple[Nets, PlanePoints, Tensor]:
     """Train on a draw of points; every rule sees the same ones, with the same labels.
 
     Returns:
@@ -194,7 +196,9 @@ def learn(plane: Plane, rule: PlaneUGAN, labels_per_class: int, seed: int) -> tu
     visible = torch.full((plane.points,), UNLABELLED)
     order = torch.randperm(plane.points, generator=generator("ugan-toy", seed, "labels"))
     for label in range(plane.classes):
-        members = order[points.classes[order] == label][:labels_per_class]  # larger budgets contain the smaller ones
+        members = order[points.classes[order] == label][
+            :labels_per_class
+        ]  # larger budgets contain the smaller ones
         visible[members] = label
     seed_networks("ugan-toy", seed, "weights")
     nets = rule.build(PlaneEncoder(), plane.classes)

@@ -38,7 +38,9 @@ class SparseCoding:
                 f"An image of {self.pixels} pixels holds 1 to {self.pixels - 1} features; got {self.features}."
             )
         if not 0 < self.chance <= 1 or self.noise < 0:
-            raise LikewiseError(f"chance is in (0, 1] and noise 0 or more; got {self.chance} and {self.noise}.")
+            raise LikewiseError(
+                f"chance is in (0, 1] and noise 0 or more; got {self.chance} and {self.noise}."
+            )
 
     def dictionary(self, generator: Generator) -> Tensor:
         """M [P, F]: orthonormal columns in random directions, so that every feature is spread over all pixels."""

@@ -99,7 +99,9 @@ def learn(
     """
     # One Adam is as good as one for each: it treats every weight alone.
     weights = [neurons.weights for _, neurons in arms]
-    optimizer = torch.optim.Adam(weights, learning.learning_rate, weight_decay=learning.weight_decay, fused=True)
+    optimizer = torch.optim.Adam(
+        weights, learning.learning_rate, weight_decay=learning.weight_decay, fused=True
+    )
     augmentations = dict.fromkeys(augment for augment, _ in arms)
     observe(0)
     for step in range(learning.steps):

@@ -64,7 +64,11 @@ def errors_table(found: Toy) -> terminal.Table:
 
 def _cells(found: Toy) -> dict[str, list[str]]:
     def cell(errors: list[float] | None) -> str:
-        return "" if errors is None else f"{fmean(errors):.1%} ({min(errors):.1%} to {max(errors):.1%})"
+        return (
+            ""
+            if errors is None
+            else f"{fmean(errors):.1%} ({min(errors):.1%} to {max(errors):.1%})"
+        )
 
     cells = {}
     for name, by_labels in found.errors.items():
@@ -77,7 +81,9 @@ def _map(name: str, picture: PlanePicture, found: Toy) -> Chart:
     classes = found.plane.classes
     traces = [
         _regions(picture.regions, classes),
-        _points("without labels", picture.points[picture.visible_labels < 0], "#7d8694", "circle", 3),
+        _points(
+            "without labels", picture.points[picture.visible_labels < 0], "#7d8694", "circle", 3
+        ),
         *_fakes(picture, classes),
     ]
     for each in range(classes):
@@ -129,13 +135,20 @@ def _points(name: str, points: Tensor, paint: str, symbol: str, size: int) -> go
         mode="markers",
         name=name,
         hovertemplate=name,
-        marker={"color": paint, "symbol": symbol, "size": size, "line": {"color": paint, "width": 1}},
+        marker={
+            "color": paint,
+            "symbol": symbol,
+            "size": size,
+            "line": {"color": paint, "width": 1},
+        },
     )
 
 
 def _errors(found: Toy) -> TableBlock:
     rows = [[name, *cells] for name, cells in _cells(found).items()]
-    caption = f"Mean error on unseen points of {len(found.seeds)} seeds; in brackets lowest to highest."
+    caption = (
+        f"Mean error on unseen points of {len(found.seeds)} seeds; in brackets lowest to highest."
+    )
     return TableBlock(caption, ["learns from", *MEASURES], rows)
 
 

@@ -82,9 +82,17 @@ class Toy(StudyResult):
     def sentence(self) -> str:
         """The result in words."""
         broken = sum(not claim.held for claim in self.claims)
-        head = "All inequalities hold" if not broken else f"{broken} of {len(self.claims)} inequalities fail"
-        means = ", ".join(f"{name} {fmean(by_labels[LABELS]):.1%}" for name, by_labels in self.errors.items())
-        return f"{head}. Mean error of {len(self.seeds)} seeds with {LABELS} labels a class: {means}."
+        head = (
+            "All inequalities hold"
+            if not broken
+            else f"{broken} of {len(self.claims)} inequalities fail"
+        )
+        means = ", ".join(
+            f"{name} {fmean(by_labels[LABELS]):.1%}" for name, by_labels in self.errors.items()
+        )
+        return (
+            f"{head}. Mean error of {len(self.seeds)} seeds with {LABELS} labels a class: {means}."
+        )
 
     def measurements(self) -> dict[str, Any]:
         """Everything but the pictures, as plain JSON types."""
@@ -125,7 +133,9 @@ def run(seed: int = 0, seeds: int = SEEDS, plane: Plane | None = None) -> Toy:
 
 
 @torch.no_grad()
-def draw(rule: PlaneUGAN, nets: Nets, points: PlanePoints, visible_labels: Tensor, fakes: int = 200) -> PlanePicture:
+def draw(
+    rule: PlaneUGAN, nets: Nets, points: PlanePoints, visible_labels: Tensor, fakes: int = 200
+) -> PlanePicture:
     """The classifier's predictions on a grid, and a few fakes of both generators."""
     along = torch.linspace(0, 1, GRID)
     x, y = torch.meshgrid(along, along, indexing="xy")
@@ -139,7 +149,9 @@ def draw(rule: PlaneUGAN, nets: Nets, points: PlanePoints, visible_labels: Tenso
         good = images.flatten(1)
     if rule.bad:
         bad = rule.bad_fakes(nets, batch, last).flatten(1)
-    return PlanePicture(points.coordinates, points.classes, visible_labels, regions, good, classes, bad)
+    return PlanePicture(
+        points.coordinates, points.classes, visible_labels, regions, good, classes, bad
+    )
 
 
 def claims(errors: Mapping[str, Mapping[int, Sequence[float]]]) -> list[StudyClaim]:

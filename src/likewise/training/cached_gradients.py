@@ -39,9 +39,13 @@ class Learner(nn.Module):
         return self.method.step(self.nets, batch, progress)
 
 
-def gradients_of(fabric: Fabric | OneDevice, learner: nn.Module, pieces: int) -> JointGradients | CachedGradients:
+def gradients_of(
+    fabric: Fabric | OneDevice, learner: nn.Module, pieces: int
+) -> JointGradients | CachedGradients:
     """What computes the gradient of a batch: at once, or in microbatches if there are several ``pieces``."""
-    return CachedGradients(fabric, learner, pieces) if pieces > 1 else JointGradients(fabric, learner)
+    return (
+        CachedGradients(fabric, learner, pieces) if pieces > 1 else JointGradients(fabric, learner)
+    )
 
 
 class JointGradients:
@@ -97,13 +101,19 @@ class CachedGradients:
         cached: list[Outputs] = []
         for number in range(self.pieces):
             last = number == self.pieces - 1
-            with torch.set_grad_enabled(last), self._devices_apart(number), self.statistics.of_a_microbatch():
+            with (
+                torch.set_grad_enabled(last),
+                self._devices_apart(number),
+                self.statistics.of_a_microbatch(),
+            ):
                 cached.append(self._embed(number))
         self.last_rows = cached[-1]
         self.rows = _joined(cached)
         for name, row in self.rows.items():
             if name in self.last_rows:
-                row.requires_grad_(self.last_rows[name].requires_grad)  # a teacher's rows take no gradient
+                row.requires_grad_(
+                    self.last_rows[name].requires_grad
+                )  # a teacher's rows take no gradient
             else:  # the last microbatch has no support rows where they are few
                 row.requires_grad_(row.is_floating_point())
         with self.fabric.autocast(), self.statistics.of_the_loss():
@@ -114,14 +124,20 @@ class CachedGradients:
     def backward(self, step: Step) -> None:
         """The second pass: add the gradients to ``.grad`` of the parameters."""
         row_gradients, parameter_gradients = self._gradients_of_the_loss()
-        for number in reversed(range(self.pieces)):  # the first part has rows of every kind, and so ends the pass
+        for number in reversed(
+            range(self.pieces)
+        ):  # the first part has rows of every kind, and so ends the pass
             with self._devices_apart(number):
                 rows = self.last_rows if number == self.pieces - 1 else self._embed_again(number)
                 own_rows = slice(number, None, self.pieces)
-                part_gradients = {name: gradient[own_rows] for name, gradient in row_gradients.items()}
+                part_gradients = {
+                    name: gradient[own_rows] for name, gradient in row_gradients.items()
+                }
                 surrogate = _with_gradient(rows, part_gradients)
                 if number == 0 and parameter_gradients:
-                    surrogate = surrogate + _with_gradient(dict(self.nets.named_parameters()), parameter_gradients)
+                    surrogate = surrogate + _with_gradient(
+                        dict(self.nets.named_parameters()), parameter_gradients
+                    )
                 self.fabric.backward(surrogate)
         self.statistics.settle(self.pieces)
 
@@ -164,7 +180,9 @@ class _RunningStatistics:
         self.buffers: list[Tensor] = []
         for module in nets.modules():
             if module.training:  # parts that are finished stay as they are, to the bit
-                self.buffers += [b for name, b in module.named_buffers(recurse=False) if name in STATISTICS]
+                self.buffers += [
+                    b for name, b in module.named_buffers(recurse=False) if name in STATISTICS
+                ]
         self.start = [buffer.clone() for buffer in self.buffers]
         self.total = [torch.zeros_like(buffer) for buffer in self.buffers]
         self.by_loss = self.total

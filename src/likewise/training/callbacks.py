@@ -93,9 +93,13 @@ class EarlyStopping(Callback):
     """
 
     @typed_arguments(patience=SIZE, min_delta=Range(0))
-    def __init__(self, score: str, patience: int, mode: Literal["max", "min"] = "max", min_delta: float = 0.0) -> None:
+    def __init__(
+        self, score: str, patience: int, mode: Literal["max", "min"] = "max", min_delta: float = 0.0
+    ) -> None:
         if patience < 1:
-            raise LikewiseError(f"EarlyStopping(patience={patience}) was given; it must be 1 or more.")
+            raise LikewiseError(
+                f"EarlyStopping(patience={patience}) was given; it must be 1 or more."
+            )
         if mode not in ("max", "min"):
             raise LikewiseError(f"EarlyStopping(mode={mode!r}) was given. Choose 'max' or 'min'.")
         self.score, self.patience, self.mode, self.min_delta = score, patience, mode, min_delta

@@ -117,7 +117,9 @@ class CapturedStep:
         except torch.cuda.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            cause = error.__context__ or error  # PyTorch's end of a capture says only that something failed before
+            cause = (
+                error.__context__ or error
+            )  # PyTorch's end of a capture says only that something failed before
             self.failed = str(cause).partition("\n")[0]
             return None
 
@@ -145,7 +147,11 @@ class FixedProgress:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self.steps, self.seed, self.steps_per_epoch = progress.steps, progress.seed, progress.steps_per_epoch
+        self.steps, self.seed, self.steps_per_epoch = (
+            progress.steps,
+            progress.seed,
+            progress.steps_per_epoch,
+        )
         self.rank, self.world_size = progress.rank, progress.world_size
 
     def rng(self, name: str, batch: Batch) -> FixedRNG:
@@ -163,7 +169,9 @@ class FixedRNG:
         self.key, self.rows = key, rows
 
     def __getattr__(self, name: str) -> Any:
-        raise NotCapturable(f"it draws random numbers ({self.key[-1]!r}) other than those of its views")
+        raise NotCapturable(
+            f"it draws random numbers ({self.key[-1]!r}) other than those of its views"
+        )
 
 
 def has_graphs(device: torch.device) -> bool:
@@ -213,7 +221,11 @@ def why_not_captured(
 
 
 def _why_not_this_method(
-    method: Method, nets: Nets, batch: Batch, progress: Progress, autocast: Callable[[], AbstractContextManager[Any]]
+    method: Method,
+    nets: Nets,
+    batch: Batch,
+    progress: Progress,
+    autocast: Callable[[], AbstractContextManager[Any]],
 ) -> str:
     """Found by a dry run on a copy of the networks."""
     if type(method).before_step is not Method.before_step:

@@ -56,13 +56,17 @@ def write_torch(path: Path, content: Mapping[str, Any], remedy: str = RESUME) ->
         EnvironmentIOError: the disk is full or may not be written to; an old file stays.
     """
     with atomic_write(path, remedy) as partial:
-        with partial.open("w+b") as file:  # opened here: PyTorch's own would not say why it cannot be written to
+        with partial.open(
+            "w+b"
+        ) as file:  # opened here: PyTorch's own would not say why it cannot be written to
             try:
                 torch.save(dict(content), file)
             except RuntimeError as error:
                 raise refused_by_disk(error) or error from None
             file.seek(-2, os.SEEK_END)
-            file.write(struct.pack("<H", COMMENT))  # the length of a zip file's comment, which was 0
+            file.write(
+                struct.pack("<H", COMMENT)
+            )  # the length of a zip file's comment, which was 0
             file.write(SIGNATURE + f"{_crc_between_tensors(file, file.tell()):08x}".encode())
 
 
@@ -88,7 +92,10 @@ def damage(path: Path) -> str:
         with zipfile.ZipFile(path) as content:
             broken, comment = content.testzip(), content.comment
         with path.open("rb") as file:
-            expected = SIGNATURE + f"{_crc_between_tensors(file, path.stat().st_size - COMMENT):08x}".encode()
+            expected = (
+                SIGNATURE
+                + f"{_crc_between_tensors(file, path.stat().st_size - COMMENT):08x}".encode()
+            )
         if broken is None and comment == expected:
             return ""
         if broken is None and not comment.startswith(SIGNATURE):

@@ -66,7 +66,9 @@ class EqualEmbeddings(Sign):
 
     def __init__(self, method: str) -> None:
         super().__init__()
-        self.other = "" if method == "SimCLR" else ", or a method with negatives, such as --method simclr"
+        self.other = (
+            "" if method == "SimCLR" else ", or a method with negatives, such as --method simclr"
+        )
 
     def reason_in(self, line: Line) -> str:
         """Judge the spread of unit vectors."""
@@ -234,7 +236,12 @@ class CollapseWatch:
     """
 
     def __init__(
-        self, method: str, batch_size: int, first_norm: float, queues: Sequence[int], labels_make_pairs: bool
+        self,
+        method: str,
+        batch_size: int,
+        first_norm: float,
+        queues: Sequence[int],
+        labels_make_pairs: bool,
     ) -> None:
         self.signs: list[Sign] = [
             EqualQueue(),

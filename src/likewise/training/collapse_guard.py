@@ -51,7 +51,9 @@ class CollapseGuard:
     ) -> None:
         self.action, self.nets, self.run = action, nets, run
         self.kept_in = run if action != "warn" and rank() == 0 else None
-        self.messages = GuardMessages("collapse", "--on-collapse", action, "the networks from before", screen)
+        self.messages = GuardMessages(
+            "collapse", "--on-collapse", action, "the networks from before", screen
+        )
         self.queues = embedding_queues(nets)
         self.uses_labels = method.card.needs != "no labels"
         labels_make_pairs = self.uses_labels and method.classifier(nets) is None
@@ -114,7 +116,11 @@ class CollapseGuard:
         if self.kept_in is None or not self.watch.collapsed:
             return
         step = restore(self.kept_in.healthy, self.nets, self.kept_in)
-        which = f"of step {step:,}, which showed no sign of collapse" if step else "that the run started with"
+        which = (
+            f"of step {step:,}, which showed no sign of collapse"
+            if step
+            else "that the run started with"
+        )
         self.messages.say(f"The networks are those {which}.", write_line)
 
 
@@ -141,4 +147,7 @@ def count_labels(batch: Batch) -> dict[str, float]:
     if batch.support is not None:
         labels = torch.cat([labels, gather(batch.support.labels)])
     labelled = labels[labels != UNLABELLED]
-    return {"labelled_images": float(len(labelled)), "labelled_classes": float(len(labelled.unique()))}
+    return {
+        "labelled_images": float(len(labelled)),
+        "labelled_classes": float(len(labelled.unique())),
+    }

@@ -41,7 +41,9 @@ def is_fully_sharded(fabric: Fabric) -> bool:
 
 def _shard_learner(learner: nn.Module, mesh: Any) -> nn.Module:
     # It warns of changes in place, of which there are none: tests compare with one process.
-    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view", category=UserWarning)
+    warnings.filterwarnings(
+        "ignore", message="FSDP2-wrapped module .* returned a view", category=UserWarning
+    )
     for part in learner.nets.children():  # type: ignore[union-attr]
         _shard(part, mesh["data_parallel"])
     return learner
@@ -118,7 +120,9 @@ class WholeState:
         now = self.sharded.state_dict()
         if now.keys() != state.keys():
             raise KeyError("the checkpoint has tensors of other names")
-        self.sharded.load_state_dict({name: _cut_like(state[name], value) for name, value in now.items()})
+        self.sharded.load_state_dict(
+            {name: _cut_like(state[name], value) for name, value in now.items()}
+        )
 
 
 class WholeOptimizerState:
@@ -126,7 +130,9 @@ class WholeOptimizerState:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
-        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.parameters = [
+            parameter for group in optimizer.param_groups for parameter in group["params"]
+        ]
 
     def state_dict(self) -> dict[str, Any]:
         """Whole tensors in the first process; every rank must ask."""
@@ -141,7 +147,10 @@ class WholeOptimizerState:
             like = self.parameters[index]
             cut[index] = {name: _cut_like(value, like) for name, value in values.items()}
         now = self.optimizer.param_groups
-        groups = [with_fused(g, own.get("fused")) for g, own in zip(state["param_groups"], now, strict=True)]
+        groups = [
+            with_fused(g, own.get("fused"))
+            for g, own in zip(state["param_groups"], now, strict=True)
+        ]
         self.optimizer.load_state_dict({"state": cut, "param_groups": groups})
 
 
@@ -162,7 +171,13 @@ def _whole(value: Any) -> Any:
 
 def _cut_like(stored: Any, like: Any) -> Any:
     """This rank's part of a stored tensor, if it has the shape of a parameter that is cut."""
-    if not isinstance(like, DTensor) or not isinstance(stored, Tensor) or stored.shape != like.shape:
+    if (
+        not isinstance(like, DTensor)
+        or not isinstance(stored, Tensor)
+        or stored.shape != like.shape
+    ):
         return stored
     # Every rank has read the file, so none has to send what another lacks.
-    return distribute_tensor(stored.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+    return distribute_tensor(
+        stored.to(like.device), like.device_mesh, like.placements, src_data_rank=None
+    )

@@ -28,7 +28,10 @@ def peak_memory(device: torch.device) -> PeakMemory | None:
     """The peak since `forget_peak_memory`; None on a CPU, which does not tell."""
     if device.type != "cuda":
         return None
-    return PeakMemory(torch.cuda.max_memory_allocated(device), torch.cuda.get_device_properties(device).total_memory)
+    return PeakMemory(
+        torch.cuda.max_memory_allocated(device),
+        torch.cuda.get_device_properties(device).total_memory,
+    )
 
 
 def out_of_memory_error(device: torch.device) -> LikewiseError:

@@ -52,7 +52,13 @@ class GraphSteps:
         """Why steps cannot be captured; empty if they can."""
         eager = self.eager
         reason = why_not_captured(
-            self.fabric, eager.gradients, eager.accumulate, eager.method, eager.nets, batch, eager.progress()
+            self.fabric,
+            eager.gradients,
+            eager.accumulate,
+            eager.method,
+            eager.nets,
+            batch,
+            eager.progress(),
         )
         return reason or why_not_this_optimizer(eager.optimizer)
 
@@ -63,9 +69,13 @@ class GraphSteps:
             LikewiseError: they were to be.
         """
         if self.settings.cuda_graph == "on":
-            raise LikewiseError(f"--cuda-graph on was given, but this step cannot be captured: {reason}.")
+            raise LikewiseError(
+                f"--cuda-graph on was given, but this step cannot be captured: {reason}."
+            )
         if self.fabric.device.type == "cuda":
-            self.screen.say(f"Steps are launched one operation at a time, without a CUDA graph: {reason}.")
+            self.screen.say(
+                f"Steps are launched one operation at a time, without a CUDA graph: {reason}."
+            )
 
     def __call__(self, batch: Batch) -> Step:
         """One step by one batch, from the graph once there is one."""
@@ -99,7 +109,9 @@ class GraphSteps:
         step.loss.backward()
         step = step._replace(loss=step.loss.detach())
         if self.settings.clip_grad_norm is not None:
-            norm = nn.utils.clip_grad_norm_(eager.learner.parameters(), self.settings.clip_grad_norm)
+            norm = nn.utils.clip_grad_norm_(
+                eager.learner.parameters(), self.settings.clip_grad_norm
+            )
             step = step._replace(metrics={**step.metrics, "grad_norm": norm})
         eager.optimizer.step()
         return step

@@ -35,7 +35,11 @@ def choose_device(wanted: DeviceKind) -> torch.device:
     Raises:
         LikewiseError: PyTorch sees no such device.
     """
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     names = [name for name, is_present in present.items() if is_present]
     if wanted == "auto":
         return torch.device(names[0])
@@ -77,7 +81,9 @@ def launch(
             given with a strategy of several.
     """
     for name in ("lightning_fabric", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # it repeats the precision, which the first screen says
+        logging.getLogger(name).setLevel(
+            logging.WARNING
+        )  # it repeats the precision, which the first screen says
     device = choose_device(kind)
     chosen = choose_precision(precision, device)
     started = started_processes()
@@ -123,7 +129,9 @@ def _default_count(device: torch.device, started: StartedProcesses | None) -> in
     return torch.cuda.device_count() if device.type == "cuda" else 1
 
 
-def _require_present(device: torch.device, devices: int, count: int, started: StartedProcesses | None) -> None:
+def _require_present(
+    device: torch.device, devices: int, count: int, started: StartedProcesses | None
+) -> None:
     """Refuse a number of devices that is not there, or is not that of the processes that were started."""
     present = torch.cuda.device_count() if device.type == "cuda" else os.cpu_count()
     most = max(present or 1, 1)
@@ -170,7 +178,9 @@ def environment(fabric: Fabric, precision: Chosen) -> dict[str, Any]:
         "machine": machine(),
         "threads": torch.get_num_threads(),
         "device": str(fabric.device),
-        "device_name": torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else "",
+        "device_name": torch.cuda.get_device_name(fabric.device)
+        if fabric.device.type == "cuda"
+        else "",
         "devices": fabric.world_size,
         "views": f"PyTorch's operations: {uncompiled}" if uncompiled else "compiled, on CPUs",
         "precision": precision.fabric,
@@ -192,7 +202,9 @@ def _commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", str(package / "__init__.py"))  # not some other project's checkout
+        git(
+            "ls-files", "--error-unmatch", str(package / "__init__.py")
+        )  # not some other project's checkout
         changes = git("status", "--porcelain", "--", ".")
         return git("rev-parse", "--short", "HEAD") + ("+dirty" if changes else "")
     except (OSError, subprocess.CalledProcessError):

@@ -58,7 +58,9 @@ def _wandb(folder: Path) -> Any:
     try:
         from wandb.integration.lightning.fabric import WandbLogger  # type: ignore[import-not-found]
     except ImportError as error:
-        raise LikewiseError("--loggers wandb needs Weights & Biases: pip install 'likewise[wandb]'.") from error
+        raise LikewiseError(
+            "--loggers wandb needs Weights & Biases: pip install 'likewise[wandb]'."
+        ) from error
     return WandbLogger(project="likewise", save_dir=str(folder / "logs"))
 
 

@@ -13,7 +13,13 @@ from contextlib import contextmanager, nullcontext
 from lightning_fabric import Fabric
 from rich.console import Console
 
-from likewise.collectives import any_over_ranks, mean_over_ranks, on_first_rank, synchronise_batch_norm, world_size
+from likewise.collectives import (
+    any_over_ranks,
+    mean_over_ranks,
+    on_first_rank,
+    synchronise_batch_norm,
+    world_size,
+)
 from likewise.data.batch import Batch
 from likewise.data.loader import Loader
 from likewise.errors import LikewiseError
@@ -85,7 +91,9 @@ def train(
     if loader.support:
         loader = loader.with_support(until_step=round(loader.support.until * settings.batches))
     loader = loader.on_device(fabric.device)
-    trained = copy.deepcopy(nets.cpu()) if is_fully_sharded(fabric) else nets  # what is cut cannot be made whole again
+    trained = (
+        copy.deepcopy(nets.cpu()) if is_fully_sharded(fabric) else nets
+    )  # what is cut cannot be made whole again
     train_step = TrainStep(fabric, method, trained, loader, recipe, settings)
     screen = screen or Screen(Console(quiet=True))
     loop = _Loop(train_step, loader, run, evaluate, screen, callbacks, nets)
@@ -107,24 +115,41 @@ class _Loop:
         callbacks: Sequence[Callback],
         whole_nets: Nets,
     ) -> None:
-        self.train_step, self.loader, self.folder, self.evaluate = train_step, loader, folder, evaluate
+        self.train_step, self.loader, self.folder, self.evaluate = (
+            train_step,
+            loader,
+            folder,
+            evaluate,
+        )
         self.screen, self.callbacks = screen, callbacks
-        self.fabric, self.nets, self.settings = train_step.fabric, train_step.nets, train_step.settings
+        self.fabric, self.nets, self.settings = (
+            train_step.fabric,
+            train_step.nets,
+            train_step.settings,
+        )
         self.whole_nets = whole_nets
         self.graph_steps = GraphSteps(train_step, screen)
         self.scores: Mapping[str, float] = {}
         self.stop_reason = ""
 
         # The guard measures the weights of the start, so it is made before a checkpoint is loaded.
-        method, action, save_every = train_step.method, self.settings.on_collapse, self.settings.save_every
-        self.collapse = CollapseGuard(action, method, self.nets, loader.batch_size, save_every, folder, screen)
+        method, action, save_every = (
+            train_step.method,
+            self.settings.on_collapse,
+            self.settings.save_every,
+        )
+        self.collapse = CollapseGuard(
+            action, method, self.nets, loader.batch_size, save_every, folder, screen
+        )
         self.load_checkpoint()
         self.collapse.start(self.state.step)
         self.unread = UnreadImages(loader.images, self.settings.max_bad, folder, self.fabric.device)
         self.bottleneck = Bottleneck(remedy_for(loader))
         self.fabric.barrier()  # all ranks have read the log, which the first one now writes anew
         self.log = MetricLog(self.fabric, folder, self.state.step)
-        self.display = ProgressDisplay(screen, method.card.title, self.state.step, self.settings.steps)
+        self.display = ProgressDisplay(
+            screen, method.card.title, self.state.step, self.settings.steps
+        )
 
     @property
     def state(self) -> TrainingState:
@@ -180,7 +205,9 @@ class _Loop:
         """Take the steps that are left, each timed; yields each with its last batch."""
         times, settings = self.train_step.times, self.settings
         first_batch = self.state.step * settings.accumulate_grad_batches
-        since = time.perf_counter()  # before the batch is fetched: waiting for data is training time
+        since = (
+            time.perf_counter()
+        )  # before the batch is fetched: waiting for data is training time
         batches = with_plain_errors(self.loader.batches(first_batch, settings.batches))
         batch = self.fetch(batches)
         while batch is not None:
@@ -189,8 +216,12 @@ class _Loop:
             upcoming = None
             if step is not None:
                 times.end()
-                if take_step is self.graph_steps and settings.is_due(settings.log_every, self.state.step):
-                    upcoming = self.prepare(batches)  # reading the loss waits for the device, which has work meanwhile
+                if take_step is self.graph_steps and settings.is_due(
+                    settings.log_every, self.state.step
+                ):
+                    upcoming = self.prepare(
+                        batches
+                    )  # reading the loss waits for the device, which has work meanwhile
                 self.state.seconds += time.perf_counter() - since
                 yield step, batch
                 since = time.perf_counter()
@@ -273,10 +304,16 @@ class _Loop:
         interrupted = interruption.requested()
         stopped = bool(self.stop_reason)
         if self.callbacks or self.scores_are_due:
-            stopped = any_over_ranks(stopped, self.fabric.device)  # callbacks and evaluations may differ between ranks
+            stopped = any_over_ranks(
+                stopped, self.fabric.device
+            )  # callbacks and evaluations may differ between ranks
         has_steps_left = self.state.step < self.settings.steps
         self.state.stopped_early = stopped and not interrupted and has_steps_left
-        if interrupted or stopped or self.settings.is_due(self.settings.save_every, self.state.step):
+        if (
+            interrupted
+            or stopped
+            or self.settings.is_due(self.settings.save_every, self.state.step)
+        ):
             self.save(step)
         where = f"step {self.state.step:,} of {self.settings.steps:,}"
         if interrupted and has_steps_left:
@@ -298,7 +335,9 @@ class _Loop:
 
     def look_for_collapse(self, line: Mapping[str, float]) -> None:
         """Read a line of the log; say what is found, and stop if that is asked for."""
-        self.stop_reason = self.collapse.read(line, self.state.step, self.write_line) or self.stop_reason
+        self.stop_reason = (
+            self.collapse.read(line, self.state.step, self.write_line) or self.stop_reason
+        )
 
     def write_line(self, values: Mapping[str, float | str]) -> None:
         """Add a line to the log."""

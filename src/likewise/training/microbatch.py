@@ -51,7 +51,9 @@ def choose_microbatch(
     def fits(size: int) -> bool:
         return first_step_fits(fabric, method, nets, loader, steps, images // size)
 
-    found = min_over_ranks(largest_that_fits(sizes, fits), fabric.device)  # the same one on every device
+    found = min_over_ranks(
+        largest_that_fits(sizes, fits), fabric.device
+    )  # the same one on every device
     if found == 0:
         raise LikewiseError(
             f"--microbatch auto was given, but {fabric.device} cannot hold a step even with microbatches of "
@@ -68,7 +70,9 @@ def largest_that_fits(sizes: Sequence[int], fits: Callable[[int], bool]) -> int:
     return 0
 
 
-def first_step_fits(fabric: Fabric, method: Method, nets: Nets, loader: Loader, steps: int, pieces: int) -> bool:
+def first_step_fits(
+    fabric: Fabric, method: Method, nets: Nets, loader: Loader, steps: int, pieces: int
+) -> bool:
     """Whether forward and backward of the first step run in a number of microbatches without running out of memory.
 
     Each device tries its own rows, for a device that waits for one that has run out of memory would wait for ever.
@@ -84,7 +88,9 @@ def first_step_fits(fabric: Fabric, method: Method, nets: Nets, loader: Loader, 
     learned = [parameter for parameter in nets.parameters() if parameter.requires_grad]
     try:
         with torch.random.fork_rng(generators), alone():
-            reserved = [torch.empty(2, parameter.numel(), device=fabric.device) for parameter in learned]
+            reserved = [
+                torch.empty(2, parameter.numel(), device=fabric.device) for parameter in learned
+            ]
             batch = loader.batch(0).to(fabric.device)
             method.before_step(nets.train(), batch, progress, ManualBackward(fabric, nets, pieces))
             device = OneDevice(fabric)
@@ -168,7 +174,9 @@ def microbatch_line(wanted: Microbatch, pieces: int, batch_size: int, nets: nn.M
     if pieces == 1:
         return "--microbatch auto: all images of a step fit at once" if wanted == "auto" else ""
     images = batch_size // pieces
-    line = f"microbatches of {images // world_size()}{', found by trying' if wanted == 'auto' else ''}"
+    line = (
+        f"microbatches of {images // world_size()}{', found by trying' if wanted == 'auto' else ''}"
+    )
     if normalises_batches(nets):
         line += f"; batch normalisation sees {images:,} images at a time, not {batch_size:,}"
     return line

@@ -18,7 +18,11 @@ class OneDevice:
 
     def autocast(self) -> AbstractContextManager:
         """The run's number format, but float32 instead of float16."""
-        return nullcontext() if precision_of(self._fabric).startswith("16") else self._fabric.autocast()
+        return (
+            nullcontext()
+            if precision_of(self._fabric).startswith("16")
+            else self._fabric.autocast()
+        )
 
     def backward(self, loss: Tensor) -> None:
         """Plain PyTorch's."""

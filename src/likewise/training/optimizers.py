@@ -39,14 +39,18 @@ def build_optimizer(
         return SGD(groups, lr=rate, momentum=recipe.momentum, fused=fused)
     if recipe.optimizer == "lars":
         for group in groups[::2]:
-            group["always_adapt"] = True  # timm would adapt only what it decays, and so nothing without decay
+            group["always_adapt"] = (
+                True  # timm would adapt only what it decays, and so nothing without decay
+            )
         return Lars(groups, lr=rate, momentum=recipe.momentum)  # type: ignore[arg-type]  # timm types it as int
     return AdamW(groups, lr=rate, betas=(recipe.momentum, 0.999), fused=True)
 
 
 def _groups(recipe: Recipe, nets: nn.Module, by_name: Mapping[str, float]) -> list[dict[str, Any]]:
     """Two groups, with weight decay and without, for each factor of the learning rate."""
-    learned = [(name, parameter) for name, parameter in nets.named_parameters() if parameter.requires_grad]
+    learned = [
+        (name, parameter) for name, parameter in nets.named_parameters() if parameter.requires_grad
+    ]
     scales = {name: by_name.get(name, 1.0) for name, _ in learned}
     groups: list[dict[str, Any]] = []
     for scale in sorted(set(scales.values()), reverse=True):

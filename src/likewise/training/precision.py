@@ -32,7 +32,9 @@ def choose_precision(wanted: Precision, device: torch.device) -> Chosen:
         return Chosen("bf16-mixed", "given by --precision")
     if wanted == "16":
         if device.type != "cuda":
-            raise LikewiseError("--precision 16 needs a CUDA GPU. On this device choose auto, bf16 or 32.")
+            raise LikewiseError(
+                "--precision 16 needs a CUDA GPU. On this device choose auto, bf16 or 32."
+            )
         return Chosen("16-mixed", "given by --precision")
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):

@@ -35,7 +35,9 @@ def started_processes() -> StartedProcesses | None:
     """
     count = int(os.environ.get("WORLD_SIZE", 1))
     if "TORCHELASTIC_RUN_ID" in os.environ and count > 1:
-        return StartedProcesses("torchrun", count, count // int(os.environ.get("LOCAL_WORLD_SIZE", count)))
+        return StartedProcesses(
+            "torchrun", count, count // int(os.environ.get("LOCAL_WORLD_SIZE", count))
+        )
     if in_slurm_task():
         tasks = int(os.environ["SLURM_NTASKS"])
         return _slurm_tasks(tasks) if tasks > 1 else None
@@ -59,5 +61,7 @@ def _slurm_tasks(tasks: int) -> StartedProcesses:
             f"SLURM started {tasks} tasks on {nodes} nodes, which is not as many on each. Give --nodes and "
             f"--ntasks-per-node in the batch script, and not --ntasks."
         )
-    os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(tasks // nodes))  # Fabric needs it; --ntasks does not set it
+    os.environ.setdefault(
+        "SLURM_NTASKS_PER_NODE", str(tasks // nodes)
+    )  # Fabric needs it; --ntasks does not set it
     return StartedProcesses("srun", tasks, nodes)

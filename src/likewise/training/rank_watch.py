@@ -76,14 +76,23 @@ class RankWatch:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
-        if isinstance(error, Exception) and not isinstance(error, LikewiseError) and is_connection_error(error):
+        if (
+            isinstance(error, Exception)
+            and not isinstance(error, LikewiseError)
+            and is_connection_error(error)
+        ):
             # The connection may be lost a moment before the process that held its other end is seen to have ended.
             self._found.wait(GRACE)
             self._over.set()
             self._end_children()
-            cause = self._cause or "The processes of the run have lost the connection to each other."
+            cause = (
+                self._cause or "The processes of the run have lost the connection to each other."
+            )
             raise RankEnded(f"{cause} {self.remedy}") from error
         self._over.set()
         if error is not None and not isinstance(error, SaidByFirstRank):

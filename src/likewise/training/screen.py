@@ -52,7 +52,9 @@ class Screen:
         """As `say`, in yellow; where there is no console, as a Python warning."""
         self.say(f"[yellow]{escape(warning)}[/yellow]")
         if self._warns_in_python:
-            warnings.warn(warning.removeprefix("warning: "), UserWarning, stacklevel=_level_of_caller())
+            warnings.warn(
+                warning.removeprefix("warning: "), UserWarning, stacklevel=_level_of_caller()
+            )
 
     def note(self, message: RenderableType) -> None:
         """To the log alone."""

@@ -22,7 +22,12 @@ from likewise.training.accumulation import divide_gradients, mean_step, with_met
 from likewise.training.bottleneck import StepTimes
 from likewise.training.cached_gradients import Learner, gradients_of
 from likewise.training.checkpoint import load_checkpoint
-from likewise.training.fully_sharded import WholeOptimizerState, WholeState, is_fully_sharded, whole_tensor
+from likewise.training.fully_sharded import (
+    WholeOptimizerState,
+    WholeState,
+    is_fully_sharded,
+    whole_tensor,
+)
 from likewise.training.gpu_memory import out_of_memory_error
 from likewise.training.health import Health
 from likewise.training.image_counter import ImageCounter
@@ -50,18 +55,31 @@ class TrainStep:
     """
 
     def __init__(
-        self, fabric: Fabric, method: Method, nets: Nets, loader: Loader, recipe: Recipe, settings: LoopSettings
+        self,
+        fabric: Fabric,
+        method: Method,
+        nets: Nets,
+        loader: Loader,
+        recipe: Recipe,
+        settings: LoopSettings,
     ) -> None:
         self.fabric, self.method, self.nets = fabric, method, nets
         self.recipe, self.settings = recipe, settings
         self.accumulate = settings.accumulate_grad_batches
-        self.batch_size, self.steps_per_epoch = loader.batch_size * self.accumulate, loader.steps_per_epoch
+        self.batch_size, self.steps_per_epoch = (
+            loader.batch_size * self.accumulate,
+            loader.steps_per_epoch,
+        )
 
-        microbatches = count_microbatches(settings.microbatch, loader.batch_size // world_size(), nets)
+        microbatches = count_microbatches(
+            settings.microbatch, loader.batch_size // world_size(), nets
+        )
         self.learner, self.optimizer = self.set_up()
         self.gradients = gradients_of(fabric, self.learner, microbatches)
         self.manual_backward = ManualBackward(fabric, nets, microbatches)
-        self.ema = None if settings.model_ema_decay is None else ModelEMA(nets, settings.model_ema_decay)
+        self.ema = (
+            None if settings.model_ema_decay is None else ModelEMA(nets, settings.model_ema_decay)
+        )
 
         self.state = TrainingState()
         self.counter = ImageCounter(nets.encoder)
@@ -75,14 +93,18 @@ class TrainStep:
         """Learner and optimiser on the device, or cut among the devices."""
         learner: Any = Learner(self.method, self.nets)
         if is_fully_sharded(self.fabric):
-            learner = self.fabric.setup_module(learner)  # first: it puts other parameters in their place
+            learner = self.fabric.setup_module(
+                learner
+            )  # first: it puts other parameters in their place
             return learner, cast(Optimizer, self.fabric.setup_optimizers(self.build_optimizer()))
         learner, optimizer = self.fabric.setup(learner, self.build_optimizer())
         return learner, cast(Optimizer, optimizer)
 
     def build_optimizer(self) -> Optimizer:
         """Of the parameters as they are now."""
-        return build_optimizer(self.recipe, self.nets, self.batch_size, self.nets.learning_rate_scales)
+        return build_optimizer(
+            self.recipe, self.nets, self.batch_size, self.nets.learning_rate_scales
+        )
 
     def __call__(self, batch: Batch) -> Step | None:
         """Take in a batch; None where the gradients of more batches belong to this optimiser step."""
@@ -109,7 +131,9 @@ class TrainStep:
             with self.no_sync_before_last(), self.counter.enabled():
                 step = self.gradients.forward(batch, progress)
                 step = with_metrics_of(step, own_steps)
-                if self.fabric.device.type == "cpu":  # elsewhere reading a loss would stall the device
+                if (
+                    self.fabric.device.type == "cpu"
+                ):  # elsewhere reading a loss would stall the device
                     self.check_losses(float(step.loss.detach()), step.metrics)
                 self.times.begin("backward")
                 self.gradients.backward(step)
@@ -125,7 +149,10 @@ class TrainStep:
             divide_gradients(self.learner, self.accumulate)
         if self.settings.clip_grad_norm is not None:
             norm = self.fabric.clip_gradients(
-                self.learner, self.optimizer, max_norm=self.settings.clip_grad_norm, error_if_nonfinite=False
+                self.learner,
+                self.optimizer,
+                max_norm=self.settings.clip_grad_norm,
+                error_if_nonfinite=False,
             )
             assert norm is not None
             step = step._replace(metrics={**step.metrics, "grad_norm": whole_tensor(norm)})
@@ -142,12 +169,21 @@ class TrainStep:
     def progress(self, number: int = 0) -> Progress:
         """Progress of training at a batch of this step; methods count batches."""
         at = self.state.step * self.accumulate + number
-        return Progress(at, self.settings.batches, self.settings.seed, rank(), world_size(), self.steps_per_epoch)
+        return Progress(
+            at,
+            self.settings.batches,
+            self.settings.seed,
+            rank(),
+            world_size(),
+            self.steps_per_epoch,
+        )
 
     def learning_rate(self) -> float:
         """The rate of the next step; the schedule counts optimiser steps."""
         steps_per_epoch = max(self.steps_per_epoch // self.accumulate, 1)
-        return self.recipe.rate_at(self.state.step, self.settings.steps, steps_per_epoch, self.batch_size)
+        return self.recipe.rate_at(
+            self.state.step, self.settings.steps, steps_per_epoch, self.batch_size
+        )
 
     @contextmanager
     def no_sync_before_last(self) -> Iterator[None]:

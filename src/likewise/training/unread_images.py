@@ -22,7 +22,9 @@ class UnreadImages:
         device: of this process.
     """
 
-    def __init__(self, images: Images, max_bad: float, folder: RunFolder | None, device: torch.device) -> None:
+    def __init__(
+        self, images: Images, max_bad: float, folder: RunFolder | None, device: torch.device
+    ) -> None:
         self.images, self.max_bad, self.folder, self.device = images, max_bad, folder, device
         self.found: dict[str, str] = {}
         if folder is not None and folder.unread.exists():
@@ -46,7 +48,9 @@ class UnreadImages:
         return len(self.found)
 
 
-def require_few_unread(unread: dict[str, str], images: int, max_bad: float, folder: RunFolder | None = None) -> None:
+def require_few_unread(
+    unread: dict[str, str], images: int, max_bad: float, folder: RunFolder | None = None
+) -> None:
     """Refuse to train on a set of which too much cannot be decoded.
 
     Args:

@@ -24,7 +24,9 @@ def with_plain_errors(batches: Iterator[Batch]) -> Iterator[Batch]:
     try:
         yield from batches
     except (ConnectionError, EOFError) as error:  # the other end of what a worker sends has gone
-        raise EnvironmentIOError(_of_killed_worker(_told_by_torch()) or _of_killed_worker(GONE)) from error
+        raise EnvironmentIOError(
+            _of_killed_worker(_told_by_torch()) or _of_killed_worker(GONE)
+        ) from error
     except OSError as error:
         if error.errno not in FULL or error.filename:
             raise

@@ -57,7 +57,9 @@ def read_part(file: Path) -> Part:
     try:
         return Part(**json.loads(VectorFile(file).metadata[PART]))
     except (KeyError, TypeError, ValueError) as error:
-        raise LikewiseError(f"{file} is no part of a set of vectors; it was not written by likewise embed.") from error
+        raise LikewiseError(
+            f"{file} is no part of a set of vectors; it was not written by likewise embed."
+        ) from error
 
 
 def finished_parts(folder: Path) -> dict[int, Path]:
@@ -113,7 +115,9 @@ def has_vectors(data: object) -> bool:
         return False
     path = Path(data)
     file = next(path.glob("part-*.parquet"), None) if path.is_dir() else path
-    return file is not None and file.suffix == ".parquet" and file.is_file() and is_vector_file(file)
+    return (
+        file is not None and file.suffix == ".parquet" and file.is_file() and is_vector_file(file)
+    )
 
 
 def files_of(path: Path) -> list[Path]:
@@ -125,7 +129,9 @@ def files_of(path: Path) -> list[Path]:
     if path.is_dir():
         return whole_set(path)
     if not path.is_file():
-        raise LikewiseError(f"There is no file {path}. Make it with: likewise embed RUN IMAGES --out {path}")
+        raise LikewiseError(
+            f"There is no file {path}. Make it with: likewise embed RUN IMAGES --out {path}"
+        )
     return [path]
 
 
@@ -137,7 +143,9 @@ def whole_set(folder: Path) -> list[Path]:
     """
     found = finished_parts(folder)
     if not found:
-        raise LikewiseError(f"{folder} holds no vectors. Make them with: likewise embed RUN IMAGES --out {folder}/")
+        raise LikewiseError(
+            f"{folder} holds no vectors. Make them with: likewise embed RUN IMAGES --out {folder}/"
+        )
     parts = read_part(next(iter(found.values()))).parts
     missing = sorted(set(range(parts)) - set(found))
     if missing:
@@ -151,7 +159,9 @@ def whole_set(folder: Path) -> list[Path]:
 
 def _joined(parts: Sequence[Vectors]) -> Vectors:
     """Vectors one after another."""
-    filled = [part for part in parts if part.ids] or parts[:1]  # a part of which nothing could be read has no width
+    filled = [part for part in parts if part.ids] or parts[
+        :1
+    ]  # a part of which nothing could be read has no width
     shared = [part.shared for part in filled if part.shared is not None]
     skipped: dict[str, str] = {}
     for part in parts:

@@ -69,8 +69,13 @@ class VectorIndex:
             LikewiseError: a count below 1.
         """
         if count < 1:
-            raise LikewiseError(f"--count {count} was given; it must be 1 or more, for instance 10.")
-        best, rows = torch.empty(0), torch.empty(0, dtype=torch.int64)  # of the blocks so far, [count] or fewer
+            raise LikewiseError(
+                f"--count {count} was given; it must be 1 or more, for instance 10."
+            )
+        best, rows = (
+            torch.empty(0),
+            torch.empty(0, dtype=torch.int64),
+        )  # of the blocks so far, [count] or fewer
         first = 0
         for block in self._blocks(column):  # [b, D]
             cosines = torch.cat([best, cosine_similarity(query, block)])  # [count + b]

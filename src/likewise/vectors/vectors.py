@@ -55,7 +55,9 @@ class Vectors(NamedTuple):
         """
         target = Path(path)
         if target.exists() and not overwrite:
-            raise LikewiseError(f"{target} exists. Choose another --out, or replace it with --overwrite.")
+            raise LikewiseError(
+                f"{target} exists. Choose another --out, or replace it with --overwrite."
+            )
         self.write(target, {})
 
     def write(self, target: Path, metadata: Mapping[str, str]) -> None:
@@ -102,7 +104,9 @@ class VectorFile:
         schema = self._reader.schema_arrow
         missing = ", ".join(sorted(COLUMNS - set(schema.names)))
         if missing:
-            raise LikewiseError(f"{path} has no column {missing}; it was not written by likewise embed.")
+            raise LikewiseError(
+                f"{path} has no column {missing}; it was not written by likewise embed."
+            )
         if not pa.types.is_fixed_size_list(schema.field("vector").type):
             raise _damaged(path, 'its column "vector" holds no vectors of one length')
         stored = schema.metadata or {}
@@ -183,7 +187,9 @@ class VectorFile:
 
 def _checksum(metadata: Mapping[str, str], rows: int) -> str:
     """A hash of what likewise says of a file."""
-    own = sorted(pair for pair in metadata.items() if pair[0].startswith("likewise.") and pair[0] != CHECK)
+    own = sorted(
+        pair for pair in metadata.items() if pair[0].startswith("likewise.") and pair[0] != CHECK
+    )
     return hashlib.sha256(json.dumps([own, rows]).encode()).hexdigest()
 
 

@@ -63,7 +63,10 @@ class CallableViews:
             )
         if not self.source:
             object.__setattr__(self, "source", described(self.transform))
-        if self.takes is None and type(self.transform).__module__.partition(".")[0] == "albumentations":
+        if (
+            self.takes is None
+            and type(self.transform).__module__.partition(".")[0] == "albumentations"
+        ):
             object.__setattr__(self, "takes", "albumentations")
 
     def __call__(self, pixels: Pixels, rng: BatchRNG) -> View:
@@ -89,7 +92,9 @@ class CallableViews:
             LikewiseError: images are clips, or the callable gives what is no view of ``size`` pixels.
         """
         if pixels.images.dim() != 4:
-            raise LikewiseError("views= takes a callable for images, but this method learns from clips.")
+            raise LikewiseError(
+                "views= takes a callable for images, but this method learns from clips."
+            )
         views = []
         images = pixels.images.cpu()
         for image, aspect, key in zip(images, pixels.aspect.tolist(), keys, strict=True):
@@ -137,7 +142,9 @@ class CallableViews:
             given = channels_first(given)
         if not isinstance(given, Tensor) or given.dim() != 3:
             shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-            raise LikewiseError(f"views= must give one image [C, S, S] for each image; {self.source} gave {shape}.")
+            raise LikewiseError(
+                f"views= must give one image [C, S, S] for each image; {self.source} gave {shape}."
+            )
         view = given.as_subclass(Tensor)  # torchvision's tv_tensors become plain ones
         view = view.float() / 255 if view.dtype == torch.uint8 else view.float()
         self._require_shape(view, channels)
@@ -168,7 +175,9 @@ class CallableViews:
         source = content["source"]
 
         def gone(image: Any) -> Any:
-            raise LikewiseError(f"The views of this run were made by {source}, which is not stored with it.")
+            raise LikewiseError(
+                f"The views of this run were made by {source}, which is not stored with it."
+            )
 
         return cls(gone, source, content["size"], content["frames"])
 

@@ -82,23 +82,44 @@ class ViewPolicy:
         for name in ("brightness", "contrast", "saturation"):
             self._require(name, getattr(self, name) >= 0, "0 or more")
         self._require("hue", 0 <= self.hue <= 0.5, "from 0 to 0.5")
-        self._require("frames", self.frames is None or self.frames >= 1, "1 or more, or None for all")
-        self._require("size", self.size is None or self.size >= 2, "2 pixels or more, or None for the stored size")
         self._require(
-            "crop_area", 0 < self.crop_area[0] <= self.crop_area[1] <= 1, "two shares, 0 < least <= greatest <= 1"
+            "frames", self.frames is None or self.frames >= 1, "1 or more, or None for all"
         )
-        self._require("crop_ratio", 0 < self.crop_ratio[0] <= self.crop_ratio[1], "two ratios, 0 < least <= greatest")
+        self._require(
+            "size",
+            self.size is None or self.size >= 2,
+            "2 pixels or more, or None for the stored size",
+        )
+        self._require(
+            "crop_area",
+            0 < self.crop_area[0] <= self.crop_area[1] <= 1,
+            "two shares, 0 < least <= greatest <= 1",
+        )
+        self._require(
+            "crop_ratio",
+            0 < self.crop_ratio[0] <= self.crop_ratio[1],
+            "two ratios, 0 < least <= greatest",
+        )
         least, greatest = self.op_strength
-        self._require("op_strength", 0 <= least <= greatest <= 1, "two strengths, 0 <= least <= greatest <= 1")
+        self._require(
+            "op_strength", 0 <= least <= greatest <= 1, "two strengths, 0 <= least <= greatest <= 1"
+        )
         self._require("random_ops", self.random_ops >= 0, "0 or more")
-        self._require("blur_sigma", 0 < self.blur_sigma[0] <= self.blur_sigma[1], "two widths, 0 < least <= greatest")
+        self._require(
+            "blur_sigma",
+            0 < self.blur_sigma[0] <= self.blur_sigma[1],
+            "two widths, 0 < least <= greatest",
+        )
 
     @overload
     def __call__(self, pixels: Pixels, rng: BatchRNG, start: Tensor | None = None) -> View: ...
     @overload
     def __call__(self, pixels: Image | Tensor | np.ndarray) -> Tensor: ...
     def __call__(
-        self, pixels: Pixels | Image | Tensor | np.ndarray, rng: BatchRNG | None = None, start: Tensor | None = None
+        self,
+        pixels: Pixels | Image | Tensor | np.ndarray,
+        rng: BatchRNG | None = None,
+        start: Tensor | None = None,
     ) -> View | Tensor:
         """One random view of each image or clip, on the device that they are on.
 
@@ -185,13 +206,19 @@ class ViewPolicy:
         hue = self.hue * has_colour
         return torch.tensor([self.brightness, self.contrast, saturation, hue]) > 0
 
-    def _per_channel(self, colour: ColourParams, jittered: Tensor, channels: int, rng: BatchRNG) -> ColourParams:
+    def _per_channel(
+        self, colour: ColourParams, jittered: Tensor, channels: int, rng: BatchRNG
+    ) -> ColourParams:
         """Replaces what needs RGB by a brightness factor per channel, as strong as saturation or hue would be."""
         strength = self._channel_strength()
         if not strength:
             return colour._replace(grey=torch.zeros_like(colour.grey))
-        channel_rng = rng.stream("channels")  # of its own, so that other views are as they are with RGB
-        factors = channel_rng.uniform(max(0.0, 1 - strength), 1 + strength, columns=channels)  # [B, C]
+        channel_rng = rng.stream(
+            "channels"
+        )  # of its own, so that other views are as they are with RGB
+        factors = channel_rng.uniform(
+            max(0.0, 1 - strength), 1 + strength, columns=channels
+        )  # [B, C]
         factors = factors.where(jittered[:, None], 1.0)
         return colour._replace(grey=torch.zeros_like(colour.grey), channel_factors=factors)
 
@@ -206,7 +233,11 @@ class ViewPolicy:
         named = [name for name, strength in needs_rgb.items() if strength]
         if channels in GREY_OR_RGB or not named:
             return []
-        instead = "each channel is made brighter or darker instead" if self._channel_strength() else "it is left out"
+        instead = (
+            "each channel is made brighter or darker instead"
+            if self._channel_strength()
+            else "it is left out"
+        )
         return [f"images of {channels} channels have no {', '.join(named)}: {instead}"]
 
     @classmethod
@@ -221,7 +252,9 @@ class ViewPolicy:
 
     def _require(self, name: str, fine: bool, allowed: str) -> None:
         if not fine:
-            raise LikewiseError(f"ViewPolicy({name}={getattr(self, name)!r}): allowed is {allowed}.")
+            raise LikewiseError(
+                f"ViewPolicy({name}={getattr(self, name)!r}): allowed is {allowed}."
+            )
 
 
 @dataclass(frozen=True)
@@ -244,7 +277,9 @@ class CentreView:
     def __call__(self, pixels: Pixels, rng: BatchRNG | None = None) -> View: ...
     @overload
     def __call__(self, pixels: Image | Tensor | np.ndarray) -> Tensor: ...
-    def __call__(self, pixels: Pixels | Image | Tensor | np.ndarray, rng: BatchRNG | None = None) -> View | Tensor:
+    def __call__(
+        self, pixels: Pixels | Image | Tensor | np.ndarray, rng: BatchRNG | None = None
+    ) -> View | Tensor:
         """The centre of stored images, or of one image as a transform; see `ViewPolicy.__call__`."""
         if not isinstance(pixels, Pixels):
             return as_transform(self, pixels)

@@ -57,7 +57,11 @@ def as_uint8(given: Given) -> Tensor:
         return channels_first(given)
     if isinstance(given, Tensor) and given.dtype == torch.uint8 and given.dim() in (3, 4):
         return given
-    shape = f" of {given.dtype} and shape {tuple(given.shape)}" if isinstance(given, Tensor | np.ndarray) else ""
+    shape = (
+        f" of {given.dtype} and shape {tuple(given.shape)}"
+        if isinstance(given, Tensor | np.ndarray)
+        else ""
+    )
     raise LikewiseError(
         f"A view is made of a PIL image, a uint8 tensor [C, H, W] or [B, C, H, W], or a uint8 array [H, W, C]; "
         f"{type(given).__name__}{shape} was given. Leave ToTensor and Normalize out: views are in [0, 1] already."

@@ -58,7 +58,9 @@ def copy_findings(manifest: Manifest, looks: Sequence[Look | str]) -> Iterator[F
     )
     for kind in reversed(COPY_KINDS):
         of_kind = [group for group in worst_first if not group.is_exact and group.kinds[0] == kind]
-        yield _finding(COPY_NAMES[kind], of_kind, COPY_MEANINGS[kind], "Keep the best file of each group.")
+        yield _finding(
+            COPY_NAMES[kind], of_kind, COPY_MEANINGS[kind], "Keep the best file of each group."
+        )
 
 
 class _Copies:

@@ -93,7 +93,9 @@ def _deep_value_findings(manifest: Manifest, looks: Mapping[int, Look]) -> Itera
     usual = kinds.most_common(1)[0][0] if kinds else ""
     yield Finding(
         "mixed kinds of pixels",
-        one_by_one(f"{ids[row]} ({look.kind})" for row, look in looks.items() if look.kind != usual),
+        one_by_one(
+            f"{ids[row]} ({look.kind})" for row, look in looks.items() if look.kind != usual
+        ),
         f"unlike the rest of the set ({usual}): no one scale fits all of them",
         "Save all images as one kind, give each kind a folder of its own, or train with --pixel-range LOW HIGH.",
     )

@@ -51,7 +51,9 @@ def leak_warnings(splits: Mapping[str, Split]) -> Iterator[str]:
         thumbnails = _thumbnails(split.images) if name != "train" else None
         if thumbnails is None:
             continue
-        step = -(-len(thumbnails) * len(train_thumbnails) // COMPARISONS)  # 1 where all are compared
+        step = -(
+            -len(thumbnails) * len(train_thumbnails) // COMPARISONS
+        )  # 1 where all are compared
         leaks = find_leaks(thumbnails[::step], train_thumbnails)
         if leaks:
             first = leaks[0]

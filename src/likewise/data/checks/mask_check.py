@@ -28,7 +28,9 @@ class MasksFound(NamedTuple):
 
     def __str__(self) -> str:
         """One line for the first screen."""
-        counts = ", ".join(f"{some:,} of {all_:,} {name}" for name, (some, all_) in self.with_mask.items())
+        counts = ", ".join(
+            f"{some:,} of {all_:,} {name}" for name, (some, all_) in self.with_mask.items()
+        )
         numbers = list(self.classes)
         is_consecutive = len(numbers) == numbers[-1] - numbers[0] + 1
         span = f"{numbers[0]} to {numbers[-1]}" if is_consecutive else numbers

@@ -60,13 +60,17 @@ def take_columns(columns: Mapping[str, Column], index: np.ndarray) -> dict[str, 
     return {name: column.take(index) for name, column in columns.items()}
 
 
-def concat_columns(parts: Sequence[Mapping[str, Column]], lengths: Sequence[int]) -> dict[str, Column]:
+def concat_columns(
+    parts: Sequence[Mapping[str, Column]], lengths: Sequence[int]
+) -> dict[str, Column]:
     """The columns of several sources, one after the other; a source without a column has it nowhere."""
     kinds: dict[str, type[Column]] = {}
     for columns in parts:
         kinds |= {name: type(column) for name, column in columns.items()}
     joined = {}
     for name, kind in kinds.items():
-        of_sources = [columns.get(name, length) for columns, length in zip(parts, lengths, strict=True)]
+        of_sources = [
+            columns.get(name, length) for columns, length in zip(parts, lengths, strict=True)
+        ]
         joined[name] = kind.concat(of_sources)
     return joined

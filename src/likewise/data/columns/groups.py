@@ -120,7 +120,9 @@ def groups_in(readers: Sequence[ParquetReader], name: str | None) -> dict[str, C
     has = [wanted in reader.schema_arrow.names for reader in readers]
     if name is not None and not all(has):
         lacking = readers[has.index(False)].schema_arrow.names
-        raise LikewiseError(f"--group-column {name}: there is no such column. {did_you_mean(name, lacking)}")
+        raise LikewiseError(
+            f"--group-column {name}: there is no such column. {did_you_mean(name, lacking)}"
+        )
     if not any(has):
         return {}
     found = list[object]()

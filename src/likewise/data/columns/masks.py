@@ -113,7 +113,9 @@ class Masks:
             kind = "HEIC" if is_heif(content or b"") else None
             image = Image.open(io.BytesIO(content or b"")) if kind is None else None
         except (OSError, ValueError, SyntaxError, UnreadableImage) as error:
-            raise LikewiseError(f"{self._where(position)} cannot be read as a mask: {error}.") from error
+            raise LikewiseError(
+                f"{self._where(position)} cannot be read as a mask: {error}."
+            ) from error
         if image is None or image.format == "JPEG":
             raise self._refused(position, f"is a {kind or 'JPEG'}, which changes values")
         if image.mode not in MODES:

@@ -130,7 +130,9 @@ def targets_in(columns: Mapping[str, Column]) -> TargetColumn | None:
     return column if isinstance(column, TargetColumn) else None
 
 
-def multilabel_targets(labels: Sequence[Any], source: str, names: Sequence[str] = ()) -> TargetColumn:
+def multilabel_targets(
+    labels: Sequence[Any], source: str, names: Sequence[str] = ()
+) -> TargetColumn:
     """Classes of each image as indicators.
 
     Args:
@@ -145,9 +147,13 @@ def multilabel_targets(labels: Sequence[Any], source: str, names: Sequence[str] 
     sets = [_class_set(label, source) for label in labels]
     found = set().union(*(classes for classes in sets if classes is not None))
     if not found:
-        raise LikewiseError(f"{source}: no image has a class. Write the classes of an image as cat{SEPARATOR}dog.")
+        raise LikewiseError(
+            f"{source}: no image has a class. Write the classes of an image as cat{SEPARATOR}dog."
+        )
     if names and all(name.isdecimal() and int(name) < len(names) for name in found):
-        sets = [None if classes is None else {names[int(name)] for name in classes} for classes in sets]
+        sets = [
+            None if classes is None else {names[int(name)] for name in classes} for classes in sets
+        ]
         found = set(names)
     are_numbers = all(name.isdecimal() for name in found)
     in_order = sorted(found, key=int if are_numbers else str)
@@ -171,7 +177,9 @@ def _class_set(label: Any, source: str) -> set[str] | None:
         return {str(part) for part in label}
     if isinstance(label, (int, np.integer)):
         return {str(label)} if label >= 0 else None
-    raise LikewiseError(f"{source}: {label!r} is no set of classes. Allowed: a list of names, or cat{SEPARATOR}dog.")
+    raise LikewiseError(
+        f"{source}: {label!r} is no set of classes. Allowed: a list of names, or cat{SEPARATOR}dog."
+    )
 
 
 def indicator_targets(values: np.ndarray, source: str) -> TargetColumn:
@@ -207,7 +215,9 @@ def regression_targets(labels: Sequence[Any], source: str) -> TargetColumn:
     widths = {len(row) for row in rows if row is not None}
     if len(widths) != 1:
         counts = ", ".join(map(str, sorted(widths))) or "0"
-        raise LikewiseError(f"{source}: every image needs as many numbers as any other; found {counts} an image.")
+        raise LikewiseError(
+            f"{source}: every image needs as many numbers as any other; found {counts} an image."
+        )
     width = widths.pop()
     unknown = [np.nan] * width
     values = np.array([unknown if row is None else row for row in rows], np.float32)
@@ -227,5 +237,7 @@ def _numbers(label: Any, source: str) -> list[float] | None:
             f"{source}: {label!r} is no number, but the task is regression. Leave the label blank where there is none."
         ) from None
     if any(np.isinf(number) for number in numbers):
-        raise LikewiseError(f"{source}: {label!r} is not finite, and a regression needs finite numbers.")
+        raise LikewiseError(
+            f"{source}: {label!r} is not finite, and a regression needs finite numbers."
+        )
     return None if any(np.isnan(number) for number in numbers) else numbers

@@ -44,7 +44,9 @@ class TokenRows:
         has_caption = slot < counts[:, None]  # [B, K]
         rows = self.first[index][:, None] + slot
         rows = rows.clamp(max=len(self.tokens) - 1)
-        tokens = self.tokens[rows].long().masked_fill(~has_caption[..., None], NO_TOKEN)  # [B, K, L]
+        tokens = (
+            self.tokens[rows].long().masked_fill(~has_caption[..., None], NO_TOKEN)
+        )  # [B, K, L]
         longest = int((tokens != NO_TOKEN).sum(dim=2).max())
         return tokens[..., : max(longest, 1)]
 
@@ -101,7 +103,9 @@ class Tokenizer:
         """
         library = _library()
         if not file.is_file():
-            raise LikewiseError(f"There is no {file.name} in {file.parent}, so its texts cannot be read.")
+            raise LikewiseError(
+                f"There is no {file.name} in {file.parent}, so its texts cannot be read."
+            )
         return cls(library.Tokenizer.from_file(str(file)), length)
 
     def save(self, file: Path) -> None:

@@ -78,7 +78,9 @@ def pack(
         LikewiseError: there is nothing to pack, it has something that shards do not hold, or ``out`` is not empty.
         FilesLeftOut: more files cannot be read than ``max_bad`` allows, or any with ``strict``.
     """
-    columns = ColumnNames(label_column, group_column, task, path_column, caption_column, missing_labels)
+    columns = ColumnNames(
+        label_column, group_column, task, path_column, caption_column, missing_labels
+    )
     settings = checked(PackSettings(to, shard_size, shuffle, max_bad))
     manifest = open_manifest(data, labels, test_data, captions, columns, allow_mixed=True)
     return pack_manifest(manifest, Path(out), settings, strict)
@@ -93,13 +95,19 @@ def checked(settings: PackSettings) -> PackSettings:
     if settings.to not in SUFFIX:
         raise LikewiseError(f"--to {settings.to} was given; allowed: {', '.join(SUFFIX)}.")
     if settings.shard_size < 1:
-        raise LikewiseError(f"--shard-size {settings.shard_size} was given; give 1 megabyte or more, for instance 256.")
+        raise LikewiseError(
+            f"--shard-size {settings.shard_size} was given; give 1 megabyte or more, for instance 256."
+        )
     if not 0 <= settings.max_bad <= 1:
-        raise LikewiseError(f"--max-bad {settings.max_bad:g} was given; it is a share of the files, 0 to 1.")
+        raise LikewiseError(
+            f"--max-bad {settings.max_bad:g} was given; it is a share of the files, 0 to 1."
+        )
     return settings
 
 
-def pack_manifest(manifest: Manifest, out: Path, settings: PackSettings, strict: bool = False) -> PackedSet:
+def pack_manifest(
+    manifest: Manifest, out: Path, settings: PackSettings, strict: bool = False
+) -> PackedSet:
     """Write the examples of a manifest as shards; see `pack`."""
     facts = PackFacts.of(manifest)
     require_held(facts, HELD[settings.to], manifest.source)
@@ -111,7 +119,9 @@ def pack_manifest(manifest: Manifest, out: Path, settings: PackSettings, strict:
             packer = Packer(manifest, facts, settings, journal)
             for split in _splits(manifest):
                 packer.pack_split(split)
-            require_same(manifest, {name for shard in journal.shards for name in shard.left_out}, out)
+            require_same(
+                manifest, {name for shard in journal.shards for name in shard.left_out}, out
+            )
             journal.write_manifest(facts, identity)
         done = _finished(out, identity)
         assert done is not None
@@ -132,7 +142,9 @@ def _finished(out: Path, identity: str) -> PackedSet | None:
         return None
     content = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(content, dict) or content.get("identity") != identity:
-        raise LikewiseError(f"{out} holds shards of other images, or of other options. Choose another --out.")
+        raise LikewiseError(
+            f"{out} holds shards of other images, or of other options. Choose another --out."
+        )
     for shard in content["shards"]:
         require_whole(out / shard["name"], shard["sha256"])
     return PackedSet(out, len(content["shards"]), content["images"], content["left_out"])

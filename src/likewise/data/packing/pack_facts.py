@@ -70,12 +70,18 @@ class PackFacts(NamedTuple):
         try:
             found = json.loads(content)
             version = found.pop("format")
-            names, columns, target_names = (tuple(found[n]) for n in ("class_names", "columns", "target_names"))
+            names, columns, target_names = (
+                tuple(found[n]) for n in ("class_names", "columns", "target_names")
+            )
             facts = cls(names, columns, found["task"], target_names)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LikewiseError(f"{file} is damaged: what it says about its set cannot be read ({error}).") from error
+            raise LikewiseError(
+                f"{file} is damaged: what it says about its set cannot be read ({error})."
+            ) from error
         if version != FORMAT:
-            raise LikewiseError(f"{file} is a shard of format {version}; this version reads {FORMAT}. Pack it anew.")
+            raise LikewiseError(
+                f"{file} is a shard of format {version}; this version reads {FORMAT}. Pack it anew."
+            )
         return facts
 
     def read_columns(
@@ -107,7 +113,9 @@ def common_facts(found: Sequence[PackFacts | None], files: Sequence[str]) -> Pac
     """
     for facts, file in zip(found, files, strict=True):
         if facts != found[0]:
-            raise LikewiseError(f"{file} and {files[0]} are shards of different sets. Give those of one set.")
+            raise LikewiseError(
+                f"{file} and {files[0]} are shards of different sets. Give those of one set."
+            )
     return found[0]
 
 

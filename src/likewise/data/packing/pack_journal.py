@@ -55,17 +55,24 @@ class PackJournal:
 
     def write_manifest(self, facts: PackFacts, identity: str) -> None:
         """Say that all shards are there, in place of the journal."""
-        entries = [{k: v for k, v in shard._asdict().items() if k in _LISTED} for shard in self.shards]
+        entries = [
+            {k: v for k, v in shard._asdict().items() if k in _LISTED} for shard in self.shards
+        ]
         content = {
             "format": FORMAT,
             "images": sum(shard.images for shard in self.shards),
             "class_names": list(facts.class_names),
             "columns": list(facts.columns),
             "shards": entries,
-            "left_out": {name: why for shard in self.shards for name, why in shard.left_out.items()},
+            "left_out": {
+                name: why for shard in self.shards for name, why in shard.left_out.items()
+            },
             "identity": identity,
         }
-        write_bytes(self.folder / MANIFEST, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        write_bytes(
+            self.folder / MANIFEST,
+            (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(),
+        )
         (self.folder / JOURNAL).unlink()
 
 
@@ -89,7 +96,9 @@ def open_journal(folder: Path, identity: str) -> Iterator[PackJournal]:
     with _locked(folder), (folder / JOURNAL).open("a+", encoding="utf-8") as stream:
         stream.seek(0)
         lines = [line for line in stream.read().splitlines(keepends=True) if line.endswith("\n")]
-        stream.truncate(sum(len(line.encode()) for line in lines))  # a line that a kill left unfinished
+        stream.truncate(
+            sum(len(line.encode()) for line in lines)
+        )  # a line that a kill left unfinished
         if not lines:
             stream.write(json.dumps({"identity": identity}) + "\n")
             stream.flush()
@@ -108,7 +117,9 @@ def _require_room(folder: Path) -> None:
     found = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
     if found:
         more = ", ..." if len(found) > 3 else ""
-        raise LikewiseError(f"{folder} is not empty ({', '.join(found[:3])}{more}). Choose another --out.")
+        raise LikewiseError(
+            f"{folder} is not empty ({', '.join(found[:3])}{more}). Choose another --out."
+        )
 
 
 @contextmanager
@@ -137,7 +148,9 @@ def identity_of(manifest: Manifest, facts: PackFacts, options: Sequence[object])
         facts: what holds for all of it.
         options: how it is packed.
     """
-    content = hashlib.sha256(repr((FORMAT, facts, tuple(options))).encode("utf-8", "surrogateescape"))
+    content = hashlib.sha256(
+        repr((FORMAT, facts, tuple(options))).encode("utf-8", "surrogateescape")
+    )
     for name in manifest.ids:
         content.update(f"{name}\0".encode("utf-8", "surrogateescape"))
     content.update(manifest.labels.numpy().tobytes())

@@ -22,7 +22,14 @@ from likewise.errors import LikewiseError
 CHECK_SIZE = 32
 """Pixels to which an image is decoded to see that it can be; JPEGs are decoded at a smaller scale for it."""
 
-FORMAT_ENDINGS = {"JPEG": "jpg", "TIFF": "tif", "JPEG2000": "jp2", "PPM": "ppm", "TGA": "tga", "MPO": "jpg"}
+FORMAT_ENDINGS = {
+    "JPEG": "jpg",
+    "TIFF": "tif",
+    "JPEG2000": "jp2",
+    "PPM": "ppm",
+    "TGA": "tga",
+    "MPO": "jpg",
+}
 """Endings of Pillow's formats that are not called like their ending."""
 
 
@@ -110,9 +117,13 @@ def _ending(content: Path | bytes) -> str:
     if isinstance(content, Path) and content.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         return content.suffix.lower().removeprefix(".")
     try:
-        with open_image(io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")) as image:
+        with open_image(
+            io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+        ) as image:
             name = image.format or ""
-    except Exception:  # Pillow's parsers raise many kinds; what it does not know are videos and DICOM
+    except (
+        Exception
+    ):  # Pillow's parsers raise many kinds; what it does not know are videos and DICOM
         name = ""
     ending = FORMAT_ENDINGS.get(name, name.lower())
     if f".{ending}" in IMAGE_SUFFIXES:
@@ -128,5 +139,7 @@ def _mask(manifest: Manifest, row: int) -> bytes | None:
         return cell.read_bytes()
     read = getattr(cell, "read", None)
     if read is None:
-        raise LikewiseError(f"The masks of {manifest.source} are arrays; shards hold masks that are files.")
+        raise LikewiseError(
+            f"The masks of {manifest.source} are arrays; shards hold masks that are files."
+        )
     return read()

@@ -45,7 +45,9 @@ class PackSettings(NamedTuple):
 class Packer:
     """Packs one split after another, from where the journal ends."""
 
-    def __init__(self, manifest: Manifest, facts: PackFacts, settings: PackSettings, journal: PackJournal) -> None:
+    def __init__(
+        self, manifest: Manifest, facts: PackFacts, settings: PackSettings, journal: PackJournal
+    ) -> None:
         self.manifest, self.facts, self.settings, self.journal = manifest, facts, settings, journal
         for shard in journal.shards:
             require_whole(journal.folder / shard.name, shard.sha256)
@@ -67,10 +69,14 @@ class Packer:
             shards.append(shard)
             position, images = shard.following, images + shard.images
 
-    def _write(self, name: str, split: str, rows: np.ndarray, start: int, first: int) -> WrittenShard:
+    def _write(
+        self, name: str, split: str, rows: np.ndarray, start: int, first: int
+    ) -> WrittenShard:
         """Write, read back and note one shard."""
         file, filling = self.journal.folder / name, _Filling(self, rows, start)
-        partial = file.with_name(f".{name}.partial{file.suffix}")  # hidden, so that no reader takes it for a shard
+        partial = file.with_name(
+            f".{name}.partial{file.suffix}"
+        )  # hidden, so that no reader takes it for a shard
         try:
             write_shard(self.settings.to, partial, self.facts, first, filling)
         except OSError as error:
@@ -83,7 +89,9 @@ class Packer:
             os.fsync(stream.fileno())
         size = partial.stat().st_size
         os.replace(partial, file)
-        shard = WrittenShard(name, split, len(filling.digests), size, digest, filling.position, filling.left_out)
+        shard = WrittenShard(
+            name, split, len(filling.digests), size, digest, filling.position, filling.left_out
+        )
         self.journal.add(shard)
         return shard
 

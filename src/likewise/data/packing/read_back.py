@@ -67,7 +67,10 @@ def require_same(manifest: Manifest, left_out: set[str], out: Path) -> None:
     wanted, found = _facts(manifest, left_out), _facts(packed, set())
     same = wanted == found and packed.class_names == manifest.class_names
     if not same:
-        odd = next((name for name in {**wanted, **found} if wanted.get(name) != found.get(name)), "the class names")
+        odd = next(
+            (name for name in {**wanted, **found} if wanted.get(name) != found.get(name)),
+            "the class names",
+        )
         raise EnvironmentIOError(
             f"The shards in {out} are not the set that was packed: they differ in {odd}. Delete the folder and pack "
             f"again."

@@ -27,7 +27,10 @@ ShardFormat = Literal["wds", "parquet"]
 SUFFIX: dict[ShardFormat, str] = {"wds": ".tar", "parquet": ".parquet"}
 """The ending of each format's files."""
 
-HELD: dict[ShardFormat, tuple[str, ...]] = {"wds": tuple(c for c in COLUMNS if c != MASK), "parquet": COLUMNS}
+HELD: dict[ShardFormat, tuple[str, ...]] = {
+    "wds": tuple(c for c in COLUMNS if c != MASK),
+    "parquet": COLUMNS,
+}
 """What each format holds besides images and classes."""
 
 ROWS_IN_GROUP = 100
@@ -47,7 +50,9 @@ _KINDS: dict[str, tuple[pa.DataType, dict[str, Any]]] = {
 """Type of a column in Parquet, and what the ``datasets`` library calls it."""
 
 
-def write_shard(to: ShardFormat, file: Path, facts: PackFacts, first: int, examples: Iterable[PackedExample]) -> None:
+def write_shard(
+    to: ShardFormat, file: Path, facts: PackFacts, first: int, examples: Iterable[PackedExample]
+) -> None:
     """Write a shard.
 
     Args:
@@ -88,7 +93,9 @@ def _record(example: PackedExample) -> dict[str, Any]:
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)  # owner, time and rights are those of any new TarInfo: 0, 0, 0644
+    member = tarfile.TarInfo(
+        name
+    )  # owner, time and rights are those of any new TarInfo: 0, 0, 0644
     member.size = len(content)
     archive.addfile(member, io.BytesIO(content))
 
@@ -114,14 +121,19 @@ def _schema(facts: PackFacts) -> pa.Schema:
         features["label"] = {"names": list(facts.class_names), "_type": "ClassLabel"}
     for name in facts.columns:
         fields[name], features[name] = _KINDS[name]
-    metadata = {b"huggingface": json.dumps({"info": {"features": features}}), PARQUET_KEY: facts.as_json()}
+    metadata = {
+        b"huggingface": json.dumps({"info": {"features": features}}),
+        PARQUET_KEY: facts.as_json(),
+    }
     return pa.schema(list(fields.items()), metadata=metadata)
 
 
 def _table(rows: list[PackedExample], schema: pa.Schema) -> pa.Table:
     columns: dict[str, list[Any]] = {
         ID: [row.id for row in rows],
-        "image": [{"bytes": row.content, "path": f"{Path(row.id).stem}.{row.ending}"} for row in rows],
+        "image": [
+            {"bytes": row.content, "path": f"{Path(row.id).stem}.{row.ending}"} for row in rows
+        ],
         "label": [UNLABELLED if row.label is None else row.label for row in rows],
         CAPTIONS: [row.captions for row in rows],
         TARGETS: [row.targets for row in rows],

@@ -40,7 +40,11 @@ class Arrangement(NamedTuple):
 
     def folders(self, path: Path) -> tuple[str, ...]:
         """The folders of a path that may be classes."""
-        return tuple(name for at, name in enumerate(path.parts[:-1]) if at >= self.above and at != self.split_at)
+        return tuple(
+            name
+            for at, name in enumerate(path.parts[:-1])
+            if at >= self.above and at != self.split_at
+        )
 
 
 def arrange(folder: Path, paths: Sequence[Path]) -> tuple[Arrangement, list[Path]]:
@@ -99,7 +103,9 @@ def _top_folders_are_splits(folder: Path, paths: Sequence[Path]) -> bool:
     return True
 
 
-def classes_of(paths: Sequence[Path], arrangement: Arrangement) -> tuple[dict[Path, str], list[str]]:
+def classes_of(
+    paths: Sequence[Path], arrangement: Arrangement
+) -> tuple[dict[Path, str], list[str]]:
     """The class of each image that has one, and notes on the parts that have none."""
     parts = defaultdict[str, list[Path]](list)
     for path in paths:
@@ -117,7 +123,9 @@ def classes_of(paths: Sequence[Path], arrangement: Arrangement) -> tuple[dict[Pa
     return classes, notes
 
 
-def _depth_note(part: str, members: list[Path], labelled: list[Path], arrangement: Arrangement) -> list[str]:
+def _depth_note(
+    part: str, members: list[Path], labelled: list[Path], arrangement: Arrangement
+) -> list[str]:
     """Images without a label because of their depth in the folder; none of a part that is flat, or has all labels."""
     by_depth = defaultdict[int, list[Path]](list)
     for path in members:
@@ -127,9 +135,15 @@ def _depth_note(part: str, members: list[Path], labelled: list[Path], arrangemen
         return []
     if not labelled:
         counts = sorted(by_depth.items())
-        found = "; ".join(f"{depth} deep: {len(at):,}, for instance {at[0].as_posix()}" for depth, at in counts)
+        found = "; ".join(
+            f"{depth} deep: {len(at):,}, for instance {at[0].as_posix()}" for depth, at in counts
+        )
         inner = _shared_folders(members)
-        instead = f", or give the folder {'/'.join(members[0].parts[:inner])} in it" if inner and not part else ""
+        instead = (
+            f", or give the folder {'/'.join(members[0].parts[:inner])} in it"
+            if inner and not part
+            else ""
+        )
         return [
             f"{where}: no image has a label, since most do not lie in one folder a class ({found}). For classes put "
             f"each image in class/{instead}."

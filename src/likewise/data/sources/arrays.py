@@ -48,7 +48,9 @@ def open_arrays(
         LikewiseError: the shape, the type or the number of labels is another.
     """
     if not getattr(images, "ndim", 1) or not hasattr(images, "__len__"):
-        raise LikewiseError(f"{source}: images are an array or a tensor of several; {type(images).__name__} was given.")
+        raise LikewiseError(
+            f"{source}: images are an array or a tensor of several; {type(images).__name__} was given."
+        )
     if not len(images):
         raise LikewiseError(f"{source}: there is no image in it.")
     pixels = ArrayPixels(batch_pixels(images, source))
@@ -84,11 +86,17 @@ def open_array_file(file: Path, columns: ColumnNames = USUAL_COLUMNS) -> list[Ma
     except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, KeyError) as error:
         raise LikewiseError(f"{file} cannot be read as arrays: {error}.") from error
     except Exception as error:  # torch.load raises pickle errors of several kinds
-        raise LikewiseError(f"{file} is not a file of plain tensors ({type(error).__name__}). Save tensors.") from error
+        raise LikewiseError(
+            f"{file} is not a file of plain tensors ({type(error).__name__}). Save tensors."
+        ) from error
     if isinstance(content, Mapping):
         return _from_mapping(content, file, columns)
-    images, labels = content if isinstance(content, (tuple, list)) and len(content) == 2 else (content, None)
-    return [open_arrays(images, labels, str(file), task=columns.task, missing=columns.missing_labels)]
+    images, labels = (
+        content if isinstance(content, (tuple, list)) and len(content) == 2 else (content, None)
+    )
+    return [
+        open_arrays(images, labels, str(file), task=columns.task, missing=columns.missing_labels)
+    ]
 
 
 def _load(file: Path) -> Any:
@@ -104,7 +112,9 @@ def _from_mapping(content: Mapping[Any, Any], file: Path, columns: ColumnNames) 
         images = _first(content, IMAGE_KEYS, prefix)
         if images is not None:
             labels = _first(content, LABEL_KEYS, prefix)
-            found.append(open_arrays(images, labels, str(file), split, columns.task, columns.missing_labels))
+            found.append(
+                open_arrays(images, labels, str(file), split, columns.task, columns.missing_labels)
+            )
     if not found:
         raise LikewiseError(
             f"{file} holds {', '.join(map(str, content)) or 'nothing'}; name the arrays images and labels "
@@ -115,5 +125,9 @@ def _from_mapping(content: Mapping[Any, Any], file: Path, columns: ColumnNames) 
 
 def _first(content: Mapping[Any, Any], keys: Sequence[str], prefix: str) -> Any:
     """The first array that has one of the usual names, with the split before or behind."""
-    wanted = [name for key in keys for name in ((f"{prefix}_{key}", f"{key}_{prefix}") if prefix else (key,))]
+    wanted = [
+        name
+        for key in keys
+        for name in ((f"{prefix}_{key}", f"{key}_{prefix}") if prefix else (key,))
+    ]
     return next((content[name] for name in wanted if name in content), None)

@@ -30,7 +30,11 @@ def concat(parts: Sequence[Manifest], source: str) -> Manifest:
         pixels=ConcatPixels([part.pixels for part in parts]),
         labels=torch.cat([_renumbered(part, names) for part in parts]),
         splits=np.concatenate([part.splits for part in parts]),
-        ids=[f"{s}/{i}" if clash else i for part in parts for s, i in zip(part.splits, part.ids, strict=True)],
+        ids=[
+            f"{s}/{i}" if clash else i
+            for part in parts
+            for s, i in zip(part.splits, part.ids, strict=True)
+        ],
         class_names=names,
         skipped=tuple(skipped for part in parts for skipped in part.skipped),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),

@@ -160,7 +160,9 @@ class DelimitedText:
         encoding = encoding_of(file)
         text = _sample_text(file, encoding)
         if not text.strip():
-            raise LikewiseError(f"{file} is empty. Its first line is a heading, for instance image_path,label.")
+            raise LikewiseError(
+                f"{file} is empty. Its first line is a heading, for instance image_path,label."
+            )
         first, _, rest = text.partition("\n")
         named = first.strip().strip('"')
         if named.lower().startswith("sep=") and len(named) == 5:
@@ -181,13 +183,17 @@ class DelimitedText:
             return found
         return [list(itertools.compress(column, filled)) for column in found]
 
-    def lines_of(self, layout: Layout, wanted: Sequence[int], has_heading: bool, rows: Sequence[int]) -> list[int]:
+    def lines_of(
+        self, layout: Layout, wanted: Sequence[int], has_heading: bool, rows: Sequence[int]
+    ) -> list[int]:
         """The lines, from 1, of some of the rows that `columns` gives."""
         lines = self._rows(layout, has_heading)
         filled = [line for line, cells in lines if any(cells[column].strip() for column in wanted)]
         return [filled[row] for row in rows]
 
-    def _by_pyarrow(self, layout: Layout, wanted: Sequence[int], has_heading: bool) -> list[list[str]] | None:
+    def _by_pyarrow(
+        self, layout: Layout, wanted: Sequence[int], has_heading: bool
+    ) -> list[list[str]] | None:
         """The columns by pyarrow; None where rows differ in length or are quoted in a way of their own."""
         import pyarrow as pa  # slow to import
         from pyarrow import csv as arrow_csv
@@ -285,7 +291,9 @@ def _sample_text(file: Path, encoding: str) -> str:
     except (OSError, UnicodeError) as error:
         raise LikewiseError(f"{file} cannot be read: {error}.") from error
     if _CONTROL.search(text):
-        raise LikewiseError(f"{file} is no text: it holds control characters. Give a table as CSV, in UTF-8.")
+        raise LikewiseError(
+            f"{file} is no text: it holds control characters. Give a table as CSV, in UTF-8."
+        )
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text if is_whole else text[: text.rfind("\n") + 1] or text
 

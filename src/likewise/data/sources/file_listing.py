@@ -43,14 +43,20 @@ def find_files(folder: Path, trouble: list[Skipped] | None = None) -> Iterator[P
     trouble = [] if trouble is None else trouble
 
     def note(error: OSError) -> None:
-        trouble.append(Skipped(_within(folder, error.filename), f"a folder that cannot be read: {error.strerror}"))
+        trouble.append(
+            Skipped(
+                _within(folder, error.filename), f"a folder that cannot be read: {error.strerror}"
+            )
+        )
 
     seen = dict[Path, str]()
     for here, folders, files in os.walk(folder, followlinks=True, onerror=note):
         real = Path(here).resolve()
         if real in seen:
             folders.clear()
-            trouble.append(Skipped(_within(folder, here), f"a link to {seen[real]}, which is read once"))
+            trouble.append(
+                Skipped(_within(folder, here), f"a link to {seen[real]}, which is read once")
+            )
             continue
         seen[real] = _within(folder, here)
         folders[:] = sorted(name for name in folders if is_visible(name))

@@ -44,13 +44,20 @@ def open_folder(folder: Path) -> Manifest:
     paths, strays = _of_one_kind(folder, paths)
     arrangement, outside = arrange(folder, paths)
     not_read = images_not_read(folder, others)
-    skipped = trouble + not_read + strays + [Skipped(path.as_posix(), "outside the split folders") for path in outside]
+    skipped = (
+        trouble
+        + not_read
+        + strays
+        + [Skipped(path.as_posix(), "outside the split folders") for path in outside]
+    )
     left_out = set(outside)
     inside = [path for path in paths if path not in left_out]
     scan = scan_files([folder / path for path in inside])
     skipped += [Skipped(inside[i].as_posix(), reason) for i, reason in scan.refused.items()]
     if not len(scan.usable):
-        raise LikewiseError(f"{folder}: none of its {len(paths)} image files can be used. {describe(skipped)}")
+        raise LikewiseError(
+            f"{folder}: none of its {len(paths)} image files can be used. {describe(skipped)}"
+        )
     usable = [inside[i] for i in scan.usable]
     classes, notes = classes_of(usable, arrangement)
     names = tuple(sorted(set(classes.values())))
@@ -59,7 +66,9 @@ def open_folder(folder: Path) -> Manifest:
     return Manifest(
         source=str(folder),
         pixels=FilePixels([folder / path for path in usable], scan.headers),
-        labels=torch.tensor([number[classes[p]] if p in classes else UNLABELLED for p in usable], dtype=torch.int64),
+        labels=torch.tensor(
+            [number[classes[p]] if p in classes else UNLABELLED for p in usable], dtype=torch.int64
+        ),
         splits=np.array([arrangement.split(path) for path in usable]),
         ids=[path.as_posix() for path in usable],
         class_names=names,
@@ -101,16 +110,25 @@ def _empty_folders(folder: Path, usable: list[Path], names: tuple[str, ...]) -> 
     if not names:
         return []
     parents = {path.parent.parent for path in usable if path.parent.name in names}
-    siblings = {entry.name for p in parents for entry in os.scandir(folder / p) if entry.is_dir(follow_symlinks=False)}
+    siblings = {
+        entry.name
+        for p in parents
+        for entry in os.scandir(folder / p)
+        if entry.is_dir(follow_symlinks=False)
+    }
     empty = sorted(name for name in siblings - set(names) if is_visible(name))
     return [f"no usable image in {', '.join(empty[:5])}: left out of the classes"] if empty else []
 
 
 def _nothing_found(folder: Path, others: list[Path]) -> str:
     if any(path.name == "encoder.safetensors" for path in others):
-        return f"{folder} is the folder of a run, and holds no images. Give the folder of the images."
+        return (
+            f"{folder} is the folder of a run, and holds no images. Give the folder of the images."
+        )
     if not others:
-        return f"{folder} is empty. Give a folder that holds images ({', '.join(sorted(SUFFIXES))})."
+        return (
+            f"{folder} is empty. Give a folder that holds images ({', '.join(sorted(SUFFIXES))})."
+        )
     foreign = images_not_read(folder, others)
     if foreign:
         return f"{folder} holds no image that is read. {describe(foreign)}"

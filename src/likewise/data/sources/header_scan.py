@@ -59,7 +59,9 @@ def scan(read: Callable[[int], Header], count: int) -> Scan:
     found = list(parallel_map(attempt, count))
     headers = [header for header in found if isinstance(header, Header)]
     return Scan(
-        usable=np.array([i for i, header in enumerate(found) if isinstance(header, Header)], dtype=np.int64),
+        usable=np.array(
+            [i for i, header in enumerate(found) if isinstance(header, Header)], dtype=np.int64
+        ),
         headers=Headers(
             np.array([header[:2] for header in headers], dtype=np.int32).reshape(-1, 2),
             np.array([header.mode for header in headers], dtype=str),
@@ -96,7 +98,9 @@ def read_header(file: Path | bytes) -> Header:
                 whole = _ends_with(stream, ENDINGS.get(kind or "", b""))
     except UnreadableImage:
         raise
-    except Exception as error:  # Pillow's parsers raise OSError, ValueError, SyntaxError, struct.error, ...
+    except (
+        Exception
+    ) as error:  # Pillow's parsers raise OSError, ValueError, SyntaxError, struct.error, ...
         raise UnreadableImage(reason_of(error)) from error
     if not whole:
         _decode_to_be_sure(file)
@@ -108,7 +112,11 @@ def _require_regular(file: Path) -> None:
     try:
         kind = file.stat().st_mode
     except FileNotFoundError as error:
-        reason = "a link to a file that is not there" if file.is_symlink() else f"there is no file {file}"
+        reason = (
+            "a link to a file that is not there"
+            if file.is_symlink()
+            else f"there is no file {file}"
+        )
         raise UnreadableImage(reason) from error
     except OSError as error:
         raise UnreadableImage(str(error)) from error

@@ -49,7 +49,9 @@ def load_named(name: str) -> Any:
             return datasets.load_from_disk(str(folder))
         dataset, _, configuration = wanted.partition(":")
         return datasets.load_dataset(dataset, configuration or None)
-    except Exception as error:  # the library raises errors of many kinds, its own and those of its HTTP client
+    except (
+        Exception
+    ) as error:  # the library raises errors of many kinds, its own and those of its HTTP client
         require_online(name, "give hf: and the folder of a data set that save_to_disk wrote.")
         short = name.rpartition("/")[2].replace(":", "-")
         raise EnvironmentIOError(
@@ -78,9 +80,13 @@ def open_hugging_face(dataset: Any, columns: ColumnNames = USUAL_COLUMNS) -> Man
         return open_dataset(dataset, columns.missing_labels)
     plain = dataset.with_format(None)
     features = plain.features
-    image = next((name for name, feature in features.items() if type(feature).__name__ == "Image"), None)
+    image = next(
+        (name for name, feature in features.items() if type(feature).__name__ == "Image"), None
+    )
     table = Table(
-        source=f"the data set {dataset.info.dataset_name}" if dataset.info.dataset_name else "the data set",
+        source=f"the data set {dataset.info.dataset_name}"
+        if dataset.info.dataset_name
+        else "the data set",
         names=list(features),
         rows=len(plain),
         num_bytes=int(plain.data.nbytes),

@@ -55,7 +55,9 @@ def files_of_stream(stream: Any) -> list[str]:
         LikewiseError: the stream changes or chooses examples, or is made of other files.
     """
     steps = list(_steps(stream._ex_iterable))
-    changing = next((type(step).__name__ for step in steps if type(step).__name__ not in REORDERING), None)
+    changing = next(
+        (type(step).__name__ for step in steps if type(step).__name__ not in REORDERING), None
+    )
     if changing is not None:
         raise _without_positions(f"goes through {CALLS.get(changing, changing)}")
     if _is_begun(stream):
@@ -64,7 +66,11 @@ def files_of_stream(stream: Any) -> list[str]:
     if _chooses(reader):
         raise _without_positions("leaves out rows or columns of its files")
     files = [str(file) for name in FILE_ARGUMENTS for file in reader.kwargs.get(name, ())]
-    if not files or {PurePosixPath(file).suffix.lower() for file in files} - SUFFIXES or any("::" in f for f in files):
+    if (
+        not files
+        or {PurePosixPath(file).suffix.lower() for file in files} - SUFFIXES
+        or any("::" in f for f in files)
+    ):
         raise _without_positions("is not made of Parquet files or tar archives alone")
     return sorted(files)
 
@@ -72,9 +78,15 @@ def files_of_stream(stream: Any) -> list[str]:
 def with_classes_of(manifest: Manifest, stream: Any) -> Manifest:
     """The class names of the stream's features, whatever the files call the numbers that they hold."""
     features = (stream.features or {}).values()
-    names = next((tuple(feature.names) for feature in features if type(feature).__name__ == "ClassLabel"), ())
+    names = next(
+        (tuple(feature.names) for feature in features if type(feature).__name__ == "ClassLabel"), ()
+    )
     in_files = manifest.class_names
-    numbers = list(map(int, in_files)) if all(map(str.isdecimal, in_files)) else list(range(len(in_files)))
+    numbers = (
+        list(map(int, in_files))
+        if all(map(str.isdecimal, in_files))
+        else list(range(len(in_files)))
+    )
     if in_files == names or any(number >= len(names) for number in numbers):
         return manifest
     known = torch.tensor([*numbers, UNLABELLED])  # the last is that of -1

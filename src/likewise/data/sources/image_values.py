@@ -68,7 +68,9 @@ class ValuePixels:
         content, name = encoded_part(self._value(position)), self._name(position)
         if content is None:
             raise NeverEncoded(f"{name} was never encoded")
-        return Encoded(content, name, version_of(content) if isinstance(content, Path) else str(len(content)))
+        return Encoded(
+            content, name, version_of(content) if isinstance(content, Path) else str(len(content))
+        )
 
     def take(self, index: np.ndarray) -> ValuePixels:
         """Some rows; nothing is read."""
@@ -80,7 +82,9 @@ class ValuePixels:
         except MemoryError:
             raise
         except Exception as error:  # whatever a user's data set raises for one bad example
-            raise UnreadableImage(f"{self._name(position)}: {type(error).__name__}: {error}") from error
+            raise UnreadableImage(
+                f"{self._name(position)}: {type(error).__name__}: {error}"
+            ) from error
 
     def _name(self, position: int) -> str:
         return f"{self.source}, item {int(self.rows[position])}"
@@ -108,7 +112,9 @@ def decode_value(value: Any, name: str, size: int | None = None) -> Decoded:
         return Decoded(pixels, pixels.shape[1] / pixels.shape[0])
     if _is_missing(value):
         raise UnreadableImage(f"{name}: no image")
-    raise LikewiseError(f"{name}: an image of type {type(value).__name__} was given. Allowed: {FORMS}.")
+    raise LikewiseError(
+        f"{name}: an image of type {type(value).__name__} was given. Allowed: {FORMS}."
+    )
 
 
 def header_of(value: Any, name: str) -> Header:
@@ -169,11 +175,17 @@ def _as_array(value: Any, name: str) -> Any:
     if isinstance(value, Tensor):
         return value
     try:
-        array = np.array(value.tolist() if isinstance(value, np.ndarray) and value.dtype == object else value)
+        array = np.array(
+            value.tolist() if isinstance(value, np.ndarray) and value.dtype == object else value
+        )
     except ValueError as error:
         raise LikewiseError(f"{name}: its rows differ in length, so they are no image.") from error
     return array
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or isinstance(value, Mapping | str) or (isinstance(value, float) and value != value)
+    return (
+        value is None
+        or isinstance(value, Mapping | str)
+        or (isinstance(value, float) and value != value)
+    )

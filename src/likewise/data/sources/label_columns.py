@@ -27,7 +27,9 @@ LABEL_NAMES = frozenset(
     "label labels class classes class_name classname class_id class_label category categories category_name "
     "category_id target targets y tag tags".split()
 )
-CAPTION_NAMES = frozenset("caption captions text texts sentence sentences title description prompt".split())
+CAPTION_NAMES = frozenset(
+    "caption captions text texts sentence sentences title description prompt".split()
+)
 SPLIT_COLUMN_NAMES = frozenset("split subset partition set".split())
 GROUP_NAMES = frozenset("group groups".split())
 INDEX_NAMES = frozenset(("", "unnamed:_0", "index"))
@@ -56,9 +58,20 @@ class LabelColumns:
 
     def describe(self) -> str:
         """What was taken for what, for the first screen."""
-        roles = {"labels": self.label, "captions": self.caption, "splits": self.split, "groups": self.group}
-        taken = [f"{what} from {self._named(column)}" for what, column in roles.items() if column is not None]
-        divided = f"columns divided by {SEPARATORS.get(self.layout.separator, self.layout.separator)}"
+        roles = {
+            "labels": self.label,
+            "captions": self.caption,
+            "splits": self.split,
+            "groups": self.group,
+        }
+        taken = [
+            f"{what} from {self._named(column)}"
+            for what, column in roles.items()
+            if column is not None
+        ]
+        divided = (
+            f"columns divided by {SEPARATORS.get(self.layout.separator, self.layout.separator)}"
+        )
         return ", ".join(
             [
                 f"image paths from {self._named(self.path)}",
@@ -72,7 +85,9 @@ class LabelColumns:
         return repr(self.names[column]) if self.has_heading else f"column {column + 1}"
 
 
-def label_columns(text: DelimitedText, given: ColumnNames, is_image: IsImage, needed: Needed) -> LabelColumns:
+def label_columns(
+    text: DelimitedText, given: ColumnNames, is_image: IsImage, needed: Needed
+) -> LabelColumns:
     """Decide what each column holds.
 
     Args:
@@ -96,7 +111,11 @@ def _layout(text: DelimitedText, given: ColumnNames, is_image: IsImage) -> Layou
     """The layout in which one column names images."""
     choosers = [_Chooser(text.file, layout, given, is_image) for layout in text.layouts]
     with_images = [chooser for chooser in choosers if chooser.image_columns()]
-    apart = [chooser for chooser in with_images if not any(chooser.is_divided_by(other) for other in with_images)]
+    apart = [
+        chooser
+        for chooser in with_images
+        if not any(chooser.is_divided_by(other) for other in with_images)
+    ]
     headed = [chooser for chooser in apart if chooser.is_named()]
     if len(headed) == 1:
         return headed[0].layout
@@ -120,7 +139,9 @@ class _Chooser:
         self.has_heading = self._has_heading()
         first = layout.sample[0]
         self.names = list(first) if self.has_heading else [str(i + 1) for i in range(layout.width)]
-        self.plain = [plain_name(name) for name in self.names] if self.has_heading else [""] * layout.width
+        self.plain = (
+            [plain_name(name) for name in self.names] if self.has_heading else [""] * layout.width
+        )
         self.rows = layout.sample[int(self.has_heading) :]
 
     @property
@@ -137,7 +158,9 @@ class _Chooser:
         label = self._label(needed, {path, group, split, caption}, caption)
         if needed == "label" and label is None:
             label, caption = caption, None
-        return LabelColumns(self.layout, self.has_heading, self.names, path, label, caption, split, group)
+        return LabelColumns(
+            self.layout, self.has_heading, self.names, path, label, caption, split, group
+        )
 
     def image_columns(self) -> list[int]:
         """Columns in which most cells end as images do; else those whose cells name images without their endings."""
@@ -145,7 +168,9 @@ class _Chooser:
         with_ending = [column for column in columns if self._share(column, has_image_ending) >= 0.5]
         if len(with_ending) == 1:
             return with_ending
-        found = [column for column in with_ending or columns if self._share(column, self.is_image) >= 0.5]
+        found = [
+            column for column in with_ending or columns if self._share(column, self.is_image) >= 0.5
+        ]
         return found or with_ending
 
     def is_named(self) -> bool:
@@ -156,7 +181,11 @@ class _Chooser:
         """Whether the images of this layout hold another one's separator, so that this one divides too little."""
         column = self.image_columns()[0]
         separator = other.layout.separator
-        return other is not self and bool(separator) and all(separator in row[column] for row in self.rows)
+        return (
+            other is not self
+            and bool(separator)
+            and all(separator in row[column] for row in self.rows)
+        )
 
     def _has_heading(self) -> bool:
         first, rows = self.layout.sample[0], self.layout.sample[1:]
@@ -166,11 +195,21 @@ class _Chooser:
             return True
         if any(has_image_ending(cell) for cell in first):
             return False
-        usual = PATH_NAMES | LABEL_NAMES | CAPTION_NAMES | SPLIT_COLUMN_NAMES | GROUP_NAMES | INDEX_NAMES
+        usual = (
+            PATH_NAMES
+            | LABEL_NAMES
+            | CAPTION_NAMES
+            | SPLIT_COLUMN_NAMES
+            | GROUP_NAMES
+            | INDEX_NAMES
+        )
         if set(plain) <= usual and len(set(plain)) == len(plain):
             return True
         repeated = any(cell and any(row[i] == cell for row in rows) for i, cell in enumerate(first))
-        numeric = any(is_number(cell) and all(is_number(row[i]) for row in rows) for i, cell in enumerate(first))
+        numeric = any(
+            is_number(cell) and all(is_number(row[i]) for row in rows)
+            for i, cell in enumerate(first)
+        )
         is_row = repeated or (numeric and bool(rows)) or any(map(self.is_image, first))
         return not is_row or (not repeated and bool(set(plain) & (PATH_NAMES - {""})))
 
@@ -193,7 +232,9 @@ class _Chooser:
         found = self._one_of("label", LABEL_NAMES, self.given.label, taken)
         if found is not None or needed == "caption" or caption is not None:
             return found
-        rest = [column for column in self._rest(taken) if self.plain[column] not in CAPTION_NAMES] or self._rest(taken)
+        rest = [
+            column for column in self._rest(taken) if self.plain[column] not in CAPTION_NAMES
+        ] or self._rest(taken)
         if len(rest) == 1:
             return rest[0]
         if rest or needed == "label":
@@ -235,10 +276,16 @@ class _Chooser:
         given = [("label", self.given.label), ("caption", self.given.caption)]
         return {self._by_name(what, name) for what, name in given if name is not None}
 
-    def _one_of(self, what: str, usual: frozenset[str], given: str | None, taken: set[int | None]) -> int | None:
+    def _one_of(
+        self, what: str, usual: frozenset[str], given: str | None, taken: set[int | None]
+    ) -> int | None:
         if given is not None:
             return self._by_name(what, given)
-        found = [c for c, name in enumerate(self.plain) if name in usual and c not in taken | self._given_elsewhere()]
+        found = [
+            c
+            for c, name in enumerate(self.plain)
+            if name in usual and c not in taken | self._given_elsewhere()
+        ]
         if len(found) > 1:
             raise self._ask(what, f"the {what}s", found)
         return found[0] if found else None
@@ -246,13 +293,19 @@ class _Chooser:
     def _by_name(self, what: str, name: str) -> int:
         """A column by its heading, in any case of letters, or by its number from 1."""
         exact = [column for column, known in enumerate(self.names) if known == name]
-        plain = [column for column, known in enumerate(self.plain) if known and known == plain_name(name)]
+        plain = [
+            column for column, known in enumerate(self.plain) if known and known == plain_name(name)
+        ]
         found = exact or plain
         if len(found) == 1:
             return found[0]
         if name.isdecimal() and 1 <= int(name) <= self.layout.width and not found:
             return int(name) - 1
-        why = "more than one column is called so; give its number from 1" if found else "there is no such column"
+        why = (
+            "more than one column is called so; give its number from 1"
+            if found
+            else "there is no such column"
+        )
         raise LikewiseError(
             f"{self.file}: --{what}-column {name} was given, but {why}. {did_you_mean(name, self.names)}"
         )
@@ -261,9 +314,15 @@ class _Chooser:
         could = " or ".join(repr(self.names[column]) for column in candidates)
         why = f"It could be {could}." if candidates else "No column looks like it."
         example = self.names[candidates[0]] if candidates else "NAME"
-        numbered = "" if self.has_heading else " The file has no heading, so columns go by their numbers from 1."
+        numbered = (
+            ""
+            if self.has_heading
+            else " The file has no heading, so columns go by their numbers from 1."
+        )
         row = (
-            ", ".join(f"{name}={cell!r}" for name, cell in zip(self.names, self.rows[0], strict=True))
+            ", ".join(
+                f"{name}={cell!r}" for name, cell in zip(self.names, self.rows[0], strict=True)
+            )
             if self.rows
             else ""
         )
@@ -279,7 +338,9 @@ USUAL_NAMES = {"path": "image_path", "label": "label", "caption": "caption"}
 
 def plain_name(heading: str) -> str:
     """A heading in lower case, with ``_`` between its words."""
-    return "_".join(heading.strip().lower().replace("-", " ").replace(".", " ").replace("_", " ").split())
+    return "_".join(
+        heading.strip().lower().replace("-", " ").replace(".", " ").replace("_", " ").split()
+    )
 
 
 def is_number(cell: str) -> bool:

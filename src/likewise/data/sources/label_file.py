@@ -16,7 +16,12 @@ from likewise.data.columns.groups import GROUP, UNKNOWN, Groups
 from likewise.data.columns.targets import Task
 from likewise.data.manifest import Manifest
 from likewise.data.sources.delimited_text import DelimitedText
-from likewise.data.sources.label_columns import LABEL_NAMES, PATH_NAMES, has_image_ending, plain_name
+from likewise.data.sources.label_columns import (
+    LABEL_NAMES,
+    PATH_NAMES,
+    has_image_ending,
+    plain_name,
+)
 from likewise.data.sources.label_rows import LabelRows, read_label_rows
 from likewise.data.sources.named_files import NamedFiles
 from likewise.data.sources.path_matching import ImagePaths, Matches
@@ -143,7 +148,9 @@ def _refuse_ambiguous(rows: LabelRows, matches: Matches, manifest: Manifest) -> 
     if not matches.ambiguous:
         return
     path, could_be = next(iter(matches.ambiguous.items()))
-    rivals = [other for other, images in matches.ambiguous.items() if images == could_be and other != path]
+    rivals = [
+        other for other, images in matches.ambiguous.items() if images == could_be and other != path
+    ]
     if len(could_be) == 1:
         meaning = f"{' and '.join([path, *rivals[:1]])} end alike, and would both be {could_be[0]}"
     else:
@@ -154,7 +161,9 @@ def _refuse_ambiguous(rows: LabelRows, matches: Matches, manifest: Manifest) -> 
     )
 
 
-def _with_rows(manifest: Manifest, rows: LabelRows, matches: Matches, columns: ColumnNames) -> Manifest:
+def _with_rows(
+    manifest: Manifest, rows: LabelRows, matches: Matches, columns: ColumnNames
+) -> Manifest:
     """Labels, splits, groups and captions by the rows of each image."""
     first, repeats = _one_row_each(rows, matches)
     notes = _notes(rows, matches, manifest)
@@ -167,14 +176,18 @@ def _with_rows(manifest: Manifest, rows: LabelRows, matches: Matches, columns: C
         manifest = _with_splits(manifest, rows.splits, own)
     if rows.groups is not None and any(rows.groups):
         groups = _spread(rows.groups, own, len(manifest), UNKNOWN)
-        manifest = replace(manifest, columns={**manifest.columns, GROUP: Groups(np.array(groups, dtype=str))})
+        manifest = replace(
+            manifest, columns={**manifest.columns, GROUP: Groups(np.array(groups, dtype=str))}
+        )
     if rows.labels is None:
         return replace(manifest, notes=(*manifest.notes, *notes))
     if manifest.classes:
         notes.append(f"labels come from {rows.file} alone")
     bare = [manifest.ids[position] for position in range(len(manifest)) if position not in own]
     if bare:
-        notes.append(f"{rows.file} has no row for {len(bare):,} images, which have no label: {_some(bare)}")
+        notes.append(
+            f"{rows.file} has no row for {len(bare):,} images, which have no label: {_some(bare)}"
+        )
     if columns.task == "classification":
         notes += _several_classes_note(rows)
     labels = _labels_of(_spread(rows.labels, own, len(manifest), ""), str(rows.file), columns.task)
@@ -192,7 +205,9 @@ def _notes(rows: LabelRows, matches: Matches, manifest: Manifest) -> list[str]:
     known = matches.positions.keys() | {entry.id for entry in manifest.skipped}
     lost = [path for path in dict.fromkeys(rows.paths) if path not in known]
     if lost:
-        notes.append(f"{rows.file} names {len(lost):,} images that are not in {manifest.source}: {_some(lost)}")
+        notes.append(
+            f"{rows.file} names {len(lost):,} images that are not in {manifest.source}: {_some(lost)}"
+        )
     return notes
 
 
@@ -236,7 +251,9 @@ def _with_captions(manifest: Manifest, rows: LabelRows, matches: Matches) -> Man
 def _labels_of(cells: Sequence[str], source: str, task: Task) -> Labels:
     """The labels in the cells of a file, blank where there is none."""
     if task != "classification":
-        return read_labels(list(cells), source, task=task, missing="class")  # what is no label is blank already
+        return read_labels(
+            list(cells), source, task=task, missing="class"
+        )  # what is no label is blank already
     names = class_names_of(cells)
     number = {name: i for i, name in enumerate(names)} | {"": UNLABELLED}
     return Labels(torch.tensor([number[cell] for cell in cells], dtype=torch.int64), names, {})

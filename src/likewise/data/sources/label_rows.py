@@ -59,12 +59,20 @@ class LabelRows:
     def facts(self, row: int) -> str:
         """What a row says of its image, in words."""
         label = [f"label {self.labels[row] or 'blank'!r}"] if self.labels is not None else []
-        others = [column[row] for column in (self.splits, self.groups) if column is not None and column[row]]
+        others = [
+            column[row]
+            for column in (self.splits, self.groups)
+            if column is not None and column[row]
+        ]
         return " ".join(label + others)
 
 
 def read_label_rows(
-    file: Path, given: ColumnNames, is_image: IsImage, needed: Needed, is_name: Callable[[str], bool]
+    file: Path,
+    given: ColumnNames,
+    is_image: IsImage,
+    needed: Needed,
+    is_name: Callable[[str], bool],
 ) -> LabelRows:
     """Read a CSV of labels or captions.
 
@@ -85,14 +93,19 @@ def read_label_rows(
     labels, notes = _labels(text, columns, cells, given)
     splits = _splits(text, columns, cells)
     if splits is not None and labels is not None:
-        labels = ["" if split == "unlabelled" else label for label, split in zip(labels, splits, strict=True)]
+        labels = [
+            "" if split == "unlabelled" else label
+            for label, split in zip(labels, splits, strict=True)
+        ]
     return LabelRows(
         text=text,
         columns=columns,
         paths=paths,
         labels=labels,
         captions=cells[columns.caption] if columns.caption is not None else None,
-        splits=None if splits is None else ["train" if split == "unlabelled" else split for split in splits],
+        splits=None
+        if splits is None
+        else ["train" if split == "unlabelled" else split for split in splits],
         groups=_groups(columns, cells),
         notes=notes,
     )
@@ -115,17 +128,26 @@ def _lines(text: DelimitedText, columns: LabelColumns, rows: Sequence[int]) -> l
     return text.lines_of(columns.layout, _wanted(columns), columns.has_heading, rows)
 
 
-def _paths(text: DelimitedText, columns: LabelColumns, cells: list[str], is_name: Callable[[str], bool]) -> list[str]:
+def _paths(
+    text: DelimitedText, columns: LabelColumns, cells: list[str], is_name: Callable[[str], bool]
+) -> list[str]:
     """The paths. Of a file in an 8-bit encoding they may be names that are not UTF-8."""
     paths = [cell.strip() for cell in cells]
     if "" in paths:
         line = _lines(text, columns, [paths.index("")])[0]
-        raise LikewiseError(f"{text.file}, line {line}: no path. Every line names an image; its label may be blank.")
+        raise LikewiseError(
+            f"{text.file}, line {line}: no path. Every line names an image; its label may be blank."
+        )
     if text.encoding not in EIGHT_BIT:
         return paths
-    as_bytes = [written_name(path.encode(text.encoding).decode("utf-8", "surrogateescape")) for path in paths]
+    as_bytes = [
+        written_name(path.encode(text.encoding).decode("utf-8", "surrogateescape"))
+        for path in paths
+    ]
     both = zip(paths, as_bytes, strict=True)
-    return [raw if raw != path and not is_name(path) and is_name(raw) else path for path, raw in both]
+    return [
+        raw if raw != path and not is_name(path) and is_name(raw) else path for path, raw in both
+    ]
 
 
 def _labels(
@@ -139,14 +161,24 @@ def _labels(
     distinct = set(raw)
     reading = Reading(given.missing_labels, given.task)
     meant = {cell: "" if reading.is_no_label(cell) else cell.strip() for cell in distinct}
-    spaced = sorted({cell.strip() for cell in distinct if cell != cell.strip() and cell.strip() in distinct})
-    notes = [f"labels with blanks around them are taken without: {', '.join(map(repr, spaced[:5]))}"] if spaced else []
+    spaced = sorted(
+        {cell.strip() for cell in distinct if cell != cell.strip() and cell.strip() in distinct}
+    )
+    notes = (
+        [f"labels with blanks around them are taken without: {', '.join(map(repr, spaced[:5]))}"]
+        if spaced
+        else []
+    )
     missing = {cell for cell in distinct if is_no_value(cell)}
-    notes += reading.notes(Counter(cell.strip() for cell in raw if cell in missing) if missing else {})
+    notes += reading.notes(
+        Counter(cell.strip() for cell in raw if cell in missing) if missing else {}
+    )
     may_have_comma = given.task == "regression" and columns.layout.separator in ";\t"
     if may_have_comma and any(_DECIMAL_COMMA.fullmatch(cell) for cell in meant.values()):
         if any("." in cell for cell in meant.values()):
-            raise LikewiseError(f"{text.file}: some labels have a decimal comma and others a point. Write 0.5 in all.")
+            raise LikewiseError(
+                f"{text.file}: some labels have a decimal comma and others a point. Write 0.5 in all."
+            )
         meant = {cell: label.replace(",", ".") for cell, label in meant.items()}
         notes.append("labels are taken to have a decimal comma: 0,5 is one half")
     return [meant[cell] for cell in raw], tuple(f"{text.file}: {note}" for note in notes)
@@ -164,7 +196,9 @@ def _refuse_swallowed_lines(text: DelimitedText, columns: LabelColumns, labels: 
             )
 
 
-def _splits(text: DelimitedText, columns: LabelColumns, cells: dict[int, list[str]]) -> list[str] | None:
+def _splits(
+    text: DelimitedText, columns: LabelColumns, cells: dict[int, list[str]]
+) -> list[str] | None:
     """The splits by the names that are used here; unlabelled for training images without label."""
     if columns.split is None:
         return None
@@ -172,7 +206,9 @@ def _splits(text: DelimitedText, columns: LabelColumns, cells: dict[int, list[st
     for row, split in enumerate(raw):
         if split and split not in SPLIT_NAMES:
             line = _lines(text, columns, [row])[0]
-            raise LikewiseError(f"{text.file}, line {line}: the split {split!r} is none of train, val, test.")
+            raise LikewiseError(
+                f"{text.file}, line {line}: the split {split!r} is none of train, val, test."
+            )
     return [SPLIT_NAMES.get(split, "") for split in raw]
 
 

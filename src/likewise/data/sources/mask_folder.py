@@ -26,7 +26,9 @@ def mask_folder(folder: Path, ids: Sequence[str]) -> Masks:
             f"None of the {len(ids)} images has a mask in {folder}: for {ids[0]} there would have to be {wanted[0]}. "
             f"Masks are PNG files with the relative paths of their images."
         )
-    _refuse_other_formats(folder, [path for path, cell in zip(wanted, cells, strict=True) if cell is None])
+    _refuse_other_formats(
+        folder, [path for path, cell in zip(wanted, cells, strict=True) if cell is None]
+    )
     return Masks(cells)
 
 

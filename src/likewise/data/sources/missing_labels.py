@@ -28,7 +28,9 @@ class Reading(NamedTuple):
         plain = text.strip()
         if plain in self.declared:
             return False
-        is_minus_one = plain == str(UNLABELLED) and self.task != "regression"  # where it may be a number like any other
+        is_minus_one = (
+            plain == str(UNLABELLED) and self.task != "regression"
+        )  # where it may be a number like any other
         return not plain or is_minus_one or (is_no_value(plain) and self._drops_no_value())
 
     def notes(self, found: Mapping[str, int]) -> list[str]:
@@ -42,7 +44,9 @@ class Reading(NamedTuple):
             return []
         if self.missing == "class":
             return [f"{listed} taken as names of classes (--missing-labels class)"]
-        return [f"{listed} taken as no label. Where these are names of classes: --missing-labels class"]
+        return [
+            f"{listed} taken as no label. Where these are names of classes: --missing-labels class"
+        ]
 
     def _drops_no_value(self) -> bool:
         return self.missing == "unlabelled" or self.task == "regression"
@@ -53,7 +57,9 @@ def is_no_value(text: str) -> bool:
     return text.strip().casefold() in NO_VALUE
 
 
-def with_none_for_missing(labels: Sequence[Any], reading: Reading) -> tuple[list[Any], tuple[str, ...]]:
+def with_none_for_missing(
+    labels: Sequence[Any], reading: Reading
+) -> tuple[list[Any], tuple[str, ...]]:
     """The labels with None where there is none, and what is said of those that were changed.
 
     Missing are None, NaN, pandas' NA, blanks, -1, and texts that `NO_VALUE` lists.

@@ -69,16 +69,26 @@ class NamedFiles:
             )
         return self._manifest(ids, matches, missing)
 
-    def _manifest(self, ids: Sequence[str], matches: Matches, missing: Sequence[str]) -> tuple[Manifest, Matches]:
+    def _manifest(
+        self, ids: Sequence[str], matches: Matches, missing: Sequence[str]
+    ) -> tuple[Manifest, Matches]:
         used = sorted(set(matches.positions.values()))
         files = [named_file(self.folder / ids[position]) for position in used]
         scan = scan_files(files)
         usable = [used[i] for i in scan.usable]
         refused = [Skipped(ids[used[i]], reason) for i, reason in scan.refused.items()]
         if not usable:
-            raise LikewiseError(f"{self.file}: none of the {len(used):,} files can be used. {describe(refused)}")
-        skipped = refused + [Skipped(path, f"named in {self.file.name}, but there is no such file") for path in missing]
-        order = {position: row for row, position in enumerate([*usable, *(used[i] for i in scan.refused)])}
+            raise LikewiseError(
+                f"{self.file}: none of the {len(used):,} files can be used. {describe(refused)}"
+            )
+        skipped = refused + [
+            Skipped(path, f"named in {self.file.name}, but there is no such file")
+            for path in missing
+        ]
+        order = {
+            position: row
+            for row, position in enumerate([*usable, *(used[i] for i in scan.refused)])
+        }
         matches.positions = {path: order[position] for path, position in matches.positions.items()}
         manifest = Manifest(
             source=str(self.file),

@@ -48,8 +48,14 @@ def fashion_mnist() -> Manifest:
         EnvironmentIOError: neither is possible; the message says what to do.
     """
     folder = FASHION_FOLDER if FASHION_FOLDER.is_dir() else _downloaded_fashion_mnist()
-    train = read_idx(folder / "train-images-idx3-ubyte.gz"), read_idx(folder / "train-labels-idx1-ubyte.gz")
-    test = read_idx(folder / "t10k-images-idx3-ubyte.gz"), read_idx(folder / "t10k-labels-idx1-ubyte.gz")
+    train = (
+        read_idx(folder / "train-images-idx3-ubyte.gz"),
+        read_idx(folder / "train-labels-idx1-ubyte.gz"),
+    )
+    test = (
+        read_idx(folder / "t10k-images-idx3-ubyte.gz"),
+        read_idx(folder / "t10k-labels-idx1-ubyte.gz"),
+    )
     return _train_and_test("fashion-mnist", train, test)
 
 
@@ -59,7 +65,9 @@ def fashion_mnist_mini() -> Manifest:
     ``tools/make_fashion_mnist_mini.py`` drew it, with a stated seed. An id is the row in the full set, so that a
     split file of the one means the same images in the other.
     """
-    packed = resources.files("likewise.data").joinpath("bundled/fashion-mnist-mini.npz").read_bytes()
+    packed = (
+        resources.files("likewise.data").joinpath("bundled/fashion-mnist-mini.npz").read_bytes()
+    )
     with np.load(io.BytesIO(packed)) as file:
         content = dict(file)
     return _train_and_test(
@@ -81,7 +89,9 @@ def fashion_scenes() -> Manifest:
     for name, count in (("train", 4000), ("test", 500)):
         part = garments.split(name)
         assert isinstance(part.pixels, ArrayPixels)
-        scenes = paste_scenes(part.pixels.array, part.labels.numpy(), count, seed=0 if name == "train" else 1)
+        scenes = paste_scenes(
+            part.pixels.array, part.labels.numpy(), count, seed=0 if name == "train" else 1
+        )
         parts.append((name, scenes))
     images, masks = (np.concatenate([scenes[field] for _, scenes in parts]) for field in (0, 1))
     return Manifest(
@@ -124,7 +134,9 @@ def synthetic_flow_videos() -> Manifest:
 def synthetic_lip_videos() -> Manifest:
     """700 training and 300 test clips of drawn mouths that say one of ten made-up words, with their sound."""
     parts = [(name, lip_videos(count, seed)) for seed, (name, count) in enumerate(SPOKEN.items())]
-    frames, sound, words = (np.concatenate([clips[field] for _, clips in parts]) for field in range(3))
+    frames, sound, words = (
+        np.concatenate([clips[field] for _, clips in parts]) for field in range(3)
+    )
     splits = np.repeat(list(SPOKEN), list(SPOKEN.values()))
     return clip_manifest("synthetic-lip-videos", frames, SPEAKING_RATE, words, WORDS, splits, sound)
 
@@ -142,7 +154,9 @@ def synthetic_sound_videos() -> Manifest:
         parts.append(sound_videos(part.pixels.array, part.labels.numpy(), count, seed=number))
     frames, sound, labels, boxes = (np.concatenate(column) for column in zip(*parts, strict=True))
     splits = np.repeat(["train", "test"], [len(part.labels) for part in parts])
-    made = clip_manifest("synthetic-sound-videos", frames, SOUNDING_RATE, labels, FASHION_CLASSES, splits, sound)
+    made = clip_manifest(
+        "synthetic-sound-videos", frames, SOUNDING_RATE, labels, FASHION_CLASSES, splits, sound
+    )
     return replace(made, columns={**made.columns, SOUND_BOX: Boxes(boxes)})
 
 
@@ -197,5 +211,7 @@ def named_set(name: str) -> Manifest:
         LikewiseError: no set has that name.
     """
     if name not in NAMED_SETS:
-        raise LikewiseError(f"No data set is named {name!r}. Known: {', '.join(sorted(NAMED_SETS))}.")
+        raise LikewiseError(
+            f"No data set is named {name!r}. Known: {', '.join(sorted(NAMED_SETS))}."
+        )
     return NAMED_SETS[name]()

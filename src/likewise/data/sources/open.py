@@ -27,9 +27,19 @@ from likewise.data.sources.file_listing import SUFFIXES as IMAGE_SUFFIXES
 from likewise.data.sources.file_listing import find_files, is_example
 from likewise.data.sources.folder import open_folder
 from likewise.data.sources.header_scan import scan_files
-from likewise.data.sources.hugging_face import PREFIXES, is_hugging_face, load_named, open_hugging_face
+from likewise.data.sources.hugging_face import (
+    PREFIXES,
+    is_hugging_face,
+    load_named,
+    open_hugging_face,
+)
 from likewise.data.sources.hugging_face_streams import files_of_stream, is_stream, with_classes_of
-from likewise.data.sources.label_file import is_label_file, open_label_file, with_caption_file, with_label_file
+from likewise.data.sources.label_file import (
+    is_label_file,
+    open_label_file,
+    with_caption_file,
+    with_label_file,
+)
 from likewise.data.sources.named_sets import NAMED_SETS, named_set
 from likewise.data.sources.read_labels import read_labels
 from likewise.data.sources.remote import open_remote
@@ -88,13 +98,17 @@ def open_manifest(
     if labels is not None:
         manifest = _with_labels(manifest, labels, data, of_labels)
     if captions is not None:
-        manifest = with_caption_file(manifest, Path(captions).expanduser(), _folder(data), of_captions)
+        manifest = with_caption_file(
+            manifest, Path(captions).expanduser(), _folder(data), of_captions
+        )
     if test_data is not None:
         manifest = with_test_data(manifest, _open(test_data, of_data, cache))
     return with_pixel_range(manifest, pixel_range, allow_mixed)
 
 
-def _columns_of_each(columns: ColumnNames, labels: Any, captions: Any) -> tuple[ColumnNames, ColumnNames, ColumnNames]:
+def _columns_of_each(
+    columns: ColumnNames, labels: Any, captions: Any
+) -> tuple[ColumnNames, ColumnNames, ColumnNames]:
     """The columns that were named, for the data, a file of labels and a file of captions: the file has those it may."""
     of_data, of_captions = columns, columns._replace(label=None, group=None)
     if isinstance(labels, (str, Path)):
@@ -106,7 +120,10 @@ def _columns_of_each(columns: ColumnNames, labels: Any, captions: Any) -> tuple[
 
 
 def open_for_encoder(
-    data: Source, trained: tuple[float, float] | None, given: tuple[float, float] | None = None, **sources: Any
+    data: Source,
+    trained: tuple[float, float] | None,
+    given: tuple[float, float] | None = None,
+    **sources: Any,
 ) -> Manifest:
     """List the examples for an encoder that has been trained: pixels are scaled by its range, never by the set's own.
 
@@ -133,13 +150,25 @@ def _open(data: Any, columns: ColumnNames, cache: ShardCache) -> Manifest:
     if isinstance(data, (np.ndarray, Tensor)):
         columns.refuse("an array")
         return arrays.open_arrays(data, task=columns.task)
-    if isinstance(data, (tuple, list)) and data and all(isinstance(part, (str, Path)) for part in data):
+    if (
+        isinstance(data, (tuple, list))
+        and data
+        and all(isinstance(part, (str, Path)) for part in data)
+    ):
         if all(is_url(str(part)) for part in data):
-            return open_remote(list(map(str, data)), f"{data[0]} and {len(data) - 1} more", columns, cache)
-        return _open_files([Path(part) for part in data], f"{data[0]} and {len(data) - 1} more", columns)
+            return open_remote(
+                list(map(str, data)), f"{data[0]} and {len(data) - 1} more", columns, cache
+            )
+        return _open_files(
+            [Path(part) for part in data], f"{data[0]} and {len(data) - 1} more", columns
+        )
     if isinstance(data, Image.Image):
         return _open([data], columns, cache)
-    if isinstance(data, list) and data and (len(data) != 2 or isinstance(data[0], Image.Image | Mapping)):
+    if (
+        isinstance(data, list)
+        and data
+        and (len(data) != 2 or isinstance(data[0], Image.Image | Mapping))
+    ):
         columns.refuse("a list")
         return open_dataset(data, columns.missing_labels)
     if isinstance(data, (tuple, list)) and len(data) == 2:
@@ -160,7 +189,9 @@ def _open_foreign(data: Any, columns: ColumnNames, cache: ShardCache) -> Manifes
         return open_dataframe(data, columns)
     if hasattr(data, "__arrow_c_stream__"):  # tables of pyarrow, polars and others
         return open_arrow(_arrow_table(data), columns)
-    if isinstance(data, Dataset | DataLoader) or (is_map_style(data) and not isinstance(data, (tuple, list, bytes))):
+    if isinstance(data, Dataset | DataLoader) or (
+        is_map_style(data) and not isinstance(data, (tuple, list, bytes))
+    ):
         columns.refuse(f"a data set of type {type(data).__name__}")
         return open_dataset(data, columns.missing_labels)
     raise LikewiseError(
@@ -189,14 +220,21 @@ def _open_by_split(parts: Mapping[Any, Any], columns: ColumnNames, cache: ShardC
             f"A dictionary with the keys {', '.join(map(str, parts)) or 'none'} was given as data. Its keys are the "
             f"splits train, val, test and unlabelled, for instance {{'train': data['train'], 'test': data['test']}}."
         )
-    opened = [_as_split(_open(part, columns, cache), SPLIT_NAMES[str(name).lower()]) for name, part in parts.items()]
+    opened = [
+        _as_split(_open(part, columns, cache), SPLIT_NAMES[str(name).lower()])
+        for name, part in parts.items()
+    ]
     return concat(opened, opened[0].source)
 
 
 def _as_split(manifest: Manifest, split: str) -> Manifest:
     """All of a manifest's examples as one split."""
     if split == "unlabelled":
-        return replace(manifest, splits=np.full(len(manifest), "train"), labels=torch.full_like(manifest.labels, -1))
+        return replace(
+            manifest,
+            splits=np.full(len(manifest), "train"),
+            labels=torch.full_like(manifest.labels, -1),
+        )
     return replace(manifest, splits=np.full(len(manifest), split))
 
 
@@ -226,19 +264,29 @@ def _matching(pattern: str) -> list[Path]:
     found = list[Path]()
     for part in map(Path, braceexpand(pattern)):
         has_stars = any(mark in str(part) for mark in "*?[")
-        found += sorted(Path(part.anchor or ".").glob(str(part.relative_to(part.anchor)))) if has_stars else [part]
+        found += (
+            sorted(Path(part.anchor or ".").glob(str(part.relative_to(part.anchor))))
+            if has_stars
+            else [part]
+        )
     return found
 
 
 def _open_directory(folder: Path, source: str, columns: ColumnNames) -> Manifest:
     """A folder of images or videos, or of Parquet files or tar archives if it holds neither."""
     loose = any(is_example(path) for path in find_files(folder))
-    shards = {} if loose else {suffix: files for suffix in SHARDS if (files := find_shards(folder, suffix))}
+    shards = (
+        {}
+        if loose
+        else {suffix: files for suffix in SHARDS if (files := find_shards(folder, suffix))}
+    )
     if not shards:
         columns.refuse(source)
         return open_folder(folder)
     if len(shards) > 1:
-        raise LikewiseError(f"{source} holds {' and '.join(shards)} files. Name those of one kind: {source}/*.tar.")
+        raise LikewiseError(
+            f"{source} holds {' and '.join(shards)} files. Name those of one kind: {source}/*.tar."
+        )
     return _open_shards(*shards.popitem(), source, columns)
 
 
@@ -267,7 +315,9 @@ def _open_files(files: Sequence[Path], source: str, columns: ColumnNames) -> Man
     if kinds <= IMAGE_SUFFIXES or kinds <= VIDEO_SUFFIXES:
         return _open_images(files, source)
     if kinds <= set(arrays.SUFFIXES):
-        return concat([part for file in files for part in arrays.open_array_file(file, columns)], source)
+        return concat(
+            [part for file in files for part in arrays.open_array_file(file, columns)], source
+        )
     raise LikewiseError(
         f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, videos, "
         f".parquet, .tar, {', '.join(arrays.SUFFIXES)}, or one .csv (.tsv, .txt) of paths with labels or captions."
@@ -294,9 +344,15 @@ def _with_labels(manifest: Manifest, labels: Any, data: Any, columns: ColumnName
         return with_label_file(manifest, Path(labels).expanduser(), _folder(data), columns)
     given = read_labels(labels, "labels", task=columns.task, missing=columns.missing_labels)
     if len(given.numbers) != len(manifest):
-        raise LikewiseError(f"{len(manifest)} images, but {len(given.numbers)} labels. Give one for each, -1 for none.")
+        raise LikewiseError(
+            f"{len(manifest)} images, but {len(given.numbers)} labels. Give one for each, -1 for none."
+        )
     labelled = manifest.with_labels(given.numbers, given.class_names)
-    return replace(labelled, columns={**manifest.columns, **given.columns}, notes=(*manifest.notes, *given.notes))
+    return replace(
+        labelled,
+        columns={**manifest.columns, **given.columns},
+        notes=(*manifest.notes, *given.notes),
+    )
 
 
 def _folder(data: Any) -> Path | None:

@@ -16,7 +16,9 @@ IMAGE_FORMATS = {
     **dict.fromkeys((".psd", ".psb", ".xcf"), "a layered picture"),
     **dict.fromkeys((".svg", ".eps", ".ai", ".emf", ".wmf"), "a drawing of lines"),
     **dict.fromkeys((".exr", ".hdr"), "a high dynamic range picture"),
-    **dict.fromkeys((".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".czi", ".nd2", ".svs"), "a medical volume"),
+    **dict.fromkeys(
+        (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".czi", ".nd2", ".svs"), "a medical volume"
+    ),
     **dict.fromkeys((".fits", ".fit"), "an astronomical image"),
     **dict.fromkeys((".jxl", ".jxr"), "a new JPEG format"),
     **dict.fromkeys((".ico", ".icns", ".pcx", ".dds", ".sgi"), "an image in a rare format"),
@@ -48,12 +50,18 @@ def images_not_read(folder: Path, others: Iterable[Path]) -> list[Skipped]:
     """
     found = []
     for path in others:
-        kind = IMAGE_FORMATS.get(path.suffix.lower()) or IMAGE_FORMATS.get("".join(path.suffixes[-2:]).lower())
+        kind = IMAGE_FORMATS.get(path.suffix.lower()) or IMAGE_FORMATS.get(
+            "".join(path.suffixes[-2:]).lower()
+        )
         if kind is not None:
-            found.append(Skipped(path.as_posix(), f"{kind}, which is not read: save it as JPEG or PNG"))
+            found.append(
+                Skipped(path.as_posix(), f"{kind}, which is not read: save it as JPEG or PNG")
+            )
         elif (known := _signature(folder / path)) is not None:
             ending = f"the ending {path.suffix}" if path.suffix else "no ending"
-            found.append(Skipped(path.as_posix(), f"{known} with {ending}, which is not read: rename it"))
+            found.append(
+                Skipped(path.as_posix(), f"{known} with {ending}, which is not read: rename it")
+            )
     return found
 
 
@@ -72,10 +80,14 @@ def other_files_notes(folder: Path, others: Sequence[Path]) -> list[str]:
     largest = sorted(by_ending.items(), key=lambda entry: -len(entry[1]))
     counts = [f"{len(paths):,} {ending} ({min(paths).as_posix()})" for ending, paths in largest[:5]]
     more = sum(len(paths) for _, paths in largest[5:])
-    notes = [f"files that are no images are passed over: {', '.join(counts)}{f' and {more:,} others' if more else ''}"]
+    notes = [
+        f"files that are no images are passed over: {', '.join(counts)}{f' and {more:,} others' if more else ''}"
+    ]
     tables = sorted(path for ending in (".csv", ".tsv") for path in by_ending.get(ending, ()))
     if tables:
-        notes.append(f"{tables[0].as_posix()} is not read; if it holds the labels: --labels {folder / tables[0]}")
+        notes.append(
+            f"{tables[0].as_posix()} is not read; if it holds the labels: --labels {folder / tables[0]}"
+        )
     return notes
 
 
@@ -88,4 +100,7 @@ def _signature(file: Path) -> str | None:
             start = stream.read(132)
     except OSError:
         return None
-    return next((kind for (at, signature), kind in SIGNATURES.items() if start[at:].startswith(signature)), None)
+    return next(
+        (kind for (at, signature), kind in SIGNATURES.items() if start[at:].startswith(signature)),
+        None,
+    )

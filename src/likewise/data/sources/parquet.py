@@ -47,7 +47,9 @@ class Columns(NamedTuple):
     """the column of masks, called ``mask``"""
 
 
-def open_parquet(files: Sequence[Path], source: str, named: ColumnNames = USUAL_COLUMNS) -> Manifest:
+def open_parquet(
+    files: Sequence[Path], source: str, named: ColumnNames = USUAL_COLUMNS
+) -> Manifest:
     """The images of one or several Parquet files.
 
     A split is read off a file's name (``train-00000-of-00002.parquet``, ``cifar-test.parquet``), else it is "train".
@@ -63,7 +65,9 @@ def open_parquet(files: Sequence[Path], source: str, named: ColumnNames = USUAL_
         LikewiseError: a file cannot be read, has no column of images or of that name, or differs from the others.
     """
     paths = LocalShards(files)
-    readers = [ParquetReader(paths.open(number), paths.name(number)) for number in range(len(paths))]
+    readers = [
+        ParquetReader(paths.open(number), paths.name(number)) for number in range(len(paths))
+    ]
     whole = manifest_of(readers, paths, shard_names(files), source, named)
     if not is_large(files):
         return scan_rows(whole)
@@ -71,7 +75,11 @@ def open_parquet(files: Sequence[Path], source: str, named: ColumnNames = USUAL_
 
 
 def manifest_of(
-    readers: Sequence[ParquetReader], files: ShardFiles, names: Sequence[str], source: str, named: ColumnNames
+    readers: Sequence[ParquetReader],
+    files: ShardFiles,
+    names: Sequence[str],
+    source: str,
+    named: ColumnNames,
 ) -> Manifest:
     """The rows of all files, the headers of their images not read yet.
 
@@ -96,7 +104,10 @@ def manifest_of(
     )
     locations = np.array(list(_locations(readers)), dtype=np.int32).reshape(-1, 3)
     row_in_file = np.concatenate([np.arange(reader.metadata.num_rows) for reader in readers])
-    ids = [f"{names[file]}/{row}" for file, row in zip(locations[:, 0].tolist(), row_in_file.tolist(), strict=True)]
+    ids = [
+        f"{names[file]}/{row}"
+        for file, row in zip(locations[:, 0].tolist(), row_in_file.tolist(), strict=True)
+    ]
     if facts is not None:
         ids = _listed(readers, ID)
     labels = _packed_labels(readers, columns, facts) or _labels(readers, columns, named)
@@ -112,7 +123,10 @@ def manifest_of(
         class_names=labels.class_names,
         notes=(*note, *labels.notes),
         masks=_masks(files, columns.mask, locations),
-        columns=captions_in(readers) | starts_in(readers) | groups_in(readers, named.group) | labels.columns,
+        columns=captions_in(readers)
+        | starts_in(readers)
+        | groups_in(readers, named.group)
+        | labels.columns,
     )
 
 
@@ -128,7 +142,9 @@ def scan_rows(manifest: Manifest, first_groups_of: Sequence[int] | None = None) 
     groups, locations = pixels.groups, pixels.locations
     to_scan = np.arange(len(manifest))
     if first_groups_of is not None:
-        to_scan = np.flatnonzero((locations[:, 1] == 0) & np.isin(locations[:, 0], list(first_groups_of)))
+        to_scan = np.flatnonzero(
+            (locations[:, 1] == 0) & np.isin(locations[:, 0], list(first_groups_of))
+        )
 
     def content(position: int) -> bytes:
         encoded = groups.read(Location(*locations[position].tolist()))
@@ -153,16 +169,24 @@ def _columns(file: str, schema: pa.Schema, label_column: str | None) -> Columns:
         )
     image = next((name for name in ("image", "img") if name in marked), marked[0])
     if label_column is not None and label_column not in schema.names:
-        raise LikewiseError(f"{file} has no column {label_column!r}. {did_you_mean(label_column, schema.names)}")
+        raise LikewiseError(
+            f"{file} has no column {label_column!r}. {did_you_mean(label_column, schema.names)}"
+        )
     classes = _class_names(schema)
     label = label_column or usual_label_column(schema.names, classes)
-    return Columns(image, label, tuple(classes.get(label or "", ())), MASK if MASK in pictures else None)
+    return Columns(
+        image, label, tuple(classes.get(label or "", ())), MASK if MASK in pictures else None
+    )
 
 
 def _label_note(source: str, schema: pa.Schema, columns: Columns) -> list[str]:
     """A note where labels could stand in a column that was not read."""
     known = {columns.label, GROUP, *COLUMN_NAMES, START}
-    others = [name for name in schema.names if name not in known and not _holds_images(schema.field(name).type)]
+    others = [
+        name
+        for name in schema.names
+        if name not in known and not _holds_images(schema.field(name).type)
+    ]
     return label_column_note(source, columns.label, others, _class_names(schema))
 
 
@@ -203,7 +227,9 @@ def _locations(readers: Sequence[ParquetReader]) -> Iterator[Location]:
 def _labels(readers: Sequence[ParquetReader], columns: Columns, named: ColumnNames) -> Labels:
     """Labels and class names; null is unlabelled."""
     if columns.label is None:
-        return Labels(torch.full((sum(reader.metadata.num_rows for reader in readers),), -1), (), {})
+        return Labels(
+            torch.full((sum(reader.metadata.num_rows for reader in readers),), -1), (), {}
+        )
     values, called = _listed(readers, columns.label), f"the column {columns.label!r}"
     return read_labels(values, called, columns.names, named.task, named.missing_labels)
 
@@ -214,7 +240,9 @@ def _facts(file: str, reader: ParquetReader) -> PackFacts | None:
     return None if content is None else PackFacts.of_json(content, file)
 
 
-def _packed_labels(readers: Sequence[ParquetReader], columns: Columns, facts: PackFacts | None) -> Labels | None:
+def _packed_labels(
+    readers: Sequence[ParquetReader], columns: Columns, facts: PackFacts | None
+) -> Labels | None:
     """The targets of a packed set that has them."""
     if facts is None or facts.task is None:
         return None

@@ -74,14 +74,21 @@ class RowGroups:
             with self.files.open(file) as stream, pq.ParquetFile(stream) as reader:
                 table = reader.read_row_group(group, columns=[self.column], use_threads=False)
             column = table.column(0).combine_chunks()
-            column = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
-            self._cache[file, group] = column.field("bytes") if pa.types.is_struct(column.type) else column
+            column = (
+                pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+            )
+            self._cache[file, group] = (
+                column.field("bytes") if pa.types.is_struct(column.type) else column
+            )
             self._forget_oldest()
         self._cache.move_to_end((file, group))
         return self._cache[file, group]
 
     def _forget_oldest(self) -> None:
-        while len(self._cache) > 1 and sum(array.nbytes for array in self._cache.values()) > CACHE_BYTES:
+        while (
+            len(self._cache) > 1
+            and sum(array.nbytes for array in self._cache.values()) > CACHE_BYTES
+        ):
             self._cache.popitem(last=False)
 
 

@@ -36,7 +36,11 @@ class Matches:
 
     def note(self) -> str:
         """How paths were matched where they are not written as the images' names; "" else."""
-        parts = [f"{self.by_spelling:,} without their endings or in another case"] if self.by_spelling else []
+        parts = (
+            [f"{self.by_spelling:,} without their endings or in another case"]
+            if self.by_spelling
+            else []
+        )
         parts += [f"{self.by_end:,} by the ends of their paths"] if self.by_end else []
         return f" (matched {', '.join(parts)})" if parts else ""
 
@@ -104,7 +108,9 @@ class ImagePaths:
             here = os.path.abspath(self.file.parent / os.path.expanduser(start))
             relative = os.path.relpath(here, os.path.abspath(self.folder)).replace("\\", "/")
             if relative.startswith(".."):  # unless one of the two is a link
-                relative = os.path.relpath(os.path.realpath(here), os.path.realpath(self.folder)).replace("\\", "/")
+                relative = os.path.relpath(
+                    os.path.realpath(here), os.path.realpath(self.folder)
+                ).replace("\\", "/")
             self._starts[start] = None if relative.startswith("..") else relative
         relative = self._starts[start]
         return None if relative is None else name if relative == "." else f"{relative}/{name}"
@@ -178,11 +184,15 @@ class ImagePaths:
 def _plain(path: str) -> str:
     """A path with ``/`` between its parts, and without ``.`` and ``..`` where they can be left out."""
     path = with_slashes(path) if "\\" in path else path
-    return posixpath.normpath(path) if "/." in path or "//" in path or path.startswith(".") else path
+    return (
+        posixpath.normpath(path) if "/." in path or "//" in path or path.startswith(".") else path
+    )
 
 
 def _folded(text: str) -> str:
-    return text if text.isascii() and text.islower() else unicodedata.normalize("NFC", text).casefold()
+    return (
+        text if text.isascii() and text.islower() else unicodedata.normalize("NFC", text).casefold()
+    )
 
 
 def _parts(path: str) -> list[str]:

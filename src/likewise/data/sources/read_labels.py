@@ -58,8 +58,15 @@ def read_labels(
         LikewiseError: labels that do not fit the task.
     """
     if getattr(labels, "ndim", 1) not in (1, 2):
-        raise LikewiseError(f"{source}: labels are [N], or [N, classes]; an array {tuple(labels.shape)} was given.")
-    if task != "regression" and isinstance(labels, (np.ndarray, Tensor)) and labels.ndim == 2 and labels.shape[1] > 1:
+        raise LikewiseError(
+            f"{source}: labels are [N], or [N, classes]; an array {tuple(labels.shape)} was given."
+        )
+    if (
+        task != "regression"
+        and isinstance(labels, (np.ndarray, Tensor))
+        and labels.ndim == 2
+        and labels.shape[1] > 1
+    ):
         return _targets(indicator_targets(np.asarray(labels), source))
     values, told = with_none_for_missing(listed(labels), Reading(missing, task, names))
     notes = tuple(f"{source}: {note}" for note in told)
@@ -81,7 +88,12 @@ def _refuse_ambiguous(values: Sequence[Any], source: str) -> None:
     """Lists of one length that hold 0 and 1 alone could be indicators, or numbers of classes."""
     lists = [label for label in values if isinstance(label, (list, tuple))]
     held = {value for label in lists for value in label}
-    if len(lists) < 2 or len({len(label) for label in lists}) > 1 or len(lists[0]) < 2 or not held <= {0, 1}:
+    if (
+        len(lists) < 2
+        or len({len(label) for label in lists}) > 1
+        or len(lists[0]) < 2
+        or not held <= {0, 1}
+    ):
         return
     raise LikewiseError(
         f"{source}: lists of 0 and 1 could be indicators of classes, or numbers of the classes 0 and 1. Give "
@@ -89,7 +101,9 @@ def _refuse_ambiguous(values: Sequence[Any], source: str) -> None:
     )
 
 
-def numbered(labels: Sequence[Any], names: Sequence[str], source: str) -> tuple[Tensor, tuple[str, ...]]:
+def numbered(
+    labels: Sequence[Any], names: Sequence[str], source: str
+) -> tuple[Tensor, tuple[str, ...]]:
     """Labels as class numbers, and the class names.
 
     Whole numbers 0..C-1 stay what they are. Other numbers, and names, are numbered in sorted order, and their name is
@@ -104,12 +118,17 @@ def numbered(labels: Sequence[Any], names: Sequence[str], source: str) -> tuple[
         number: dict[Any, int] = {i: i for i in range(len(names))}
     elif names and not all(label in names for label in present):
         bad = next(label for label in present if label not in names)
-        raise LikewiseError(f"{source}: the label {bad!r} is none of the {len(names)} classes that are named.")
+        raise LikewiseError(
+            f"{source}: the label {bad!r} is none of the {len(names)} classes that are named."
+        )
     elif names:
         number = {name: i for i, name in enumerate(names)}
     else:
         in_order = sorted(present, key=lambda label: (isinstance(label, str), label))
-        number, names = {label: i for i, label in enumerate(in_order)}, [str(label) for label in in_order]
+        number, names = (
+            {label: i for i, label in enumerate(in_order)},
+            [str(label) for label in in_order],
+        )
     values = [UNLABELLED if label is None else number[label] for label in plain]
     return torch.tensor(values, dtype=torch.int64), tuple(names)
 
@@ -125,7 +144,9 @@ def _plain(label: Any, source: str) -> int | str | None:
     except (TypeError, ValueError):
         whole = None
     if whole is None or whole != label or whole < 0:
-        raise LikewiseError(f"{source}: {label!r} is no label. Labels are whole numbers from 0, names, or -1 for none.")
+        raise LikewiseError(
+            f"{source}: {label!r} is no label. Labels are whole numbers from 0, names, or -1 for none."
+        )
     return whole
 
 

@@ -18,7 +18,10 @@ SUFFIXES = (".tar", ".parquet")
 
 
 def open_remote(
-    patterns: Sequence[str], source: str, columns: ColumnNames = USUAL_COLUMNS, cache: ShardCache | None = None
+    patterns: Sequence[str],
+    source: str,
+    columns: ColumnNames = USUAL_COLUMNS,
+    cache: ShardCache | None = None,
 ) -> Manifest:
     """The images of tar archives (WebDataset) or Parquet files at URLs.
 
@@ -35,14 +38,18 @@ def open_remote(
     Raises:
         LikewiseError: nothing is there, files are missing or of both kinds, or cannot be read.
     """
-    files = with_manifests(look_up([url for pattern in patterns for url in expand(pattern, SUFFIXES)]), patterns)
+    files = with_manifests(
+        look_up([url for pattern in patterns for url in expand(pattern, SUFFIXES)]), patterns
+    )
     names, cache = _names(files), cache or ShardCache.of()
     kinds = {PurePosixPath(file.name).suffix.lower() for file in files}
     if kinds == {".tar"}:
         columns.refuse(source)
         return open_remote_tars(files, names, source, cache, columns.missing_labels)
     if kinds == {".parquet"}:
-        from likewise.data.sources.remote_parquet import open_remote_parquet  # pyarrow is slow to import
+        from likewise.data.sources.remote_parquet import (
+            open_remote_parquet,
+        )  # pyarrow is slow to import
 
         return open_remote_parquet(files, names, source, columns, cache)
     raise LikewiseError(
@@ -54,4 +61,8 @@ def open_remote(
 def _names(files: Sequence[RemoteFile]) -> list[str]:
     """Names that differ from each other: without their folders, where that is enough."""
     names = [file.name for file in files]
-    return names if len(set(names)) == len(names) else [urlsplit(file.url).path.lstrip("/") for file in files]
+    return (
+        names
+        if len(set(names)) == len(names)
+        else [urlsplit(file.url).path.lstrip("/") for file in files]
+    )

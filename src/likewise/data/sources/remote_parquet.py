@@ -24,7 +24,11 @@ LOOKED_AT = 4
 
 
 def open_remote_parquet(
-    files: Sequence[RemoteFile], names: Sequence[str], source: str, columns: ColumnNames, cache: ShardCache
+    files: Sequence[RemoteFile],
+    names: Sequence[str],
+    source: str,
+    columns: ColumnNames,
+    cache: ShardCache,
 ) -> Manifest:
     """The images of some Parquet files; see `likewise.data.sources.parquet.open_parquet`.
 
@@ -42,11 +46,16 @@ def open_remote_parquet(
     is_small = sum(file.size for file in files) <= min(LOOK_LIMIT, cache.limit)
     if is_small:
         readers = [
-            ParquetReader(cached.open(number), files[number].url) for number in cached.in_turn(range(len(files)))
+            ParquetReader(cached.open(number), files[number].url)
+            for number in cached.in_turn(range(len(files)))
         ]
     else:
         with ThreadPoolExecutor(REQUESTS_AT_A_TIME) as threads:
-            readers = list(threads.map(lambda file: ParquetReader(io.BufferedReader(Ranges(file)), file.url), files))
+            readers = list(
+                threads.map(
+                    lambda file: ParquetReader(io.BufferedReader(Ranges(file)), file.url), files
+                )
+            )
     whole = manifest_of(readers, cached, names, source, columns)
     spread = np.linspace(0, len(files) - 1, LOOKED_AT).round().astype(int).tolist()
     return scan_rows(whole, None if is_small else sorted(set(spread)))

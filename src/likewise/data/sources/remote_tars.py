@@ -38,7 +38,11 @@ class Index(NamedTuple):
 
 
 def open_remote_tars(
-    files: Sequence[RemoteFile], names: Sequence[str], source: str, cache: ShardCache, missing: MissingLabels
+    files: Sequence[RemoteFile],
+    names: Sequence[str],
+    source: str,
+    cache: ShardCache,
+    missing: MissingLabels,
 ) -> Manifest:
     """The images of some archives; see `likewise.data.sources.webdataset.open_webdataset`.
 
@@ -65,7 +69,9 @@ def open_remote_tars(
 
 
 def _index_path(file: RemoteFile, name: str, cache: ShardCache) -> Path:
-    key = hashlib.blake2b(f"{FORMAT}\0{cache.key(file)}\0{name}".encode(), digest_size=12).hexdigest()
+    key = hashlib.blake2b(
+        f"{FORMAT}\0{cache.key(file)}\0{name}".encode(), digest_size=12
+    ).hexdigest()
     return cache.folder / "index" / f"{key}.json"
 
 
@@ -73,8 +79,13 @@ def _read_index(files: CachedShards, number: int, name: str) -> Index:
     shard = open_shard(files, number, name)
     members = [example.member for example in shard.examples]
     with files.open(number) as stream:
-        opened = stream.fileno()  # read at a position, since threads and forked processes share the stream
-        found = scan(lambda i: read_header(os.pread(opened, members[i].size, members[i].offset)), len(members))
+        opened = (
+            stream.fileno()
+        )  # read at a position, since threads and forked processes share the stream
+        found = scan(
+            lambda i: read_header(os.pread(opened, members[i].size, members[i].offset)),
+            len(members),
+        )
     return Index(shard, found)
 
 
@@ -96,7 +107,8 @@ def _joined(parts: Sequence[Scan]) -> Scan:
     for part, start in zip(parts, starts, strict=True):
         refused.update({start + row: reason for row, reason in part.refused.items()})
     headers = Headers(
-        np.concatenate([part.headers.sizes for part in parts]), np.concatenate([part.headers.modes for part in parts])
+        np.concatenate([part.headers.sizes for part in parts]),
+        np.concatenate([part.headers.modes for part in parts]),
     )
     return Scan(np.concatenate(usable), headers, refused)
 
@@ -104,7 +116,9 @@ def _joined(parts: Sequence[Scan]) -> Scan:
 def _store(index: Index, path: Path) -> None:
     shard, headers = index
     content = {
-        "examples": [[e.key, *e.member, list(e.captions), e.label, e.record] for e in shard.examples],
+        "examples": [
+            [e.key, *e.member, list(e.captions), e.label, e.record] for e in shard.examples
+        ],
         "skipped": shard.skipped,
         "unread": shard.unread,
         "damage": shard.damage,
@@ -149,5 +163,10 @@ def _load(path: Path) -> Index:
         damage=content["damage"],
         facts=PackFacts.of_json(content["facts"].encode(), str(path)) if content["facts"] else None,
     )
-    headers = Headers(np.array(content["sizes"], dtype=np.int32).reshape(-1, 2), np.array(content["modes"], dtype=str))
-    return Index(shard, Scan(np.array(content["usable"], dtype=np.int64), headers, dict(content["refused"])))
+    headers = Headers(
+        np.array(content["sizes"], dtype=np.int32).reshape(-1, 2),
+        np.array(content["modes"], dtype=str),
+    )
+    return Index(
+        shard, Scan(np.array(content["usable"], dtype=np.int64), headers, dict(content["refused"]))
+    )

@@ -48,7 +48,10 @@ class ShardCache:
             LikewiseError: ``size`` is no number of bytes.
         """
         named = folder or os.environ.get("LIKEWISE_CACHE_DIR") or FOLDER
-        return cls(Path(named).expanduser(), bytes_of(size or os.environ.get("LIKEWISE_CACHE_SIZE") or LIMIT))
+        return cls(
+            Path(named).expanduser(),
+            bytes_of(size or os.environ.get("LIKEWISE_CACHE_SIZE") or LIMIT),
+        )
 
     def path(self, file: RemoteFile) -> Path:
         """A whole copy of a file, fetched if it is not there.
@@ -128,13 +131,17 @@ class ShardCache:
         part = local.with_name(f"{local.name}.part")
         try:
             with open(part, "wb") as copy:
-                copy.truncate(file.size)  # the room is taken, so that processes side by side keep to the limit
+                copy.truncate(
+                    file.size
+                )  # the room is taken, so that processes side by side keep to the limit
             digest = with_attempts(lambda: _copy(file, part), file.url)
             self._digest_file(local).write_text(digest)
             part.rename(local)
             _LOOKED_AT.add(str(local))
         except FileNotFoundError as error:
-            raise LikewiseError(f"{file.url} was there when the run began, and is gone now. Put it back.") from error
+            raise LikewiseError(
+                f"{file.url} was there when the run began, and is gone now. Put it back."
+            ) from error
         finally:
             part.unlink(missing_ok=True)
 
@@ -146,9 +153,15 @@ def bytes_of(text: str) -> int:
         LikewiseError: it is none, or not above 0.
     """
     found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*([kmgt]?b?)", text.strip().lower())
-    number = float(found[1]) * UNITS.get(found[2] if found[2][-1:] == "b" else f"{found[2]}b", 1) if found else 0
+    number = (
+        float(found[1]) * UNITS.get(found[2] if found[2][-1:] == "b" else f"{found[2]}b", 1)
+        if found
+        else 0
+    )
     if number < 1:
-        raise LikewiseError(f"The cache size {text!r} cannot be used. Give a number of bytes, for instance 20GB.")
+        raise LikewiseError(
+            f"The cache size {text!r} cannot be used. Give a number of bytes, for instance 20GB."
+        )
     return int(number)
 
 
@@ -199,5 +212,7 @@ def _cannot_write(file: RemoteFile, local: Path, error: OSError) -> EnvironmentI
 def _stream(file: RemoteFile) -> Any:
     files, path = filesystem_of(file.url)
     if file.url.startswith(("http://", "https://")):
-        return files.open(path, "rb", block_size=0, size=file.size)  # one request, also where there are no ranges
+        return files.open(
+            path, "rb", block_size=0, size=file.size
+        )  # one request, also where there are no ranges
     return files.open(path, "rb", block_size=BLOCK, cache_type="none")

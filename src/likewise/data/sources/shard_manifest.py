@@ -30,13 +30,17 @@ def with_manifests(files: Sequence[RemoteFile], patterns: Sequence[str]) -> list
     manifests = {folder: _entries(f"{folder}/{MANIFEST}") for folder in folders}
     wanted = [part for pattern in patterns for part in braceexpand(pattern)]
     listed = [f"{folder}/{name}" for folder, entries in manifests.items() for name in entries]
-    missing = {url for url in listed if any(_names(part, url) for part in wanted)} - {file.url for file in files}
+    missing = {url for url in listed if any(_names(part, url) for part in wanted)} - {
+        file.url for file in files
+    }
     if missing:
         raise LikewiseError(
             f"{len(missing)} of {len(files) + len(missing)} files are missing, by the manifest next to them: "
             f"{', '.join(sorted(missing)[:5])}. Copy them there again."
         )
-    return [_checked(file, manifests[file.url.rpartition("/")[0]].get(file.name, {})) for file in files]
+    return [
+        _checked(file, manifests[file.url.rpartition("/")[0]].get(file.name, {})) for file in files
+    ]
 
 
 def _names(pattern: str, url: str) -> bool:
@@ -52,9 +56,13 @@ def _entries(url: str) -> dict[str, Mapping[str, Any]]:
     try:
         found = json.loads(content)
         entries = found.get("shards", []) if isinstance(found, dict) else []
-        return {entry["name"]: entry for entry in entries if isinstance(entry, dict) and "name" in entry}
+        return {
+            entry["name"]: entry for entry in entries if isinstance(entry, dict) and "name" in entry
+        }
     except ValueError as error:
-        raise LikewiseError(f"{url} cannot be read ({error}). Write the set again, or delete that file.") from error
+        raise LikewiseError(
+            f"{url} cannot be read ({error}). Write the set again, or delete that file."
+        ) from error
 
 
 def _checked(file: RemoteFile, entry: Mapping[str, Any]) -> RemoteFile:

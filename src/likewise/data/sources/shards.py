@@ -30,7 +30,9 @@ LARGE = "large: only the first images of each file were checked before step 0"
 def find_shards(folder: Path, suffix: str) -> list[Path]:
     """Files of one ending below a folder, in order; hidden ones are passed over."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() == suffix and path.is_file())
-    return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+    return sorted(
+        path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts)
+    )
 
 
 def is_large(files: Sequence[Path]) -> bool:
@@ -51,7 +53,9 @@ def shard_names(files: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [file.as_posix() for file in files]
 
 
-def scan_headers(manifest: Manifest, scanned: np.ndarray, content: Callable[[int], bytes]) -> Manifest:
+def scan_headers(
+    manifest: Manifest, scanned: np.ndarray, content: Callable[[int], bytes]
+) -> Manifest:
     """A manifest with the headers of some examples, less those of them that are no image.
 
     Args:
@@ -62,7 +66,9 @@ def scan_headers(manifest: Manifest, scanned: np.ndarray, content: Callable[[int
     Raises:
         LikewiseError: no example is left.
     """
-    return with_headers(manifest, scanned, scan(lambda i: read_header(content(int(scanned[i]))), len(scanned)))
+    return with_headers(
+        manifest, scanned, scan(lambda i: read_header(content(int(scanned[i]))), len(scanned))
+    )
 
 
 def with_headers(manifest: Manifest, scanned: np.ndarray, found: Scan) -> Manifest:
@@ -80,10 +86,14 @@ def with_headers(manifest: Manifest, scanned: np.ndarray, found: Scan) -> Manife
     skipped = [Skipped(manifest.ids[i], reason) for i, reason in refused.items()]
     usable = np.setdiff1d(np.arange(len(manifest)), list(refused))
     if not len(usable):
-        raise LikewiseError(f"{manifest.source}: none of its {len(manifest)} images can be used. {describe(skipped)}")
+        raise LikewiseError(
+            f"{manifest.source}: none of its {len(manifest)} images can be used. {describe(skipped)}"
+        )
     sizes, modes = np.zeros((len(manifest), 2), np.int32), np.full(len(manifest), "", dtype="U16")
     sizes[scanned[found.usable]], modes[scanned[found.usable]] = found.headers
     rest = manifest.take(usable)
     pixels: Any = rest.pixels
     headers = Headers(sizes[usable], modes[usable])
-    return replace(rest, pixels=replace(pixels, headers=headers), skipped=(*manifest.skipped, *skipped))
+    return replace(
+        rest, pixels=replace(pixels, headers=headers), skipped=(*manifest.skipped, *skipped)
+    )

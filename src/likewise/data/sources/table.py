@@ -26,7 +26,18 @@ from likewise.data.sources.shards import FIRST, LOOK_LIMIT, with_headers
 from likewise.data.sources.usual_label_column import label_column_note, usual_label_column
 from likewise.errors import LikewiseError, did_you_mean
 
-IMAGE_COLUMNS = ("image", "img", "images", "picture", "pixels", "image_path", "path", "file_name", "filename", "file")
+IMAGE_COLUMNS = (
+    "image",
+    "img",
+    "images",
+    "picture",
+    "pixels",
+    "image_path",
+    "path",
+    "file_name",
+    "filename",
+    "file",
+)
 """what a column of images or of their paths may be called, the first that is there"""
 SPLIT_COLUMN = "split"
 
@@ -72,7 +83,9 @@ def open_arrow(table: Any, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
             num_bytes=table.nbytes,
             column=lambda name: table.column(name).to_pylist(),
             images=lambda name: _ArrowValues(table.column(name)),
-            class_names={name: tuple(feature.get("names", ())) for name, feature in features.items()},
+            class_names={
+                name: tuple(feature.get("names", ())) for name, feature in features.items()
+            },
         ),
         columns,
     )
@@ -108,7 +121,9 @@ def open_table(table: Table, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
     label = columns.label or usual_label_column(table.names, table.class_names)
     for option, name in (("label_column", columns.label), ("group_column", columns.group)):
         if name is not None and name not in table.names:
-            raise LikewiseError(f"{option}={name!r}: there is no such column. {did_you_mean(name, table.names)}")
+            raise LikewiseError(
+                f"{option}={name!r}: there is no such column. {did_you_mean(name, table.names)}"
+            )
     splits, unlabelled = _splits(table)
     labels = _labels(table, label, columns)
     labels.numbers[torch.from_numpy(unlabelled)] = UNLABELLED
@@ -116,7 +131,9 @@ def open_table(table: Table, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
     unread = Headers(np.zeros((table.rows, 2), np.int32), np.full(table.rows, "", dtype="U16"))
     manifest = Manifest(
         source=table.source,
-        pixels=ValuePixels(values, np.arange(table.rows), unread, f"{table.source}, column {image!r}"),
+        pixels=ValuePixels(
+            values, np.arange(table.rows), unread, f"{table.source}, column {image!r}"
+        ),
         labels=labels.numbers,
         splits=splits,
         ids=_ids(table, image),
@@ -167,7 +184,9 @@ def _labels(table: Table, name: str | None, columns: ColumnNames) -> Labels:
     if name is None:
         return Labels(torch.full((table.rows,), UNLABELLED), (), {})
     declared = table.class_names.get(name, ())
-    return read_labels(table.column(name), f"the column {name!r}", declared, columns.task, columns.missing_labels)
+    return read_labels(
+        table.column(name), f"the column {name!r}", declared, columns.task, columns.missing_labels
+    )
 
 
 def _splits(table: Table) -> tuple[np.ndarray, np.ndarray]:
@@ -203,7 +222,10 @@ def _ids(table: Table, image: str) -> list[str]:
     """The paths, where the images are files and every path is another; else the row numbers."""
     first = table.images(image)[0] if table.rows else None
     if isinstance(first, str):
-        paths = [path if isinstance(path, str) else str(row) for row, path in enumerate(table.column(image))]
+        paths = [
+            path if isinstance(path, str) else str(row)
+            for row, path in enumerate(table.column(image))
+        ]
         if len(set(paths)) == len(paths):
             return paths
     return [str(row) for row in range(table.rows)]

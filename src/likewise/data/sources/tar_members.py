@@ -58,7 +58,11 @@ def list_members(stream: BinaryIO, name: str) -> Listing:
                 for entry in archive:
                     if entry.isdir():
                         continue
-                    whole = entry.isreg() and not entry.issparse() and entry.offset_data + entry.size <= length
+                    whole = (
+                        entry.isreg()
+                        and not entry.issparse()
+                        and entry.offset_data + entry.size <= length
+                    )
                     if whole:
                         members.append(Member(entry.name, entry.offset_data, entry.size))
                     else:
@@ -127,7 +131,9 @@ class TarPixels:
         except OSError as error:
             raise UnreadableImage(f"{self.names[position]}: {error}") from error
         if not content or len(content) < size:
-            raise UnreadableImage("zero bytes" if not size else f"{self.names[position]}: cut short")
+            raise UnreadableImage(
+                "zero bytes" if not size else f"{self.names[position]}: cut short"
+            )
         return content
 
     def take(self, index: np.ndarray) -> TarPixels:

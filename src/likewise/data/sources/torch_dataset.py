@@ -136,7 +136,11 @@ def known_labels(dataset: Any) -> list[Any] | None:
         return None if whole is None else [whole[int(i)] for i in dataset.indices]
     if isinstance(dataset, ConcatDataset):
         parts = [known_labels(part) for part in dataset.datasets]
-        return None if any(part is None for part in parts) else [label for part in parts for label in part or ()]
+        return (
+            None
+            if any(part is None for part in parts)
+            else [label for part in parts for label in part or ()]
+        )
     for name in ("targets", "labels"):
         value = getattr(dataset, name, None)
         if isinstance(value, Sequence | np.ndarray | Tensor) and len(value) == len(dataset):
@@ -170,7 +174,11 @@ def _look_at(images: DatasetImages, row: int, dataset: Any, name: str) -> _Looke
         return _Looked(str(error), item.label)
     except LikewiseError as error:
         transform = _transform(dataset)
-        hint = f" The data set's own transform is {_one_line(transform)}." if transform is not None else ""
+        hint = (
+            f" The data set's own transform is {_one_line(transform)}."
+            if transform is not None
+            else ""
+        )
         raise LikewiseError(f"{error}{hint}") from error
     if header.mode.endswith("F") and "Normalize" in str(_transform(dataset)):
         raise LikewiseError(
@@ -183,7 +191,9 @@ def _look_at(images: DatasetImages, row: int, dataset: Any, name: str) -> _Looke
 def _scan(items: Sequence[_Looked]) -> Scan:
     headers = [item.header for item in items if isinstance(item.header, Header)]
     return Scan(
-        usable=np.array([i for i, item in enumerate(items) if isinstance(item.header, Header)], dtype=np.int64),
+        usable=np.array(
+            [i for i, item in enumerate(items) if isinstance(item.header, Header)], dtype=np.int64
+        ),
         headers=Headers(
             np.array([header[:2] for header in headers], dtype=np.int32).reshape(-1, 2),
             np.array([header.mode for header in headers], dtype=str),
@@ -194,7 +204,11 @@ def _scan(items: Sequence[_Looked]) -> Scan:
 
 def _agree(labels: Sequence[Any], rows: np.ndarray, items: Sequence[_Looked]) -> bool:
     """Whether a data set's list of labels says what its items say."""
-    readable = [(row, item) for row, item in zip(rows.tolist(), items, strict=True) if isinstance(item.header, Header)]
+    readable = [
+        (row, item)
+        for row, item in zip(rows.tolist(), items, strict=True)
+        if isinstance(item.header, Header)
+    ]
     return all(item.label == labels[row] for row, item in readable)
 
 
@@ -204,7 +218,9 @@ def _scalar(label: Any) -> Any:
     Raises:
         LikewiseError: it is something else, for instance a one-hot vector or the boxes of a detection set.
     """
-    if isinstance(label, np.generic) or (isinstance(label, np.ndarray | Tensor) and label.ndim == 0):
+    if isinstance(label, np.generic) or (
+        isinstance(label, np.ndarray | Tensor) and label.ndim == 0
+    ):
         return label.item()
     if isinstance(label, np.ndarray | Tensor) and tuple(label.shape) == (1,):
         return label[0].item()
@@ -225,7 +241,9 @@ def _declared_classes(dataset: Any) -> tuple[str, ...]:
     classes = getattr(dataset, "classes", None)
     if not isinstance(classes, Sequence) or isinstance(classes, str):
         return ()
-    return tuple(", ".join(name) if isinstance(name, tuple | list) else str(name) for name in classes)
+    return tuple(
+        ", ".join(name) if isinstance(name, tuple | list) else str(name) for name in classes
+    )
 
 
 def _class_names(names: tuple[str, ...], labels: Sequence[Any]) -> tuple[str, ...]:
@@ -241,9 +259,15 @@ def _ids(dataset: Any) -> list[str]:
     if isinstance(dataset, Subset):
         whole = _ids(dataset.dataset)
         chosen = [whole[int(i)] for i in dataset.indices]
-        return chosen if len(set(chosen)) == len(chosen) else [str(row) for row in range(len(dataset))]
+        return (
+            chosen if len(set(chosen)) == len(chosen) else [str(row) for row in range(len(dataset))]
+        )
     if isinstance(dataset, ConcatDataset):
-        return [f"{number}/{name}" for number, part in enumerate(dataset.datasets) for name in _ids(part)]
+        return [
+            f"{number}/{name}"
+            for number, part in enumerate(dataset.datasets)
+            for name in _ids(part)
+        ]
     return [str(row) for row in range(len(dataset))]
 
 
@@ -265,12 +289,18 @@ def _one_line(transform: Any) -> str:
 
 
 def _name(dataset: Any) -> str:
-    return f"{_name(dataset.dataset)} (subset)" if isinstance(dataset, Subset) else type(dataset).__name__
+    return (
+        f"{_name(dataset.dataset)} (subset)"
+        if isinstance(dataset, Subset)
+        else type(dataset).__name__
+    )
 
 
 def _refuse_streams(dataset: Any, name: str) -> None:
     if isinstance(dataset, DataLoader):
-        raise LikewiseError(f"A {name} was given. Give its data set, loader.dataset: batches are made here.")
+        raise LikewiseError(
+            f"A {name} was given. Give its data set, loader.dataset: batches are made here."
+        )
     if isinstance(dataset, IterableDataset) or not is_map_style(dataset):
         raise LikewiseError(
             f"{name} is a stream of examples. Give a map-style data set, which has a length and items by position: "

@@ -135,7 +135,9 @@ def look_up(urls: Sequence[str]) -> list[RemoteFile]:
         found = list(threads.map(_look_up, urls))
     missing = [url for url, file in zip(urls, found, strict=True) if file is None]
     if missing:
-        some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        some = ", ".join(missing[:5]) + (
+            f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        )
         raise LikewiseError(
             f"{len(missing)} of {len(urls)} files are missing: {some}. Put them there, or give a pattern of those that "
             f"are there."
@@ -199,7 +201,9 @@ def _raise_if_final(error: Exception, url: str, attempt: int) -> None:
 
 
 def _expand_stars(url: str, suffixes: Sequence[str]) -> list[str]:
-    marks = "*[" if url.startswith("http") else "*?["  # what follows the ? of a web address is its query
+    marks = (
+        "*[" if url.startswith("http") else "*?["
+    )  # what follows the ? of a web address is its query
     if any(mark in url for mark in marks):
         return _listed(url, lambda files, path: files.glob(path))
     if PurePosixPath(urlsplit(url).path).suffix.lower() in suffixes:
@@ -247,7 +251,11 @@ def _options(url: str) -> dict[str, Any]:
         return {}
     import aiohttp
 
-    return {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)}}
+    return {
+        "client_kwargs": {
+            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
+        }
+    }
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -270,7 +278,11 @@ def _is_missing(error: BaseException) -> bool:
 
 def _is_denied(error: BaseException) -> bool:
     no_credentials = any("Credentials" in type(cause).__name__ for cause in _causes(error))
-    return no_credentials or _status(error) in (401, 403) or any(isinstance(c, PermissionError) for c in _causes(error))
+    return (
+        no_credentials
+        or _status(error) in (401, 403)
+        or any(isinstance(c, PermissionError) for c in _causes(error))
+    )
 
 
 def _is_untrusted(error: BaseException) -> bool:

@@ -18,7 +18,9 @@ def usual_label_column(names: Sequence[str], class_names: ClassNames) -> str | N
     return next(iter(usual + with_classes), None)
 
 
-def label_column_note(source: str, label: str | None, others: Sequence[str], class_names: ClassNames) -> list[str]:
+def label_column_note(
+    source: str, label: str | None, others: Sequence[str], class_names: ClassNames
+) -> list[str]:
     """A note where labels could stand in a column that was not read.
 
     Args:

@@ -60,7 +60,9 @@ class Shard(NamedTuple):
     """what it says about its set, where `likewise.data.packing.pack.pack` wrote it"""
 
 
-def open_webdataset(files: Sequence[Path], source: str, missing: MissingLabels = "unlabelled") -> Manifest:
+def open_webdataset(
+    files: Sequence[Path], source: str, missing: MissingLabels = "unlabelled"
+) -> Manifest:
     """The images, or the videos, of one or several tar archives, with their captions and classes.
 
     ``key.jpg`` (or any other ending of an image or video), and next to it ``key.txt``, a caption; ``key.json``, an
@@ -102,7 +104,11 @@ def open_shard(files: ShardFiles, number: int, name: str) -> Shard:
 
 
 def manifest_of(
-    shards: Sequence[Shard], files: ShardFiles, names: Sequence[str], source: str, missing: MissingLabels = "unlabelled"
+    shards: Sequence[Shard],
+    files: ShardFiles,
+    names: Sequence[str],
+    source: str,
+    missing: MissingLabels = "unlabelled",
 ) -> tuple[Manifest, np.ndarray]:
     """The examples of all archives, their headers not read yet.
 
@@ -124,12 +130,16 @@ def manifest_of(
     if not found:
         raise LikewiseError(_nothing_found(source, unread))
     _refuse_both_kinds(source, [example.member.name for _, example in found])
-    facts = common_facts([shard.facts for shard in shards], [files.name(number) for number in range(len(files))])
+    facts = common_facts(
+        [shard.facts for shard in shards], [files.name(number) for number in range(len(files))]
+    )
     known_names = facts.class_names if facts is not None else ()
     listed = [example.label for _, example in found]
     labels = read_labels(listed, f"{source}, files .{CLASS}", known_names, missing=missing)
     captions = Captions.of([example.captions for _, example in found])
-    locations = np.array([(number, *example.member[1:]) for number, example in found], dtype=np.int64)
+    locations = np.array(
+        [(number, *example.member[1:]) for number, example in found], dtype=np.int64
+    )
     names_in_errors = [f"{files.name(number)}, {example.member.name}" for number, example in found]
     headers = Headers(np.zeros((len(found), 2), np.int32), np.full(len(found), ""))
     shard_of = locations[:, 0]
@@ -143,12 +153,17 @@ def manifest_of(
         class_names=labels.class_names,
         skipped=tuple(chain.from_iterable(shard.skipped for shard in shards)),
         notes=(*_notes(names, shards, unread), *labels.notes),
-        columns={**({CAPTIONS: captions} if captions.present().any() else {}), **_columns(records, facts)},
+        columns={
+            **({CAPTIONS: captions} if captions.present().any() else {}),
+            **_columns(records, facts),
+        },
     )
     return manifest, shard_of
 
 
-def _ids(usual: list[str], records: Sequence[Mapping[str, Any]], facts: PackFacts | None) -> list[str]:
+def _ids(
+    usual: list[str], records: Sequence[Mapping[str, Any]], facts: PackFacts | None
+) -> list[str]:
     """The ids of examples; those of a packed set are in its records."""
     if facts is None:
         return usual
@@ -159,7 +174,9 @@ def _columns(records: Sequence[Mapping[str, Any]], facts: PackFacts | None) -> d
     """The groups and targets of a packed set."""
     if facts is None:
         return {}
-    return facts.read_columns([record.get(TARGETS) for record in records], [record.get(GROUP) for record in records])
+    return facts.read_columns(
+        [record.get(TARGETS) for record in records], [record.get(GROUP) for record in records]
+    )
 
 
 def key_and_ending(name: str) -> tuple[str, str] | None:
@@ -169,7 +186,11 @@ def key_and_ending(name: str) -> tuple[str, str] | None:
     """
     folder, slash, file = name.removeprefix("./").rpartition("/")
     start, dot, ending = file.partition(".")
-    marked = any(part.startswith("__") and part.endswith("__") for part in (*folder.split("/"), start) if part)
+    marked = any(
+        part.startswith("__") and part.endswith("__")
+        for part in (*folder.split("/"), start)
+        if part
+    )
     return (f"{folder}{slash}{start}", ending.lower()) if start and dot and not marked else None
 
 
@@ -178,11 +199,21 @@ def _read_shard(stream: BinaryIO, name: str, called: str) -> Shard:
     grouped, skipped, unread = _grouped(listing, name)
     examples = []
     for key, members in grouped.items():
-        found_image = next((member for ending, member in members.items() if _is_image(ending)), None)
+        found_image = next(
+            (member for ending, member in members.items() if _is_image(ending)), None
+        )
         if found_image is None:
-            skipped.append(Skipped(f"{name}/{key}", f"no image next to its {', '.join('.' + e for e in members)}"))
+            skipped.append(
+                Skipped(
+                    f"{name}/{key}", f"no image next to its {', '.join('.' + e for e in members)}"
+                )
+            )
             continue
-        unread.update(ending for ending, member in members.items() if _is_image(ending) and member is not found_image)
+        unread.update(
+            ending
+            for ending, member in members.items()
+            if _is_image(ending) and member is not found_image
+        )
         texts = {}
         for ending, member in members.items():
             if ending in (TEXT, RECORD, CLASS):
@@ -199,9 +230,13 @@ def _facts(stream: BinaryIO, called: str, listing: Listing) -> PackFacts | None:
     return PackFacts.of_json(read_at(stream, first.offset, first.size), called)
 
 
-def _grouped(listing: Listing, name: str) -> tuple[dict[str, dict[str, Member]], list[Skipped], Counter[str]]:
+def _grouped(
+    listing: Listing, name: str
+) -> tuple[dict[str, dict[str, Member]], list[Skipped], Counter[str]]:
     """By key and ending what is read here; what is not whole; and how many files of other endings there are."""
-    skipped = [Skipped(f"{name}/{member}", "a link, or not all there") for member in listing.left_out]
+    skipped = [
+        Skipped(f"{name}/{member}", "a link, or not all there") for member in listing.left_out
+    ]
     grouped, unread = dict[str, dict[str, Member]](), Counter[str]()
     for member in listing.members:
         key, ending = key_and_ending(member.name) or ("", "")
@@ -210,7 +245,9 @@ def _grouped(listing: Listing, name: str) -> tuple[dict[str, dict[str, Member]],
         if not (_is_image(ending) or ending in (TEXT, RECORD, CLASS)):
             unread[ending] += 1
         elif ending in grouped.setdefault(key, {}):
-            skipped.append(Skipped(f"{name}/{member.name}", "there is another of that name before it"))
+            skipped.append(
+                Skipped(f"{name}/{member.name}", "there is another of that name before it")
+            )
         else:
             grouped[key][ending] = member
     return grouped, skipped, unread
@@ -238,7 +275,11 @@ def _read_texts(
                 captions += _captions_of(record)
         except ValueError as error:  # of which the decoding errors of UTF-8 and of JSON are kinds
             skipped.append(Skipped(f"{name}.{ending}", f"cannot be read: {error}"))
-    return tuple(dict.fromkeys(caption for caption in captions if isinstance(caption, str))), label, record
+    return (
+        tuple(dict.fromkeys(caption for caption in captions if isinstance(caption, str))),
+        label,
+        record,
+    )
 
 
 def _captions_of(record: Mapping[str, Any]) -> list[Any]:
@@ -264,7 +305,10 @@ def _notes(names: Sequence[str], shards: Sequence[Shard], unread: Counter[str]) 
 
 
 def _counted(endings: Counter[str]) -> str:
-    most = [f"{count:,} {'.' + ending if ending else 'without an ending'}" for ending, count in endings.most_common(5)]
+    most = [
+        f"{count:,} {'.' + ending if ending else 'without an ending'}"
+        for ending, count in endings.most_common(5)
+    ]
     return ", ".join(most) + (" and others" if len(endings) > 5 else "")
 
 

@@ -15,7 +15,18 @@ from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import ArrayPixels
 from likewise.randomness import generator
 
-NAMES = ("T-shirt", "pair of trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
+NAMES = (
+    "T-shirt",
+    "pair of trousers",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "boot",
+)
 """what a caption calls each class"""
 
 SIDE_BY_SIDE = (
@@ -74,7 +85,9 @@ def _pairs(pieces: Manifest, split: str) -> tuple[np.ndarray, list[tuple[str, ..
     rng = generator(0, "fashion pairs", split)
     order = torch.randperm(len(rows), generator=rng).numpy()
     first, second = rows[order][: 2 * count].reshape(2, count)
-    is_above, far = torch.randint(0, 2, (2, count), generator=rng).numpy()  # far: in the right column, or the lower row
+    is_above, far = torch.randint(
+        0, 2, (2, count), generator=rng
+    ).numpy()  # far: in the right column, or the lower row
     assert isinstance(pieces.pixels, ArrayPixels)
     array = pieces.pixels.array
     side = array.shape[1]
@@ -88,5 +101,7 @@ def _pairs(pieces: Manifest, split: str) -> tuple[np.ndarray, list[tuple[str, ..
     texts = []
     for one, other, above in zip(first, second, is_above, strict=True):
         templates = ABOVE if above else SIDE_BY_SIDE
-        texts.append(tuple(text.format(first=names[one], second=names[other]) for text in templates))
+        texts.append(
+            tuple(text.format(first=names[one], second=names[other]) for text in templates)
+        )
     return canvas.reshape(count, 2 * side, 2 * side), texts

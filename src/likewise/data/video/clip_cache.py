@@ -79,7 +79,9 @@ def decode_videos(manifest: Manifest, shape: ClipShape, cache: Path | None = Non
         shutil.rmtree(folder, ignore_errors=True)
         _make_room(within, manifest, shape)
         _decode_all(manifest, shape, folder)
-    os.utime(folder, ns=(time.time_ns(), time.time_ns()))  # finer than the clock that the system would take
+    os.utime(
+        folder, ns=(time.time_ns(), time.time_ns())
+    )  # finer than the clock that the system would take
     return DecodedVideos(folder, manifest, shape)
 
 
@@ -138,13 +140,20 @@ def _stored_flow(folder: Path, source: str) -> Tensor:
         frames = np.load(folder / "frames.npy", mmap_mode="r")
         count, times, _, height, width = frames.shape
         wanted = 4 * count * (times - 1) * height * width  # two int16 a pixel
-        _free(folder.parent, wanted, f"{source}: the optical flow of {len(frames):,} clips", keep=folder)
+        _free(
+            folder.parent,
+            wanted,
+            f"{source}: the optical flow of {len(frames):,} clips",
+            keep=folder,
+        )
         partial_path = path.with_name(f"flow.{os.getpid()}.partial.npy")
         try:
             flow_between(frames, lambda shape: _new_array(partial_path, shape, np.int16))
             partial_path.replace(path)
         except OSError as error:
-            raise EnvironmentIOError(f"{path} cannot be written: {error.strerror or error}. Free some room.") from error
+            raise EnvironmentIOError(
+                f"{path} cannot be written: {error.strerror or error}. Free some room."
+            ) from error
         finally:
             partial_path.unlink(missing_ok=True)
     return _mapped(path)
@@ -158,7 +167,9 @@ def _decode_all(manifest: Manifest, shape: ClipShape, folder: Path) -> None:
         decoded = _decode_into(partial, manifest, shape)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise EnvironmentIOError(f"{folder} cannot be written: {error.strerror or error}. Free some room.") from error
+        raise EnvironmentIOError(
+            f"{folder} cannot be written: {error.strerror or error}. Free some room."
+        ) from error
     lost = {row: reason for row, reason in enumerate(decoded) if isinstance(reason, str)}
     if len(lost) == len(manifest):
         shutil.rmtree(partial)
@@ -230,7 +241,9 @@ def _notes(found: Mapping[str, Any], manifest: Manifest) -> list[str]:
     short = sum(0 < valid < found["shape"]["frames"] for valid in found["valid_frames"])
     if short:
         frames = found["shape"]["frames"]
-        notes.append(f"{short} of {read} videos end before the {frames} frames that are stored; the last is repeated")
+        notes.append(
+            f"{short} of {read} videos end before the {frames} frames that are stored; the last is repeated"
+        )
     if with_sound < read:
         notes.append(f"{read - with_sound} of {read} videos have no sound")
     return notes

@@ -51,7 +51,9 @@ class Track:
     @classmethod
     def concat(cls, parts: Sequence[Column | int]) -> Column:
         """Refused: sets are joined before they are decoded."""
-        raise LikewiseError("Decoded clips of several sources cannot be joined; join the sources of videos.")
+        raise LikewiseError(
+            "Decoded clips of several sources cannot be joined; join the sources of videos."
+        )
 
 
 class Sound(Track):
@@ -79,7 +81,9 @@ class IdentityTransform:
     def of(self, column: Column) -> IndexedFeature:
         """The column itself, what it holds having been made."""
         if not isinstance(column, Track):
-            raise LikewiseError(f"Only what clips have can be read as it is stored; {type(column).__name__} was given.")
+            raise LikewiseError(
+                f"Only what clips have can be read as it is stored; {type(column).__name__} was given."
+            )
         if len(column):
             column.read(torch.tensor([0]))  # flow is found now, not at the first step
         return column
@@ -106,7 +110,9 @@ class Starts:
     @classmethod
     def concat(cls, parts: Sequence[Column | int]) -> Starts:
         """Several columns; a number means that many examples that begin with their video."""
-        listed = [part.seconds if isinstance(part, Starts) else np.zeros(num_rows(part)) for part in parts]
+        listed = [
+            part.seconds if isinstance(part, Starts) else np.zeros(num_rows(part)) for part in parts
+        ]
         return cls(np.concatenate(listed))
 
 

@@ -171,7 +171,9 @@ def made_clips(
 
 def _clip_pixels(manifest: Manifest) -> ClipPixels:
     if not isinstance(manifest.pixels, ClipPixels):
-        raise LikewiseError(f"{manifest.source} was opened as still images, but the encoder reads clips.")
+        raise LikewiseError(
+            f"{manifest.source} was opened as still images, but the encoder reads clips."
+        )
     return manifest.pixels
 
 

@@ -23,7 +23,9 @@ from likewise.data.video.video_decoding import ClipShape
 from likewise.errors import LikewiseError
 
 
-def as_clips(manifest: Manifest, shape: ClipShape, stills_will_do: bool = False, cache: Path | None = None) -> Manifest:
+def as_clips(
+    manifest: Manifest, shape: ClipShape, stills_will_do: bool = False, cache: Path | None = None
+) -> Manifest:
     """The same examples with their videos decoded: their frames as pixels, ``sound`` and ``flow`` as columns.
 
     What is no video or cannot be decoded is left out, counted and named.

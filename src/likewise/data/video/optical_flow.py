@@ -33,9 +33,13 @@ def optical_flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         LikewiseError: OpenCV is not installed, the frames differ in shape, or are smaller than its 8-pixel patches.
     """
     if first.shape != second.shape:
-        raise LikewiseError(f"Optical flow needs two frames of one shape; {first.shape} and {second.shape} were given.")
+        raise LikewiseError(
+            f"Optical flow needs two frames of one shape; {first.shape} and {second.shape} were given."
+        )
     if min(first.shape[-2:]) < 12:
-        raise LikewiseError(f"Optical flow needs frames of 12 pixels a side or more; {first.shape[-2:]} were given.")
+        raise LikewiseError(
+            f"Optical flow needs frames of 12 pixels a side or more; {first.shape[-2:]} were given."
+        )
     flow = _search().calc(_brightness(first), _brightness(second), None)
     return np.ascontiguousarray(flow.transpose(2, 0, 1))
 
@@ -70,5 +74,7 @@ def _new_search() -> Any:
     try:
         import cv2
     except ImportError as error:
-        raise LikewiseError("Optical flow needs OpenCV. Install it with: pip install 'likewise[video]'") from error
+        raise LikewiseError(
+            "Optical flow needs OpenCV. Install it with: pip install 'likewise[video]'"
+        ) from error
     return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)

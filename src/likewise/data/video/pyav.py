@@ -17,5 +17,7 @@ def pyav() -> Any:
         import av
         import av.error
     except ImportError as error:
-        raise LikewiseError("Videos and sound need PyAV. Install it with: pip install 'likewise[video]'") from error
+        raise LikewiseError(
+            "Videos and sound need PyAV. Install it with: pip install 'likewise[video]'"
+        ) from error
     return av

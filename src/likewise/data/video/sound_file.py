@@ -27,16 +27,22 @@ def read_sound(file: Path) -> Tensor:
     """
     av = pyav()
     if not file.is_file():
-        raise LikewiseError(f"There is no file {file}. Give one with sound, for instance a WAV file or a video.")
+        raise LikewiseError(
+            f"There is no file {file}. Give one with sound, for instance a WAV file or a video."
+        )
     try:
         with av.open(str(file)) as container:
             if not container.streams.audio:
-                raise LikewiseError(f"{file} has no sound track. Give a file with sound: WAV, MP3, a video.")
+                raise LikewiseError(
+                    f"{file} has no sound track. Give a file with sound: WAV, MP3, a video."
+                )
             resampler = av.AudioResampler(format="s16", layout="mono", rate=SOUND_RATE)
             frames = container.decode(container.streams.audio[0])
             sound = _resampled(frames, resampler, most=round(LONGEST * SOUND_RATE))
     except (OSError, ValueError, av.error.FFmpegError) as error:
-        raise LikewiseError(f"{file} cannot be decoded: {getattr(error, 'strerror', None) or error}.") from error
+        raise LikewiseError(
+            f"{file} cannot be decoded: {getattr(error, 'strerror', None) or error}."
+        ) from error
     if not sound.size:
         raise LikewiseError(f"{file} has a sound track, but there is nothing in it.")
     return torch.from_numpy(sound)

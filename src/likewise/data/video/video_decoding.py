@@ -19,10 +19,19 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 
-SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .mpe .ogv .wmv .flv .ts .3gp".split())
+SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .mpe .ogv .wmv .flv .ts .3gp".split()
+)
 """endings of video files, in any case of letters"""
 
-BEGINNINGS = (b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"OggS", b"FLV\x01", b"0&\xb2u\x8ef\xcf\x11")
+BEGINNINGS = (
+    b"\x1aE\xdf\xa3",
+    b"\x00\x00\x01\xba",
+    b"\x00\x00\x01\xb3",
+    b"OggS",
+    b"FLV\x01",
+    b"0&\xb2u\x8ef\xcf\x11",
+)
 """how Matroska and WebM, MPEG, Ogg, Flash and Windows Media begin"""
 
 
@@ -60,7 +69,9 @@ class ClipShape:
             )
         sizes = (self.size, self.frames, self.frame_rate, self.sound_rate)
         if min(sizes) <= 0 or self.start < 0:
-            raise LikewiseError(f"{self}: size, frames and rates must be above 0, and the start not before the video.")
+            raise LikewiseError(
+                f"{self}: size, frames and rates must be above 0, and the start not before the video."
+            )
 
     @property
     def seconds(self) -> float:

@@ -36,7 +36,9 @@ def timm_names(stored: Iterable[str], network: Sequence[str]) -> dict[str, str]:
     """
     stored = list(stored)
     blocks = _blocks_in_order(network)
-    expanding = {name.split(".")[1] for name in stored if re.match(r"_blocks\.\d+\._expand_conv\.", name)}
+    expanding = {
+        name.split(".")[1] for name in stored if re.match(r"_blocks\.\d+\._expand_conv\.", name)
+    }
     names: dict[str, str] = {}
     for name in stored:
         if match := _BLOCK.match(name):

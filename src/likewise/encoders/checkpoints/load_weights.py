@@ -11,7 +11,12 @@ from torch import Tensor, nn
 from likewise.encoders.checkpoints.key_match import KeyMatch
 from likewise.encoders.checkpoints.networks import Tensors, converted_by_timm, find_naming
 from likewise.encoders.checkpoints.read_checkpoint import StoredTensors, read_checkpoint
-from likewise.encoders.checkpoints.wrappers import OTHER_NETWORKS, Wrapper, find_wrapper, without_wrapping
+from likewise.encoders.checkpoints.wrappers import (
+    OTHER_NETWORKS,
+    Wrapper,
+    find_wrapper,
+    without_wrapping,
+)
 from likewise.errors import LikewiseError
 
 COUNTER = "num_batches_tracked"
@@ -65,12 +70,22 @@ def _match_keys(
         elif found.shape == tensor.shape:
             fitting[name] = found
         else:
-            mismatched.append(f"{name} ({_shape(found)} in the file, {_shape(tensor)} in the encoder)")
+            mismatched.append(
+                f"{name} ({_shape(found)} in the file, {_shape(tensor)} in the encoder)"
+            )
     others = [name for name in tensors if name not in wanted]
     ignored = [name for name in others if name.partition(".")[0] in OTHER_NETWORKS]
     unexpected = [name for name in others if name.partition(".")[0] not in OTHER_NETWORKS]
     left_out = (*stored.ignored, *ignored)
-    match = KeyMatch(stored.layout, len(fitting), tuple(absent), tuple(mismatched), tuple(unexpected), left_out, notes)
+    match = KeyMatch(
+        stored.layout,
+        len(fitting),
+        tuple(absent),
+        tuple(mismatched),
+        tuple(unexpected),
+        left_out,
+        notes,
+    )
     return match, fitting
 
 
@@ -121,10 +136,18 @@ def _adapted(tensors: Tensors, network: nn.Module) -> tuple[Tensors, tuple[str, 
     """
     wanted, notes = network.state_dict(), []
     positions, own_positions = tensors.get("pos_embed"), wanted.get("pos_embed")
-    if positions is not None and own_positions is not None and positions.shape != own_positions.shape:
+    if (
+        positions is not None
+        and own_positions is not None
+        and positions.shape != own_positions.shape
+    ):
         tensors = converted_by_timm(tensors, network)
-        notes.append(f"position embeddings are resampled from {positions.shape[1]} to {own_positions.shape[1]}")
-    first = next((name for name, tensor in wanted.items() if tensor.dim() == 4), "")  # a convolution
+        notes.append(
+            f"position embeddings are resampled from {positions.shape[1]} to {own_positions.shape[1]}"
+        )
+    first = next(
+        (name for name, tensor in wanted.items() if tensor.dim() == 4), ""
+    )  # a convolution
     found = tensors.get(first)
     is_colour = found is not None and found.dim() == 4 and found.shape[1] == 3
     if found is not None and is_colour and wanted[first].shape[1] == 1:
@@ -145,7 +168,9 @@ def _refuse_other_attention(library: str, network: Any) -> None:
             )
 
 
-def _refuse_what_does_not_fit(match: KeyMatch, path: str | Path, wanted: Tensors, allow_missing: bool) -> None:
+def _refuse_what_does_not_fit(
+    match: KeyMatch, path: str | Path, wanted: Tensors, allow_missing: bool
+) -> None:
     own_parts = {name.partition(".")[0] for name in wanted}
     of_another = [name for name in match.unexpected if name.partition(".")[0] in own_parts]
     if match.complete and not of_another:

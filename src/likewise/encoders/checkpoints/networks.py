@@ -42,7 +42,9 @@ def _sequential_resnet(tensors: Tensors, _: nn.Module) -> Tensors:
 
 
 def _resnet_shortcuts(tensors: Tensors, _: nn.Module) -> Tensors:
-    renamed: Tensors = {name.replace(".shortcut.", ".downsample."): tensor for name, tensor in tensors.items()}
+    renamed: Tensors = {
+        name.replace(".shortcut.", ".downsample."): tensor for name, tensor in tensors.items()
+    }
     return renamed
 
 
@@ -80,16 +82,28 @@ def converted_by_timm(tensors: Tensors, network: nn.Module) -> Tensors:
 
 def _clip(tensors: Tensors, network: nn.Module) -> Tensors:
     """By timm, which looks for the names of a whole CLIP model."""
-    return converted_by_timm({f"visual.{name}": tensor for name, tensor in tensors.items()}, network)
+    return converted_by_timm(
+        {f"visual.{name}": tensor for name, tensor in tensors.items()}, network
+    )
 
 
 NAMINGS = (
     Naming("EfficientNet-PyTorch", lambda names: "_conv_stem.weight" in names, _efficientnet),
     Naming("torchvision ViT", lambda names: "encoder.pos_embedding" in names, _torchvision_vit),
     Naming("CLIP ViT", lambda names: "class_embedding" in names, _clip),
-    Naming("DINOv2", lambda names: "mask_token" in names or "register_tokens" in names, converted_by_timm),
-    Naming("ResNet as nn.Sequential", lambda names: "4.0.conv1.weight" in names, _sequential_resnet),
-    Naming("SupContrast's ResNet", lambda names: any(".shortcut." in name for name in names), _resnet_shortcuts),
+    Naming(
+        "DINOv2",
+        lambda names: "mask_token" in names or "register_tokens" in names,
+        converted_by_timm,
+    ),
+    Naming(
+        "ResNet as nn.Sequential", lambda names: "4.0.conv1.weight" in names, _sequential_resnet
+    ),
+    Naming(
+        "SupContrast's ResNet",
+        lambda names: any(".shortcut." in name for name in names),
+        _resnet_shortcuts,
+    ),
 )
 """Kinds of names that are not timm's. torchvision's ResNets have timm's names."""
 

@@ -52,13 +52,21 @@ def read_checkpoint(path: Path) -> StoredTensors:
             f"There is no weights file {path}. --pretrained takes lite0, timm, none, or a .safetensors, .pt or .pth "
             f"file."
         )
-    content = load_file(path) if path.suffix == ".safetensors" and _is_safetensors(path) else _unpickled(path)
-    networks = [name for name in ENTRIES if isinstance(content, dict) and _holds_tensors(content.get(name))]
+    content = (
+        load_file(path)
+        if path.suffix == ".safetensors" and _is_safetensors(path)
+        else _unpickled(path)
+    )
+    networks = [
+        name for name in ENTRIES if isinstance(content, dict) and _holds_tensors(content.get(name))
+    ]
     entry = networks[0] if networks else ""
     chosen = content[entry] if entry else content
     tensors = {name: value for name, value in _items(chosen) if isinstance(value, Tensor)}
     if not tensors:
-        raise LikewiseError(f"{path} holds no tensors by name. --pretrained takes what this saves: {SAVE_AGAIN}.")
+        raise LikewiseError(
+            f"{path} holds no tensors by name. --pretrained takes what this saves: {SAVE_AGAIN}."
+        )
     return StoredTensors(tensors, entry, tuple(networks[1:]))
 
 
@@ -79,7 +87,9 @@ def _unpickled(path: Path) -> Any:
     try:
         with _namespaces_allowed():
             return torch.load(path, "cpu", weights_only=True)
-    except Exception as error:  # PyTorch's text advises to load everything, which would run code in the file
+    except (
+        Exception
+    ) as error:  # PyTorch's text advises to load everything, which would run code in the file
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
         reason = (
             f"it holds objects of {found[1]} besides tensors, and to load those could run code of the file's"

@@ -30,7 +30,9 @@ WRAPPERS = (
     # `backbone`, the other examples have it in `teacher_backbone` and the student in `student_backbone`
     Wrapper("lightly", "backbone.", ("student_backbone.",), "the teacher"),
     Wrapper("lightly", "teacher_backbone.", ("student_backbone.",), "the teacher"),
-    Wrapper("lightly", "backbone.", ("teacher_backbone.", "backbone_momentum."), "the online encoder"),
+    Wrapper(
+        "lightly", "backbone.", ("teacher_backbone.", "backbone_momentum."), "the online encoder"
+    ),
     Wrapper("lightly", "backbone.", ("projection_head.", "prediction_head.")),
     # https://github.com/vturrisi/solo-learn, solo/methods/base.py; before its version 1.0.4 `encoder`
     Wrapper("solo-learn", "backbone.", ("momentum_backbone.",), "the online encoder"),
@@ -56,9 +58,37 @@ LAYERS_OF_WRAPPING = ("module.", "_orig_mod.")
 """What DistributedDataParallel and torch.compile add, at any depth."""
 
 OTHER_NETWORKS = {
-    *("fc", "_fc", "head", "heads", "classifier", "pred", "proj", "logit_scale", "logit_bias", "mask_token"),
-    *("dino_head", "ibot_head", "projector", "predictor", "projection_head", "prediction_head", "mean", "std"),
-    *("queue", "queue_ptr", "queue_y", "momentum_classifier", "online_classifier", "prototypes", "center"),
+    *(
+        "fc",
+        "_fc",
+        "head",
+        "heads",
+        "classifier",
+        "pred",
+        "proj",
+        "logit_scale",
+        "logit_bias",
+        "mask_token",
+    ),
+    *(
+        "dino_head",
+        "ibot_head",
+        "projector",
+        "predictor",
+        "projection_head",
+        "prediction_head",
+        "mean",
+        "std",
+    ),
+    *(
+        "queue",
+        "queue_ptr",
+        "queue_y",
+        "momentum_classifier",
+        "online_classifier",
+        "prototypes",
+        "center",
+    ),
     *("aux_logits", "AuxLogits", "fc_norm", "attn_pool"),
 }
 """First parts of names that belong to no encoder without a classifier: heads, queues, statistics."""
@@ -74,7 +104,9 @@ def without_wrapping(name: str) -> str:
 def find_wrapper(names: Collection[str]) -> Wrapper | None:
     """The library whose names these are; None for a network alone."""
     for wrapper in WRAPPERS:
-        if _any_starts(names, (wrapper.prefix,)) and (not wrapper.needs or _any_starts(names, wrapper.needs)):
+        if _any_starts(names, (wrapper.prefix,)) and (
+            not wrapper.needs or _any_starts(names, wrapper.needs)
+        ):
             return wrapper
     return None
 

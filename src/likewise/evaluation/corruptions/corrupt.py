@@ -78,10 +78,14 @@ def corrupt(images: Tensor, kind: str, severity: int, fields: RandomFields) -> T
     require_known((kind,), (severity,))
     is_square = images.ndim == 4 and images.shape[2] == images.shape[3]
     if not is_square or images.shape[1] not in (1, 3):
-        raise LikewiseError(f"Images of shape {list(images.shape)} were given; corruptions take [B, 1 or 3, S, S].")
+        raise LikewiseError(
+            f"Images of shape {list(images.shape)} were given; corruptions take [B, 1 or 3, S, S]."
+        )
     published, lengths = scale_of(images.shape[-1])
     figures = PUBLISHED[published][kind][severity - 1]
-    with torch.autocast(images.device.type, enabled=False):  # bfloat16 keeps fewer bits than a pixel has
+    with torch.autocast(
+        images.device.type, enabled=False
+    ):  # bfloat16 keeps fewer bits than a pixel has
         corrupted = CORRUPTIONS[kind].apply(images.float(), fields.stream(kind), figures, lengths)
     return corrupted.clamp(0, 1).mul(255).round().div(255)
 
@@ -94,9 +98,13 @@ def require_known(kinds: tuple[str, ...], severities: tuple[int, ...]) -> None:
     """
     for kind in kinds:
         if kind not in CORRUPTIONS:
-            raise LikewiseError(f"There is no corruption {kind!r}. {did_you_mean(kind, CORRUPTIONS)}")
+            raise LikewiseError(
+                f"There is no corruption {kind!r}. {did_you_mean(kind, CORRUPTIONS)}"
+            )
     for severity in severities:
         if severity not in SEVERITIES:
             raise LikewiseError(f"A severity of {severity} was given; choose 1, 2, 3, 4 or 5.")
     if not kinds or not severities:
-        raise LikewiseError("No kind or no severity of corruption was given; leave the setting out to take all.")
+        raise LikewiseError(
+            "No kind or no severity of corruption was given; leave the setting out to take all."
+        )

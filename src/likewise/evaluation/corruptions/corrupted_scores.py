@@ -9,7 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from likewise.evaluation.corruptions.robustness import CorruptionResults, EncoderWithProbe, Robustness
+from likewise.evaluation.corruptions.robustness import (
+    CorruptionResults,
+    EncoderWithProbe,
+    Robustness,
+)
 from likewise.evaluation.evaluate_features import Examples
 from likewise.evaluation.features import EvalView
 from likewise.evaluation.metrics.linear_probe import FittedProbe

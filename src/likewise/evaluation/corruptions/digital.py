@@ -10,7 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.io import decode_jpeg, encode_jpeg
 
-from likewise.evaluation.corruptions.linear_maps import along_both, gaussian_matrix, pixelation_matrix
+from likewise.evaluation.corruptions.linear_maps import (
+    along_both,
+    gaussian_matrix,
+    pixelation_matrix,
+)
 from likewise.evaluation.corruptions.random_fields import RandomFields
 
 
@@ -44,7 +48,9 @@ def elastic(
     y = axis[:, None] + moved[:, 1]
     source = torch.stack([x, y], dim=3)
     grid = (2 * source + 1) / size - 1  # as grid_sample counts: -1 and 1 are the outer edges
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return F.grid_sample(
+        images, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
 
 
 def _affine(draws: Tensor, size: int) -> Tensor:

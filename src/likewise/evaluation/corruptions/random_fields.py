@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-STEP, FIRST, SECOND = (word - 2**64 for word in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+STEP, FIRST, SECOND = (
+    word - 2**64 for word in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
 """SplitMix64's step and multipliers (Steele et al. 2014, https://doi.org/10.1145/2660193.2660195) as signed words."""
 
 
@@ -44,7 +46,9 @@ class RandomFields:
 
     def stream(self, name: str) -> RandomFields:
         """Other numbers for the same images."""
-        index = torch.tensor(zlib.crc32(name.encode()), device=self.keys.device)  # its product wraps around
+        index = torch.tensor(
+            zlib.crc32(name.encode()), device=self.keys.device
+        )  # its product wraps around
         return RandomFields(_mixed(self.keys + index * STEP))
 
     def to(self, device: torch.device | str) -> RandomFields:

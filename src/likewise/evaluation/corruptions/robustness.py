@@ -18,7 +18,12 @@ from likewise.evaluation.evaluate_features import Examples
 from likewise.evaluation.features import EvalView, eval_mode, pixels_of_view
 from likewise.evaluation.metrics.calibration import Calibration, calibration
 from likewise.evaluation.metrics.linear_probe import FittedProbe
-from likewise.evaluation.statistics.confidence import REPEATED, Interval, repeated_accuracy, repeated_difference
+from likewise.evaluation.statistics.confidence import (
+    REPEATED,
+    Interval,
+    repeated_accuracy,
+    repeated_difference,
+)
 from likewise.evaluation.statistics.scores import Score
 from likewise.randomness import generator
 
@@ -64,7 +69,10 @@ class CorruptionResults:
         """Calibrations of the clean images, then of each severity with all kinds together: 1 + S of them."""
         found = [calibration(self.clean_confidence, self.clean_correct)]
         for severity in range(len(self.severities)):
-            confidence, correct = self.confidence[:, severity], self.correct[:, severity]  # [K, N] each
+            confidence, correct = (
+                self.confidence[:, severity],
+                self.correct[:, severity],
+            )  # [K, N] each
             found.append(calibration(confidence.flatten(), correct.flatten()))
         return found
 
@@ -74,7 +82,9 @@ class CorruptionResults:
 
     def score(self, name: str, protocol: Mapping[str, Any]) -> Score:
         """Mean corrupted accuracy as a score."""
-        return Score(name, *self.interval, len(self.clean_correct), {**protocol, "interval": REPEATED})
+        return Score(
+            name, *self.interval, len(self.clean_correct), {**protocol, "interval": REPEATED}
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Accuracies and calibration errors as plain JSON types."""

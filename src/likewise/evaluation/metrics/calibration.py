@@ -63,7 +63,9 @@ def calibration(confidence: Tensor, correct: Tensor, bins: int = BINS) -> Calibr
     return Calibration(counts.tolist(), mean_confidence.tolist(), accuracy.tolist())
 
 
-def calibration_of(logits: Tensor, labels: Tensor, classes: Tensor | None = None) -> Calibration | None:
+def calibration_of(
+    logits: Tensor, labels: Tensor, classes: Tensor | None = None
+) -> Calibration | None:
     """Calibration of a classifier's logits on test images; None where no image has a label.
 
     Args:

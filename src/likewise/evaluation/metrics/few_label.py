@@ -15,7 +15,13 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.metrics.logistic_regression import Standardiser
 from likewise.evaluation.statistics.confidence import CROSSED, WILSON, crossed_accuracy
-from likewise.evaluation.statistics.scores import Features, Measurement, Score, require_labelled, require_usable
+from likewise.evaluation.statistics.scores import (
+    Features,
+    Measurement,
+    Score,
+    require_labelled,
+    require_usable,
+)
 
 VARIES = ("validation_accuracy", "validation_cross_entropy")
 """entries of the probe's protocol that differ between draws"""
@@ -41,15 +47,21 @@ class FewLabel:
 
     def __post_init__(self) -> None:
         if self.draws < 1 or any(amount < 1 for amount in self.per_class):
-            raise LikewiseError(f"FewLabel({self.per_class}, draws={self.draws}): give 1 or more labels and draws.")
+            raise LikewiseError(
+                f"FewLabel({self.per_class}, draws={self.draws}): give 1 or more labels and draws."
+            )
 
     def within(self, labels: Tensor) -> FewLabel:
         """The same with only the amounts that every class has."""
         counts = labels[labels != UNLABELLED].unique(return_counts=True)[1]
         scarcest = int(counts.min()) if len(counts) else 0
-        return replace(self, per_class=tuple(amount for amount in self.per_class if amount <= scarcest))
+        return replace(
+            self, per_class=tuple(amount for amount in self.per_class if amount <= scarcest)
+        )
 
-    def evaluate(self, train: Features, test: Features, ids: Sequence[str]) -> Iterator[Measurement]:
+    def evaluate(
+        self, train: Features, test: Features, ids: Sequence[str]
+    ) -> Iterator[Measurement]:
         """One measurement for each amount: few2_top1, few4_top1, ...; its predictions are [draws, N].
 
         Args:
@@ -63,7 +75,9 @@ class FewLabel:
         require_labelled(test, "test")
         require_usable(train.vectors, "training")
         standardise, vectors = Standardiser.of(train.vectors), test.vectors.cpu()
-        pools = [_Pool.of(train, ids, max(self.per_class, default=1), seed) for seed in self._seeds()]
+        pools = [
+            _Pool.of(train, ids, max(self.per_class, default=1), seed) for seed in self._seeds()
+        ]
         for amount in self.per_class:
             fits = [self.probe.fit(pool.drawn(amount), standardise) for pool in pools]
             protocol = {key: value for key, value in fits[0].protocol.items() if key not in VARIES}
@@ -75,14 +89,18 @@ class FewLabel:
     def _seeds(self) -> list[int]:
         return list(range(self.seed, self.seed + self.draws))
 
-    def _measured(self, predictions: Tensor, labels: Tensor, protocol: dict[str, Any]) -> Measurement:
+    def _measured(
+        self, predictions: Tensor, labels: Tensor, protocol: dict[str, Any]
+    ) -> Measurement:
         """Average and interval over draws [R, N]."""
         known = labels != UNLABELLED
         interval = crossed_accuracy((predictions == labels)[:, known])
         protocol = protocol | {
             "draws": self.draws,
             "seeds": self._seeds(),
-            "interval": CROSSED if self.draws > 1 else f"{WILSON}; one draw says nothing about other draws",
+            "interval": CROSSED
+            if self.draws > 1
+            else f"{WILSON}; one draw says nothing about other draws",
         }
         score = Score(f"few{protocol['per_class']}_top1", *interval, int(known.sum()), protocol)
         return Measurement(score, predictions)
@@ -100,7 +118,11 @@ class _Pool(NamedTuple):
         """The rows with so many labels of each class."""
         labels = LabelBudget(per_class=most, seed=seed).apply(train.labels, ids)
         rows = (labels != UNLABELLED).nonzero().flatten()
-        return cls(Features(train.vectors[rows], labels[rows]), [str(ids[row]) for row in rows.tolist()], seed)
+        return cls(
+            Features(train.vectors[rows], labels[rows]),
+            [str(ids[row]) for row in rows.tolist()],
+            seed,
+        )
 
     def drawn(self, amount: int) -> Features:
         """Those with fewer labels of each class."""

@@ -62,7 +62,9 @@ class FineTune:
         method = CrossEntropy(views=self.views)
         seed_networks(self.seed, "fine-tuning")
         nets = method.build(copy.deepcopy(encoder), classes)
-        fine_tune(fabric, method, nets, images, labels, self.recipe, steps, self.batch_size, self.seed)
+        fine_tune(
+            fabric, method, nets, images, labels, self.recipe, steps, self.batch_size, self.seed
+        )
         return nets
 
     def protocol(self) -> dict[str, Any]:

@@ -12,7 +12,13 @@ from torch.nn import functional as F
 from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
 from likewise.evaluation.statistics.confidence import WILSON, accuracy
-from likewise.evaluation.statistics.scores import Features, Measurement, Score, require_labelled, require_usable
+from likewise.evaluation.statistics.scores import (
+    Features,
+    Measurement,
+    Score,
+    require_labelled,
+    require_usable,
+)
 
 QUERIES = 512
 ROWS = 16384
@@ -35,7 +41,9 @@ class Knn:
 
     def __post_init__(self) -> None:
         if self.k < 1 or self.temperature <= 0:
-            raise LikewiseError(f"Knn({self.k}, {self.temperature}): k must be 1 or more and the temperature above 0.")
+            raise LikewiseError(
+                f"Knn({self.k}, {self.temperature}): k must be 1 or more and the temperature above 0."
+            )
 
     def evaluate(self, train: Features, test: Features) -> Measurement:
         """Top-1 accuracy on the labelled test rows; unlabelled training rows are left out."""

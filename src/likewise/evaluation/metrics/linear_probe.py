@@ -15,7 +15,13 @@ from likewise.evaluation.metrics.calibration import calibration_of
 from likewise.evaluation.metrics.logistic_regression import PrincipalAxes, Standardiser, fit, logits
 from likewise.evaluation.metrics.threads import threads_for
 from likewise.evaluation.statistics.confidence import WILSON, accuracy
-from likewise.evaluation.statistics.scores import Features, Measurement, Score, require_labelled, require_usable
+from likewise.evaluation.statistics.scores import (
+    Features,
+    Measurement,
+    Score,
+    require_labelled,
+    require_usable,
+)
 from likewise.randomness import generator
 
 STRENGTHS = (1e4, 1e3, 1e2, 1e1, 1e0, 1e-1, 1e-2)
@@ -48,7 +54,9 @@ class LinearProbe:
 
     def __post_init__(self) -> None:
         if not self.strengths or min(self.strengths) <= 0:
-            raise LikewiseError(f"LinearProbe(strengths={self.strengths}): give one or more strengths above 0.")
+            raise LikewiseError(
+                f"LinearProbe(strengths={self.strengths}): give one or more strengths above 0."
+            )
 
     def evaluate(self, train: Features, test: Features) -> Measurement:
         """Top-1 accuracy on the labelled test rows."""
@@ -95,7 +103,11 @@ class LinearProbe:
     ) -> tuple[dict[str, Any], Tensor | None]:
         """The strength with how it was chosen, and weights [1, C, R + 1] as the start of the final fit."""
         if len(self.strengths) == 1:
-            return {"strength": self.strengths[0], "strength_chosen": "given", "validation": 0}, None
+            return {
+                "strength": self.strengths[0],
+                "strength_chosen": "given",
+                "validation": 0,
+            }, None
         order = torch.randperm(len(targets), generator=generator(self.seed, "searched"))
         searched = order[:SEARCHED].sort().values
         fold_of = stratified_folds(targets[searched], self.seed)  # [N]
@@ -192,7 +204,9 @@ class FittedProbe:
         predictions = self.classes[logits.argmax(dim=1)]
         interval, count = accuracy(predictions, test.labels)
         score = Score("linear_top1", *interval, count, self.protocol | {"interval": WILSON})
-        return Measurement(score, predictions, calibration=calibration_of(logits, test.labels, self.classes))
+        return Measurement(
+            score, predictions, calibration=calibration_of(logits, test.labels, self.classes)
+        )
 
     def predict(self, vectors: Tensor) -> Tensor:
         """A class for each row, float [N, D] -> int64 [N]."""
@@ -237,7 +251,9 @@ def grouped_folds(targets: Tensor, groups: Tensor, seed: int, folds: int = FOLDS
         return fold_of
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed % 2**32)
     classes = targets.numpy()
-    splits = splitter.split(classes, classes, groups.numpy())  # the first argument's length alone is used
+    splits = splitter.split(
+        classes, classes, groups.numpy()
+    )  # the first argument's length alone is used
     for fold, (_, held_out) in enumerate(splits):
         fold_of[torch.from_numpy(held_out)] = fold
     return fold_of

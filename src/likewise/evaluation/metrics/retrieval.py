@@ -10,7 +10,13 @@ from torch import Tensor
 
 from likewise.errors import LikewiseError
 from likewise.evaluation.statistics.confidence import wilson
-from likewise.evaluation.statistics.scores import NO_PREDICTIONS, Hits, Measurement, Score, require_usable
+from likewise.evaluation.statistics.scores import (
+    NO_PREDICTIONS,
+    Hits,
+    Measurement,
+    Score,
+    require_usable,
+)
 
 RANKS = (1, 5, 10)
 """the k of recall at k (Karpathy and Fei-Fei 2015, https://arxiv.org/abs/1412.2306)"""
@@ -24,7 +30,9 @@ TEMPLATES = ("{}", "a photo of a {}", "a photo of the {}", "an image of a {}", "
 QUERIES_AT_A_TIME = 1024
 """rows of the similarity matrix in memory at once"""
 
-INTERVAL = "Wilson 1927 score interval over test images, 95%; captions of one image are not independent"
+INTERVAL = (
+    "Wilson 1927 score interval over test images, 95%; captions of one image are not independent"
+)
 
 
 class Ranks(NamedTuple):
@@ -54,7 +62,9 @@ def ranks(images: Tensor, queries: Tensor, owner: Tensor) -> Ranks:
     parts = queries.split(QUERIES_AT_A_TIME)
     chunks = list(zip(parts, owner.split(QUERIES_AT_A_TIME), strict=True))
     of_queries = []
-    best = torch.full((len(images),), -torch.inf)  # [N], each image's similarity to the nearest of its queries
+    best = torch.full(
+        (len(images),), -torch.inf
+    )  # [N], each image's similarity to the nearest of its queries
     for part, own in chunks:
         similarity = part @ images.T  # [m, N]
         correct = similarity.gather(1, own[:, None])  # [m, 1]
@@ -67,7 +77,9 @@ def ranks(images: Tensor, queries: Tensor, owner: Tensor) -> Ranks:
     for part, own in chunks:
         similarity = images @ part.T  # [N, m]
         as_similar = similarity >= best[:, None]
-        as_similar[own, torch.arange(len(part))] = False  # an image's own queries do not count against it
+        as_similar[own, torch.arange(len(part))] = (
+            False  # an image's own queries do not count against it
+        )
         of_images += as_similar.sum(dim=1)
     return Ranks(torch.cat(of_queries), of_images, owner)
 
@@ -98,7 +110,9 @@ class RetrievalDirections(NamedTuple):
     """keys of the protocol that hold the number of images and of queries"""
 
 
-def measure_retrieval(found: Ranks, directions: RetrievalDirections | None = None) -> list[Measurement]:
+def measure_retrieval(
+    found: Ranks, directions: RetrievalDirections | None = None
+) -> list[Measurement]:
     """Recall at 1, 5 and 10 in both directions; a k that finds everything by chance is left out.
 
     Args:
@@ -143,7 +157,9 @@ def measure_zero_shot(images: Tensor, classes: Tensor, labels: Tensor) -> list[M
     for k in ZERO_SHOT_RANKS:
         if k < len(classes):
             hits = Hits(rank < k, torch.arange(len(images)))
-            measurements.append(_recall(f"zero_shot_hit{k}", hits, len(images), protocol, k / len(classes)))
+            measurements.append(
+                _recall(f"zero_shot_hit{k}", hits, len(images), protocol, k / len(classes))
+            )
     return measurements
 
 

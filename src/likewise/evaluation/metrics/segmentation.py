@@ -126,7 +126,9 @@ class SegmentationProbe:
                 for row, prediction in self._predict(encoder, probe, test, rows, size, device):
                     confusions.append(confusion(prediction, test.masks.read(row), classes))
                 tables[who] = torch.stack(confusions)  # [N, C, C]
-                protocols[who] = self._protocol(encoder, probe, sampled, size, test.masks.ignore_index)
+                protocols[who] = self._protocol(
+                    encoder, probe, sampled, size, test.masks.ignore_index
+                )
                 if len(tables) == 1:
                     of_examples = self._predict(encoder, probe, test, examples, size, device)
                     predictions = [prediction for _, prediction in of_examples]
@@ -151,11 +153,18 @@ class SegmentationProbe:
                 locations.append(_in_plane(x, y, *mask.shape))  # [P, 2]
                 labels.append(mask[y, x].long())
         if not rows:
-            raise LikewiseError("No pixel of the training masks belongs to a class: all are ignore_index.")
+            raise LikewiseError(
+                "No pixel of the training masks belongs to a class: all are ignore_index."
+            )
         return SampledPixels(torch.tensor(rows), torch.stack(locations), torch.stack(labels))
 
     def _fit(
-        self, encoder: Encoder, train: SceneImages, sampled: SampledPixels, size: int, device: torch.device | str
+        self,
+        encoder: Encoder,
+        train: SceneImages,
+        sampled: SampledPixels,
+        size: int,
+        device: torch.device | str,
     ) -> FittedProbe:
         vectors = []
         for start in range(0, len(sampled.rows), self.batch_size):
@@ -182,7 +191,9 @@ class SegmentationProbe:
             logits = logits.permute(0, 3, 1, 2)
             for row, of_image in zip(batch.tolist(), logits, strict=True):
                 width, height = test.masks.size(row)
-                full = interpolate(of_image[None], (height, width), mode="bilinear", align_corners=False)
+                full = interpolate(
+                    of_image[None], (height, width), mode="bilinear", align_corners=False
+                )
                 column = full.argmax(dim=1)[0]  # [H, W]
                 yield row, probe.classes[column].numpy().astype(np.int16)
 
@@ -199,7 +210,12 @@ class SegmentationProbe:
         return dense_map(maps, self.stage).float().cpu()
 
     def _protocol(
-        self, encoder: Encoder, probe: FittedProbe, sampled: SampledPixels, size: int, ignore_index: int
+        self,
+        encoder: Encoder,
+        probe: FittedProbe,
+        sampled: SampledPixels,
+        size: int,
+        ignore_index: int,
     ) -> dict[str, Any]:
         sides = [side for _, side in encoder.map_shapes(size)]
         stage = dense_stage(sides, self.stage)
@@ -224,7 +240,9 @@ class SegmentationProbe:
     ) -> Segmentation:
         first, *others = tables
         if not bool(tables[first].sum() > 0):
-            raise LikewiseError("No pixel of the test masks belongs to a class: all are ignore_index.")
+            raise LikewiseError(
+                "No pixel of the test masks belongs to a class: all are ignore_index."
+            )
         scores: dict[str, list[Score]] = {who: [] for who in tables}
         for name, measure in MEASURES.items():
             for who, table in tables.items():

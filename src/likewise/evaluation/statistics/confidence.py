@@ -20,7 +20,9 @@ CONFIDENCE = 0.95
 WILSON = "Wilson 1927 score interval over test images, 95%"
 CLASS_MEAN = "Wilson interval at the effective sample size of a mean over classes, 95%"
 IMAGE_MEAN = "Wilson interval at the effective sample size of a mean over test clips, 95%"
-REPEATED = "Wilson interval at the effective sample size of test images each answered several times, 95%"
+REPEATED = (
+    "Wilson interval at the effective sample size of test images each answered several times, 95%"
+)
 CROSSED = "Wilson interval at the effective sample size of draws crossed with test images, t quantile, 95%"
 
 
@@ -118,7 +120,9 @@ def crossed_accuracy(correct: Tensor) -> Interval:
 
 def _effective_size(mean: float, variance: float, images: int, answers: float) -> float:
     """The number of independent images whose accuracy would vary as much: p (1 - p) / variance."""
-    if variance <= 0:  # all right or all wrong: several answers to one image that agree count as one
+    if (
+        variance <= 0
+    ):  # all right or all wrong: several answers to one image that agree count as one
         return images
     return min(mean * (1 - mean) / variance, answers)
 

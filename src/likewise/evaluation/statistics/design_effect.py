@@ -64,7 +64,9 @@ def widened(interval: Interval, effect: float, lowest: float) -> Interval:
     return Interval(interval.value, max(low, lowest), min(high, 1.0))
 
 
-def with_cluster_adjusted_ci(measurement: Measurement, labels: Tensor, groups: Tensor | None) -> Measurement:
+def with_cluster_adjusted_ci(
+    measurement: Measurement, labels: Tensor, groups: Tensor | None
+) -> Measurement:
     """The measurement with an interval widened for groups, which its protocol states.
 
     Args:
@@ -90,4 +92,8 @@ def with_cluster_adjusted_ci(measurement: Measurement, labels: Tensor, groups: T
 
 def counted_rows(measurement: Measurement, labels: Tensor) -> Tensor:
     """Bool [N]: the test images that a score counts."""
-    return labels != UNLABELLED if measurement.classes is None else torch.isin(labels, measurement.classes)
+    return (
+        labels != UNLABELLED
+        if measurement.classes is None
+        else torch.isin(labels, measurement.classes)
+    )

@@ -6,8 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from likewise.evaluation.statistics.confidence import Interval, crossed_difference, paired_difference
-from likewise.evaluation.statistics.design_effect import counted_rows, design_effect, influence_on_mean, widened
+from likewise.evaluation.statistics.confidence import (
+    Interval,
+    crossed_difference,
+    paired_difference,
+)
+from likewise.evaluation.statistics.design_effect import (
+    counted_rows,
+    design_effect,
+    influence_on_mean,
+    widened,
+)
 from likewise.evaluation.statistics.scores import Measurement, ScoreDifference
 
 
@@ -32,13 +41,19 @@ def differences_to_first(
     return differences
 
 
-def _difference(first: Measurement, second: Measurement, labels: Tensor, groups: Tensor | None) -> Interval:
+def _difference(
+    first: Measurement, second: Measurement, labels: Tensor, groups: Tensor | None
+) -> Interval:
     """The first score minus the second; predictions are [N], or [repeats, N] of averages over draws of labels."""
     counted = counted_rows(first, labels)
     right = first.predictions[..., counted] == labels[counted]
     rival = second.predictions[..., counted] == labels[counted]
     classes = labels[counted] if first.classes is not None else None
-    found = paired_difference(right, rival, classes) if right.ndim == 1 else crossed_difference(right, rival)
+    found = (
+        paired_difference(right, rival, classes)
+        if right.ndim == 1
+        else crossed_difference(right, rival)
+    )
     if groups is None:
         return found
     influence = influence_on_mean(right.double() - rival.double(), classes)

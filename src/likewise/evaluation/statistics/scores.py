@@ -28,7 +28,11 @@ class Features(NamedTuple):
 
     def where_fitted_fastest(self) -> Features:
         """Few rows on the CPU, many where they are."""
-        return self._replace(vectors=self.vectors.cpu()) if self.vectors.numel() <= FEW_NUMBERS else self
+        return (
+            self._replace(vectors=self.vectors.cpu())
+            if self.vectors.numel() <= FEW_NUMBERS
+            else self
+        )
 
     def labelled(self) -> Features:
         """The rows that have a label."""
@@ -145,7 +149,9 @@ def require_labelled(features: Features, whose: str) -> Features:
         LikewiseError: labels and vectors differ in number, no row has a label, or the vectors are unusable.
     """
     if len(features.labels) != len(features.vectors):
-        raise LikewiseError(f"{len(features.vectors):,} {whose} features came with {len(features.labels):,} labels.")
+        raise LikewiseError(
+            f"{len(features.vectors):,} {whose} features came with {len(features.labels):,} labels."
+        )
     require_usable(features.vectors, whose)
     rows = features.labelled()
     if not len(rows.labels):

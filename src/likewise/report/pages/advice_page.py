@@ -10,7 +10,16 @@ from typing import Any
 import plotly.graph_objects as go
 
 from likewise import __version__
-from likewise.report.pages.blocks import Block, Cell, Commands, ListBlock, Note, Section, TableBlock, Text
+from likewise.report.pages.blocks import (
+    Block,
+    Cell,
+    Commands,
+    ListBlock,
+    Note,
+    Section,
+    TableBlock,
+    Text,
+)
 from likewise.report.pages.chart import GREY, Chart, chart, colour, error_bars, figure, plain
 from likewise.report.pages.document import document, write_page
 from likewise.report.pages.rendering import render
@@ -108,7 +117,9 @@ def _picture(advice: Mapping[str, Any]) -> Chart | None:
     drawn.update_xaxes(tickformat=".0%", title="accuracy", nticks=4, tickangle=0)
     drawn.update_yaxes(automargin=True, showgrid=False)
     named = "; ".join(f"{arm['name']} {percent(arm['accuracy'])}" for arm in arms[::-1])
-    return chart("arms-chart", drawn, f"Accuracy of each arm: {named}", CAPTION, height=90 + row * len(arms))
+    return chart(
+        "arms-chart", drawn, f"Accuracy of each arm: {named}", CAPTION, height=90 + row * len(arms)
+    )
 
 
 def _choice(advice: Mapping[str, Any]) -> Block:

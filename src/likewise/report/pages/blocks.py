@@ -111,7 +111,19 @@ class Fold(NamedTuple):
     kind = "fold"
 
 
-Block = str | Text | ListBlock | Note | Commands | TableBlock | ScoreTable | Fold | Chart | Charts | None
+Block = (
+    str
+    | Text
+    | ListBlock
+    | Note
+    | Commands
+    | TableBlock
+    | ScoreTable
+    | Fold
+    | Chart
+    | Charts
+    | None
+)
 """A plain string is a paragraph, `Markup` is HTML as `render` made it, None is nothing."""
 
 

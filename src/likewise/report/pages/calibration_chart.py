@@ -31,9 +31,21 @@ def calibration_section(record: RunRecord) -> list[Block]:
         rows.append([name, percent(each.error), percent(confidence), percent(accuracy), images])
     errors = "; ".join(f"{name}: error {percent(each.error)}" for name, each in found.items())
     caption = "A dot is a bin of predictions, its area their number. Below the diagonal a classifier is overconfident."
-    head = ["classifier", "expected calibration error", "mean confidence", "accuracy", "test images"]
+    head = [
+        "classifier",
+        "expected calibration error",
+        "mean confidence",
+        "accuracy",
+        "test images",
+    ]
     return [
-        chart("reliability", _diagram(found), f"Accuracy against confidence. {errors}", caption, height=420),
+        chart(
+            "reliability",
+            _diagram(found),
+            f"Accuracy against confidence. {errors}",
+            caption,
+            height=420,
+        ),
         TableBlock("Calibration error, confidence and accuracy.", head, rows),
         Text(EXPLANATION),
     ]

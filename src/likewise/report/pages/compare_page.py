@@ -10,13 +10,41 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 
 from likewise.report.comparison import Comparison
-from likewise.report.pages.blocks import Block, Cell, Note, ScoreRow, ScoreTable, Section, TableBlock, TableColumn, Text
-from likewise.report.pages.chart import Charts, axes_named, axis_title, chart, colour, figure, line_style, plain
+from likewise.report.pages.blocks import (
+    Block,
+    Cell,
+    Note,
+    ScoreRow,
+    ScoreTable,
+    Section,
+    TableBlock,
+    TableColumn,
+    Text,
+)
+from likewise.report.pages.chart import (
+    Charts,
+    axes_named,
+    axis_title,
+    chart,
+    colour,
+    figure,
+    line_style,
+    plain,
+)
 from likewise.report.pages.curves import axes_of, values_of
 from likewise.report.pages.document import document, write_page
 from likewise.report.pages.score_table import mark, protocol_in_words, score_cell
 from likewise.report.pages.settings import differing
-from likewise.report.wording import amount, count, duration, label_budget, listed, percent, points, score_name
+from likewise.report.wording import (
+    amount,
+    count,
+    duration,
+    label_budget,
+    listed,
+    percent,
+    points,
+    score_name,
+)
 
 HOW = (
     "The speed-up is measured on the online curves: where each run first reaches the reference's last value, "
@@ -41,7 +69,9 @@ def write_compare_page(comparison: Comparison, out: Path) -> Path:
     ]
     versions = {str(record.environment.get("likewise", "")) for record in comparison.records}
     versions = sorted(versions - {""})
-    footer = " ".join(["Written by likewise", *versions]) + ". The page is one file and fetches nothing."
+    footer = (
+        " ".join(["Written by likewise", *versions]) + ". The page is one file and fetches nothing."
+    )
     return write_page(out, document(title, lead, sections, footer))
 
 
@@ -119,7 +149,9 @@ def _scores(comparison: Comparison) -> list[Block]:
                 marks.append(mark(column.css, column.name, measured))
                 protocol = protocol or protocol_in_words(measured.protocol)
         rows.append(ScoreRow(score_name(score), cells, marks, protocol))
-    caption = "Scores on test images, with 95% intervals and the difference from an untrained encoder."
+    caption = (
+        "Scores on test images, with 95% intervals and the difference from an untrained encoder."
+    )
     summary = f"How each was measured ({comparison.names[0]})"
     return [_paints(len(columns)), ScoreTable(caption, columns, rows, summary=summary)]
 

@@ -62,7 +62,11 @@ def confusion(gallery: Gallery) -> list[Block]:
 def _worst(classes: Sequence[per_class.WeakClass]) -> TableBlock:
     rows = []
     for each in classes:
-        confused = f"{each.taken_for} ({percent(each.taken_share)} of its images)" if each.taken_for else "–"
+        confused = (
+            f"{each.taken_for} ({percent(each.taken_share)} of its images)"
+            if each.taken_for
+            else "–"
+        )
         rows.append([each.name, percent(each.accuracy), count(each.count), confused])
     head = ["class", "accuracy", "test images", "most often predicted instead"]
     return TableBlock("The classes with the lowest accuracy of the linear probe.", head, rows)

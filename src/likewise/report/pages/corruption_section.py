@@ -98,7 +98,12 @@ def _summary(readings: Readings) -> TableBlock:
         mean = each["corrupted"]
         corrupted = Cell(percent(mean["value"]), interval(mean["low"], mean["high"]))
         rows.append([name, percent(each["clean"]), corrupted])
-    return TableBlock("Accuracy, over all kinds and severities.", ["classifier", "clean", "corrupted"], rows, "scores")
+    return TableBlock(
+        "Accuracy, over all kinds and severities.",
+        ["classifier", "clean", "corrupted"],
+        rows,
+        "scores",
+    )
 
 
 def _by_kind(found: dict[str, Any], readings: Readings) -> TableBlock:

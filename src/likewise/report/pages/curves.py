@@ -11,7 +11,17 @@ import numpy as np
 import plotly.graph_objects as go
 
 from likewise.report.pages.blocks import Block, Text
-from likewise.report.pages.chart import AXES, MARKERS, Chart, Charts, axes_named, axis_title, chart, colour, figure
+from likewise.report.pages.chart import (
+    AXES,
+    MARKERS,
+    Chart,
+    Charts,
+    axes_named,
+    axis_title,
+    chart,
+    colour,
+    figure,
+)
 from likewise.report.record import RunRecord
 from likewise.report.wording import amount, count, duration, percent, score_name, sentence_case
 
@@ -130,7 +140,9 @@ def _shares(record: RunRecord, keys: list[str], kind: str, title: str) -> Chart 
     reached = []
     for number, (name, lines) in enumerate(zip(names, curves, strict=True)):
         values = [line[name] for line in lines]
-        traces.append(_line(lines, values, score_name(name), keys[0], number, "lines+markers", ".1%"))
+        traces.append(
+            _line(lines, values, score_name(name), keys[0], number, "lines+markers", ".1%")
+        )
         reached.append(_reached(name, lines))
     drawn = figure(traces, title, axis_title(keys[0]), showlegend=len(names) > 1)
     drawn.update_yaxes(tickformat=".1~%", minallowed=0, maxallowed=1)
@@ -148,7 +160,8 @@ def _rank(record: RunRecord, keys: list[str], key: str, title: str) -> Chart | N
     drawn = figure([line], title, axis_title(keys[0]))
     drawn.update_yaxes(rangemode="tozero")
     alternative = (
-        f"The {title} went from {values[0]:.3g} to {values[-1]:.3g}; near its minimum, the encoder has collapsed."
+        f"The {title} went from {values[0]:.3g} to {values[-1]:.3g}; "
+        "near its minimum, the encoder has collapsed."
     )
     return chart(key, drawn, alternative, alternative, _positions([lines], keys))
 

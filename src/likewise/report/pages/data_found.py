@@ -44,8 +44,13 @@ def data_found(data: Mapping[str, Any]) -> list[Block]:
 
 
 def _sentence(data: Mapping[str, Any]) -> str:
-    splits = [f"{count(number)} {SPLITS.get(name, name)}" for name, number in (data.get("splits") or {}).items()]
-    parts = [f"Read from {data.get('source', 'an unknown source')}: {', '.join(splits) or 'no split is recorded'}"]
+    splits = [
+        f"{count(number)} {SPLITS.get(name, name)}"
+        for name, number in (data.get("splits") or {}).items()
+    ]
+    parts = [
+        f"Read from {data.get('source', 'an unknown source')}: {', '.join(splits) or 'no split is recorded'}"
+    ]
     if data.get("labelled") is not None:
         total = int(data["labelled"]) + int(data.get("unlabelled") or 0)
         parts.append(f"{count(data['labelled'])} of {amount(total, 'image')} have a label")

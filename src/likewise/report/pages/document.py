@@ -27,7 +27,9 @@ ICON = (
 """Two overlapping circles. An icon inside the page also keeps browsers from asking a server for one."""
 
 
-def document(title: str, lead: Sequence[Block], sections: Sequence[Section], footer: str = FOOTER) -> str:
+def document(
+    title: str, lead: Sequence[Block], sections: Sequence[Section], footer: str = FOOTER
+) -> str:
     """A whole page.
 
     Args:

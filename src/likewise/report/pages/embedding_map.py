@@ -66,7 +66,11 @@ class EmbeddingMap:
 
     def caption(self, drawn: int, rows: int) -> str:
         """How many images are drawn, and by which projection."""
-        how = "PCA" if self.projection == "pca" or drawn < 8 else f"t-SNE, perplexity {self.perplexity:g}"
+        how = (
+            "PCA"
+            if self.projection == "pca" or drawn < 8
+            else f"t-SNE, perplexity {self.perplexity:g}"
+        )
         images = amount(rows, "sample image")
         if drawn < rows:
             images = f"{count(drawn)} of {images}"
@@ -87,7 +91,9 @@ def embedding_map(gallery: Gallery, settings: EmbeddingMap) -> Chart:
     caption = f"{projected} Similar images lie together; distances between far groups mean little."
     if wrong.any():
         caption += f" Crosses are the {amount(int(wrong.sum()), 'image')} that the linear probe misclassifies."
-    caption += " Point at one to see it; click a class in the legend to hide it, twice to see it alone."
+    caption += (
+        " Point at one to see it; click a class in the legend to hide it, twice to see it alone."
+    )
     tiles = sheet(gallery.thumbnails[rows])._asdict()
     alternative = f"Map of the embeddings: {projected}"
     return chart(

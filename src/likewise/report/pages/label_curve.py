@@ -55,7 +55,9 @@ def write_label_curve_page(
     arms = {name: sorted(points, key=_rank_of) for name, points in arms.items()}
     numbers: list[Block] = [_numbers(arms, all_labels, intervals), _times(arms)]
     sections = [
-        Section("picture", "Accuracy against visible labels", [label_curve(arms, all_labels, intervals)]),
+        Section(
+            "picture", "Accuracy against visible labels", [label_curve(arms, all_labels, intervals)]
+        ),
         Section("numbers", "Numbers", numbers),
     ]
     if facts:
@@ -65,7 +67,9 @@ def write_label_curve_page(
     return write_page(out, document("What do labels buy?", [Text(sentence, "verdict")], sections))
 
 
-def label_curve(arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None, intervals: str) -> Chart:
+def label_curve(
+    arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None, intervals: str
+) -> Chart:
     """The picture: labels per class on a logarithmic axis, accuracy with its interval."""
     budgets = _budgets(arms)
     full = _position_of_all(budgets, all_labels)
@@ -127,7 +131,9 @@ def _arm(
     return [level, drawn]
 
 
-def _numbers(arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None, intervals: str) -> TableBlock:
+def _numbers(
+    arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None, intervals: str
+) -> TableBlock:
     budgets = _budgets(arms)
     rows = []
     for name, points in arms.items():
@@ -142,7 +148,9 @@ def _times(arms: Mapping[str, Sequence[LabelPoint]]) -> TableBlock:
     for name, points in arms.items():
         seconds = sum(point.seconds for point in points)
         rows.append([name, duration(seconds)])
-    return TableBlock("Time of each way of learning, all its points together.", ["way of learning", "time"], rows)
+    return TableBlock(
+        "Time of each way of learning, all its points together.", ["way of learning", "time"], rows
+    )
 
 
 def _cell(point: LabelPoint | None) -> Cell | str:

@@ -17,9 +17,16 @@ def commands(record: RunRecord) -> list[tuple[str, str]]:
         return [("Training has not finished. Resume it:", resume)]
     steps = []
     if not record.scores["trained"]:
-        steps.append(("Score the encoder on labelled images:", f"likewise evaluate {run} --data {data}"))
+        steps.append(
+            ("Score the encoder on labelled images:", f"likewise evaluate {run} --data {data}")
+        )
     steps.append(("Embed more images:", f"likewise embed {run} photos/ --out vectors.parquet"))
-    steps.append(("Search for images similar to another:", f"likewise search {run} query.jpg --in vectors.parquet"))
+    steps.append(
+        (
+            "Search for images similar to another:",
+            f"likewise search {run} query.jpg --in vectors.parquet",
+        )
+    )
     steps.append(("Compare with another run:", f"likewise compare {run} runs/other"))
     return steps
 

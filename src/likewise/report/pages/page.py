@@ -25,7 +25,15 @@ from likewise.report.pictures.neighbours import neighbours
 from likewise.report.pictures.retrieved import retrieved
 from likewise.report.pictures.segments import segments
 from likewise.report.record import RunRecord
-from likewise.report.wording import amount, count, duration, interval, label_budget, percent, score_name
+from likewise.report.wording import (
+    amount,
+    count,
+    duration,
+    interval,
+    label_budget,
+    percent,
+    score_name,
+)
 from likewise.run_folder import RunFolder
 
 
@@ -54,7 +62,9 @@ def title_of(record: RunRecord) -> str:
     """The method, the data and the labels, in a sentence."""
     images = (record.data.get("splits") or {}).get("train")
     source = str(record.config.get("data", record.data.get("source", "its data")))
-    budget = label_budget(record.config["labels"]) if "labels" in record.config else "labels unknown"
+    budget = (
+        label_budget(record.config["labels"]) if "labels" in record.config else "labels unknown"
+    )
     if record.visible_labels == 0:
         budget = "no labels"
     trained = "trained" if record.finished else "in training"
@@ -77,7 +87,9 @@ def _sections(record: RunRecord, map_settings: EmbeddingMap) -> list[Section]:
     sections += retrieved(record.folder.retrieved)
     sections += _location_sections(record)
     sections.append(Section("data", "Data", data_found(record.data)))
-    sections.append(Section("settings", "Settings", settings_tables(record.config, record.environment)))
+    sections.append(
+        Section("settings", "Settings", settings_tables(record.config, record.environment))
+    )
     return [section for section in sections if section.body]
 
 
@@ -134,7 +146,13 @@ def _best_known(record: RunRecord) -> list[tuple[str, str, str]]:
     name = headline(record)
     score = record.score("trained", name) if name else None
     if score and name:
-        return [(score_name(name), percent(score.value), f"95% interval: {interval(score.low, score.high)}")]
+        return [
+            (
+                score_name(name),
+                percent(score.value),
+                f"95% interval: {interval(score.low, score.high)}",
+            )
+        ]
     online = online_scores(record)
     if online:
         last = record.curve(online[0])[-1][online[0]]
@@ -145,7 +163,9 @@ def _best_known(record: RunRecord) -> list[tuple[str, str, str]]:
 def _scores(record: RunRecord) -> list[Block]:
     blocks = scores_tables(record)
     if not blocks:
-        blocks.append("There are no scores against labels: the test images have none, or were not scored.")
+        blocks.append(
+            "There are no scores against labels: the test images have none, or were not scored."
+        )
     blocks.append(label_free_table(record.more_scores.get("label_free") or {}))
     return blocks
 

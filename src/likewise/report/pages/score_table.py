@@ -8,7 +8,16 @@ from typing import Any
 from markupsafe import Markup
 
 from likewise.evaluation.statistics.scores import Score, ScoreDifference
-from likewise.report.pages.blocks import Block, Cell, Mark, ScoreRow, ScoreTable, TableBlock, TableColumn, Text
+from likewise.report.pages.blocks import (
+    Block,
+    Cell,
+    Mark,
+    ScoreRow,
+    ScoreTable,
+    TableBlock,
+    TableColumn,
+    Text,
+)
 from likewise.report.pages.rendering import render
 from likewise.report.record import ENCODERS, RunRecord
 from likewise.report.start_comparison import start_warnings
@@ -102,8 +111,13 @@ def verdict(record: RunRecord, name: str) -> Markup | Text:
     measured = f"{sentence_case(score_name(name))}: {percent(trained.value)} on {images}"
     baselines = [(who, score) for who in BASELINES if (score := record.score(who, name))]
     if not baselines:
-        return Text(f"{measured}. No untrained encoder was scored, so what training changed is unknown.", "verdict")
-    reached = listed([f"{BASELINES[who]} reaches {percent(score.value)}" for who, score in baselines])
+        return Text(
+            f"{measured}. No untrained encoder was scored, so what training changed is unknown.",
+            "verdict",
+        )
+    reached = listed(
+        [f"{BASELINES[who]} reaches {percent(score.value)}" for who, score in baselines]
+    )
     who, first = baselines[0]
     conclusion, tone = _conclusion(trained, first, record.difference(who, name))
     return render(
@@ -127,8 +141,14 @@ def _conclusion(trained: Score, before: Score, paired: ScoreDifference | None) -
     if low > 0:
         return f"Training gained {difference}.", "good"
     if high < 0:
-        return f"Training lost {difference}. Check the training curves and the learning rate.", "bad"
-    return f"Training changed it by {difference}: on these test images the difference is not significant.", ""
+        return (
+            f"Training lost {difference}. Check the training curves and the learning rate.",
+            "bad",
+        )
+    return (
+        f"Training changed it by {difference}: on these test images the difference is not significant.",
+        "",
+    )
 
 
 def scores_tables(record: RunRecord) -> list[Block]:
@@ -140,15 +160,23 @@ def scores_tables(record: RunRecord) -> list[Block]:
     main = [name for name in names if is_main(name)]
     by_class = [name for name in names if is_over_classes(name)]
     if main:
-        tables.append(_scores_table(record, main, "Scores on test images, with 95% intervals.", True))
+        tables.append(
+            _scores_table(record, main, "Scores on test images, with 95% intervals.", True)
+        )
     if by_class:
-        tables.append(_scores_table(record, by_class, "The same as means over classes, with 95% intervals.", False))
+        tables.append(
+            _scores_table(
+                record, by_class, "The same as means over classes, with 95% intervals.", False
+            )
+        )
     return tables
 
 
 def _scores_table(record: RunRecord, names: Sequence[str], caption: str, open_: bool) -> ScoreTable:
     encoders = [who for who in ENCODERS if record.scores[who]]
-    before = next((who for who in BASELINES if who in encoders), None) if "trained" in encoders else None
+    before = (
+        next((who for who in BASELINES if who in encoders), None) if "trained" in encoders else None
+    )
     if before is not None:
         caption += f" The difference is that of the trained encoder from {BASELINES[before]}."
     rows = []
@@ -199,7 +227,11 @@ def protocol_in_words(protocol: Mapping[str, Any]) -> str:
     for key, value in protocol.items():
         if key in NAMED_ELSEWHERE:
             continue
-        text = percent(value) if key == "validation_accuracy" and value is not None else _setting(value)
+        text = (
+            percent(value)
+            if key == "validation_accuracy" and value is not None
+            else _setting(value)
+        )
         parts.append(PROTOCOL.get(key, f"{key.replace('_', ' ')} {{}}").format(text))
     if protocol.get("k_requested", protocol.get("k")) != protocol.get("k"):
         parts.append(f"{protocol['k_requested']} neighbours were requested, more than there are")

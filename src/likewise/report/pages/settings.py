@@ -43,7 +43,9 @@ def settings_tables(config: Mapping[str, Any], environment: Mapping[str, Any]) -
     """The settings of the run, and the versions and machine that it ran on."""
     settings = list(flat(config).items())
     versions = list(flat(environment).items())
-    folds: list[Block] = [_fold(f"All {amount(len(settings), 'setting')}", "From config.json.", settings)]
+    folds: list[Block] = [
+        _fold(f"All {amount(len(settings), 'setting')}", "From config.json.", settings)
+    ]
     if versions:
         folds.append(_fold("Versions and machine", "From environment.json.", versions))
     return folds

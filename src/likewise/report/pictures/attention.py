@@ -19,7 +19,9 @@ BACKGROUND = 0.15
 """brightness of a pixel without attention, as a share of its own"""
 
 
-def illustrate_attention(method: GlobalLocal, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
+def illustrate_attention(
+    method: GlobalLocal, nets: Nets, batch: Batch, progress: Progress
+) -> Illustration:
     """The attention of a few clips."""
     view = method.views(batch.pixels, progress.rng("view", batch))
     attention = method.project(nets, view, sound_of_view(view, batch)).attention

@@ -79,13 +79,17 @@ def write_gallery(run: RunFolder, scored: Scored) -> None:
 def read_gallery(path: Path, missing: list[str]) -> Gallery | None:
     """The gallery, or None and a sentence in ``missing``."""
     if not path.exists():
-        missing.append(f"{path.name} is absent, so there is no map, no neighbours and no confusion matrix.")
+        missing.append(
+            f"{path.name} is absent, so there is no map, no neighbours and no confusion matrix."
+        )
         return None
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return _gallery(dict(arrays))
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        missing.append(f"{path.name} cannot be read ({error}), so there is no map and no neighbours.")
+        missing.append(
+            f"{path.name} cannot be read ({error}), so there is no map and no neighbours."
+        )
         return None
 
 

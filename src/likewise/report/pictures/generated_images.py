@@ -30,7 +30,9 @@ Labelled = tuple[Tensor, Tensor]
 """images [N, C, S, S] and their classes, int64 [N]"""
 
 
-def illustrate_fakes(method: UGAN, nets: Nets, batch: Batch, progress: Progress) -> Illustration | None:
+def illustrate_fakes(
+    method: UGAN, nets: Nets, batch: Batch, progress: Progress
+) -> Illustration | None:
     """Good fakes of each class and bad fakes, with the classifier's probabilities; None without a generator."""
     good = method.good_fakes(nets, batch, progress) if method.good else None
     bad = method.bad_fakes(nets, batch, progress) if method.bad else None

@@ -46,7 +46,12 @@ def illustration_section(illustration: Illustration) -> Section:
     rows = []
     for row in illustration.rows:
         groups = groupby(row, lambda picture: picture.column)
-        rows.append([DrawnColumn(name, [_drawn(picture) for picture in pictures]) for name, pictures in groups])
+        rows.append(
+            [
+                DrawnColumn(name, [_drawn(picture) for picture in pictures])
+                for name, pictures in groups
+            ]
+        )
     body = render("illustration.html", explanation=illustration.explanation, rows=rows)
     return Section("illustration", illustration.title, [body])
 

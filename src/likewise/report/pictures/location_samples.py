@@ -55,7 +55,9 @@ def write_locations(run: RunFolder, scored: Scored) -> None:
     write_arrays(run.locations, **content)
 
 
-def _segmented(segmentation: Segmentation, masks: Masks, rows: Tensor, side: int) -> dict[str, np.ndarray]:
+def _segmented(
+    segmentation: Segmentation, masks: Masks, rows: Tensor, side: int
+) -> dict[str, np.ndarray]:
     """True and predicted classes of the images' pixels, int16 [n, side, side], and the names of the classes."""
     true = [masks.read(row) for row in rows.tolist()]
     largest = NOTHING
@@ -70,7 +72,12 @@ def _segmented(segmentation: Segmentation, masks: Masks, rows: Tensor, side: int
 
 @torch.no_grad()
 def write_matches(
-    run: RunFolder, method: Method, nets: Nets, split: Split, progress: Progress, device: torch.device
+    run: RunFolder,
+    method: Method,
+    nets: Nets,
+    split: Split,
+    progress: Progress,
+    device: torch.device,
 ) -> None:
     """Write ``matches.npz``, where the method matches locations: two views of a few images, and the pairs."""
     if not isinstance(method, SetSim):

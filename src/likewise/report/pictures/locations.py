@@ -94,7 +94,9 @@ def matched_locations(matches: Mapping[str, np.ndarray]) -> Markup:
         "a line for each pair, a colour for each location of the left view."
     )
     pairs = zip(matches["first"], matches["second"], matches["pairs"], strict=True)
-    return render("locations.html", explanation=explanation, drawings=[_pair(*each) for each in pairs])
+    return render(
+        "locations.html", explanation=explanation, drawings=[_pair(*each) for each in pairs]
+    )
 
 
 def similar_locations(locations: Mapping[str, np.ndarray]) -> Markup | str:

@@ -19,7 +19,9 @@ EXPLANATION = (
 )
 
 
-def illustrate_embeddings(method: FlowSimilarity, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
+def illustrate_embeddings(
+    method: FlowSimilarity, nets: Nets, batch: Batch, progress: Progress
+) -> Illustration:
     """Frames, their motion, and the embeddings that the network computes from a frame alone."""
     frames, motion = method.frames_and_motion(batch, progress)
     frames, motion = frames[:EXAMPLES], motion[:EXAMPLES]

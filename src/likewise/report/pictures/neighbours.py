@@ -51,7 +51,9 @@ def _explanation(gallery: Gallery, rows: np.ndarray, nearest: np.ndarray) -> str
     if gallery.strips is not None:
         parts.append("Each picture shows a clip's first, middle and last frame.")
     if gallery.spectrograms is not None:
-        parts.append("Below them is the spectrogram of their sound: low bands at the bottom, loud ones bright.")
+        parts.append(
+            "Below them is the spectrogram of their sound: low bands at the bottom, loud ones bright."
+        )
     return " ".join(parts)
 
 
@@ -102,7 +104,9 @@ def _neighbour(gallery: Gallery, query: int, row: int) -> ResultImage:
     else:
         verdict, meaning = "other", "another class"
     caption = f"✗ {name}" if verdict == "other" else ""
-    return ResultImage(_image(gallery, row, f"{name} ({meaning})"), verdict, caption, gallery.ids[row])
+    return ResultImage(
+        _image(gallery, row, f"{name} ({meaning})"), verdict, caption, gallery.ids[row]
+    )
 
 
 def _image(gallery: Gallery, row: int, alternative: str) -> PageImage:

@@ -22,7 +22,9 @@ EXPLANATION = (
 )
 
 
-def illustrate_predicted_sound(method: LiRA, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
+def illustrate_predicted_sound(
+    method: LiRA, nets: Nets, batch: Batch, progress: Progress
+) -> Illustration:
     """Predicted next to true acoustic features of a few training clips."""
     view = method.views(batch.pixels, progress.rng("view", batch))
     rows = method.predict(nets, view, batch.pixels.valid_frames, batch.modalities[SOUND])

@@ -64,7 +64,9 @@ def _body(arrays: Mapping[str, np.ndarray], words: Words) -> Markup:
         f"{query}s that rank their own {image} best come first, then the worst, at most one for each {image}."
     )
     rows = [_row(arrays, row, words) for row in range(len(arrays["rank"]))]
-    return render("image_rows.html", explanation=explanation + words.explanation, css=words.css, rows=rows)
+    return render(
+        "image_rows.html", explanation=explanation + words.explanation, css=words.css, rows=rows
+    )
 
 
 def _row(arrays: Mapping[str, np.ndarray], row: int, words: Words) -> ImageRow:
@@ -80,6 +82,8 @@ def _row(arrays: Mapping[str, np.ndarray], row: int, words: Words) -> ImageRow:
     found = zip(thumbnails[1:], arrays["right"][row], arrays["cosine"][row], strict=True)
     for pixels, own, cosine in found:
         alternative = f"{'its own' if own else 'another'} {words.image}, cosine {cosine:.2f}"
-        results.append(ResultImage(thumbnail(pixels, alternative), "same" if own else "", f"{cosine:.2f}"))
+        results.append(
+            ResultImage(thumbnail(pixels, alternative), "same" if own else "", f"{cosine:.2f}")
+        )
     alternative = f"Results for {caption or f'sound {row + 1}'}"
     return ImageRow(query, caption, results, alternative, note=f"rank {count(rank + 1)}")

@@ -35,7 +35,9 @@ def segments(
     for name, colour in zip(names, colours.tolist(), strict=True):
         if any(name in iou[who] for who in encoders):
             values = [percent(iou[who].get(name)) for who in encoders]
-            classes.append({"name": name, "colour": f"rgb({','.join(map(str, colour))})", "values": values})
+            classes.append(
+                {"name": name, "colour": f"rgb({','.join(map(str, colour))})", "values": values}
+            )
     return render(
         "segments.html",
         rows=[_row(locations, image, colours) for image in range(len(locations["images"]))],
@@ -57,7 +59,9 @@ def palette(count: int) -> np.ndarray:
 
 def painted(mask: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Class numbers [H, W], negative where there is none, as colours uint8 [H, W, 3]."""
-    table = np.concatenate([colours, np.array([IGNORED], np.uint8)])  # the last is of pixels without a class
+    table = np.concatenate(
+        [colours, np.array([IGNORED], np.uint8)]
+    )  # the last is of pixels without a class
     return table[np.where(mask < 0, len(colours), mask)]
 
 

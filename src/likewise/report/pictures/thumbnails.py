@@ -54,7 +54,9 @@ def thumbnail(pixels: np.ndarray, alternative: str, height: int = HEIGHT) -> Pag
 
 def spectrogram(bands: np.ndarray, alternative: str) -> PageImage:
     """uint8 [h, W] -> an image as wide as the film strip that it belongs to, and half as high."""
-    return PageImage(image_uri(bands[..., None]), alternative, 3 * HEIGHT, HEIGHT // 2, "spectrogram")
+    return PageImage(
+        image_uri(bands[..., None]), alternative, 3 * HEIGHT, HEIGHT // 2, "spectrogram"
+    )
 
 
 def stack(strip: np.ndarray, bands: np.ndarray) -> np.ndarray:

@@ -50,7 +50,9 @@ class LogMel:
                 f"0 <= low < high <= {self.rate / 2:g} Hz."
             )
         if not 0 < self.window <= self.transform or self.hop < 1 or self.bands < 1:
-            raise LikewiseError(f"{self}: allowed are bands and hop of 1 or more, and a window within the transform.")
+            raise LikewiseError(
+                f"{self}: allowed are bands and hop of 1 or more, and a window within the transform."
+            )
 
     def frames(self, samples: int) -> int:
         """Number of time steps of so many samples."""
@@ -73,7 +75,9 @@ class LogMel:
             pad_mode=mirror,
             return_complex=True,
         )  # [B, transform // 2 + 1, T]
-        filters = mel_filters(self.bands, self.transform, self.rate, self.low, self.high, self.scale)
+        filters = mel_filters(
+            self.bands, self.transform, self.rate, self.low, self.high, self.scale
+        )
         energy = filters.to(sound.device) @ spectrum.abs().square()  # [B, bands, T]
         logged = energy.clamp(min=FLOOR).log()
         return standardised(logged) if self.standardise else logged

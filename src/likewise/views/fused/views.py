@@ -90,18 +90,31 @@ def make(
     return views
 
 
-def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: Normalisation | None) -> None:
+def _launch_all(
+    images: Tensor, packed: Packed, views: Tensor, normalisation: Normalisation | None
+) -> None:
     """The kernels that the views need, one after the other."""
     size = views.shape[-1]
     crop = _Crop.of(images, packed, size)
     sums = unblurred = None
     if packed.coloured and size > WHOLE:
         sums = views.new_empty(crop.grid, dtype=torch.float32)
-        launch("sum_kernel", crop.grid, crop.warps, (images, packed.box, crop.rows, sums), crop.numbers, **crop.flags)
+        launch(
+            "sum_kernel",
+            crop.grid,
+            crop.warps,
+            (images, packed.box, crop.rows, sums),
+            crop.numbers,
+            **crop.flags,
+        )
     if packed.blurs and size > BLURS_WHOLE:
         unblurred = torch.empty(views.shape, dtype=torch.float32, device=views.device)
     mean, std = normalisation or (None, None)
-    finish = {**_blur_flags(size), "CUTS_OUT": packed.cutout_side > 0, "NORMALISED": normalisation is not None}
+    finish = {
+        **_blur_flags(size),
+        "CUTS_OUT": packed.cutout_side > 0,
+        "NORMALISED": normalisation is not None,
+    }
     launch(
         "view_kernel",
         crop.grid,
@@ -134,7 +147,15 @@ def _launch_blur(
     grid = (count * channels, math.ceil(size / TILE) ** 2)
     numbers = (size, channels, rows.stride(0))
     tile = {"ROWS": TILE, "COLUMNS": TILE}
-    launch("across_kernel", grid, BLUR_WARPS, (rows, unblurred, half_blurred), numbers, **tile, **_blur_flags(size))
+    launch(
+        "across_kernel",
+        grid,
+        BLUR_WARPS,
+        (rows, unblurred, half_blurred),
+        numbers,
+        **tile,
+        **_blur_flags(size),
+    )
     launch(
         "down_kernel",
         grid,
@@ -204,7 +225,9 @@ def launch(
     with torch.cuda.device_of(first):
         kernel(name)[grid](*tensors, *numbers, **flags, num_warps=warps)
     if (took := time.perf_counter() - start) > 1 and first.is_cuda:
-        log.warning("Compiled a GPU kernel in %.0f s; Triton keeps it on disk for the next run.", took)
+        log.warning(
+            "Compiled a GPU kernel in %.0f s; Triton keeps it on disk for the next run.", took
+        )
 
 
 def _power_of_two(least: int) -> int:

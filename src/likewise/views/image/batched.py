@@ -15,7 +15,9 @@ from likewise.views.image.view_params import ColourParams, ViewParams
 
 def make(images: Tensor, params: ViewParams, size: int) -> Tensor:
     """The views' pixels: uint8 [B, C, H, W] -> float32 [B, C, size, size] in [0, 1], on the images' device."""
-    with torch.autocast(images.device.type, enabled=False):  # bfloat16 keeps fewer bits than a pixel has
+    with torch.autocast(
+        images.device.type, enabled=False
+    ):  # bfloat16 keeps fewer bits than a pixel has
         box = params.box.to(images.device)
         is_cut = params.is_cut and images.shape[-2:] == (size, size)
         view = as_they_are(images, box) if is_cut else resample(images, box, size)
@@ -31,11 +33,15 @@ def _augment_colours(view: Tensor, colour: ColourParams) -> None:
     _apply_to_rows(view, colour.grey, lambda chosen, _: grey(chosen))
     sigma = colour.sigma.to(view.device)
     taps = kernel_size(view.shape[-1])
-    _apply_to_rows(view, colour.blurred, lambda chosen, rows: gaussian_blur(chosen, sigma[rows], taps))
+    _apply_to_rows(
+        view, colour.blurred, lambda chosen, rows: gaussian_blur(chosen, sigma[rows], taps)
+    )
     _apply_to_rows(view, colour.solarized, lambda chosen, _: solarize(chosen))
 
 
-def _apply_to_rows(view: Tensor, chosen: Tensor, augment: Callable[[Tensor, Tensor], Tensor]) -> None:
+def _apply_to_rows(
+    view: Tensor, chosen: Tensor, augment: Callable[[Tensor, Tensor], Tensor]
+) -> None:
     """Augments the chosen rows of the views in place; computes nothing if no row is chosen."""
     rows = chosen.nonzero()[:, 0].to(view.device)
     if len(rows):

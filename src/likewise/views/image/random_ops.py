@@ -76,16 +76,24 @@ OPERATIONS: dict[str, Operation] = {
     # Lines slide along a fixed one at the edge, as Pillow has it.
     "shear x": Operation(_up_to(0.3), move=lambda slope: ((1.0, slope, slope), UNMOVED_DOWN)),
     "shear y": Operation(_up_to(0.3), move=lambda slope: (UNMOVED_ACROSS, (slope, 1.0, slope))),
-    "translate x": Operation(_up_to(10 / 32), move=lambda share: ((1.0, 0.0, 2 * share), UNMOVED_DOWN)),
-    "translate y": Operation(_up_to(10 / 32), move=lambda share: (UNMOVED_ACROSS, (0.0, 1.0, 2 * share))),
+    "translate x": Operation(
+        _up_to(10 / 32), move=lambda share: ((1.0, 0.0, 2 * share), UNMOVED_DOWN)
+    ),
+    "translate y": Operation(
+        _up_to(10 / 32), move=lambda share: (UNMOVED_ACROSS, (0.0, 1.0, 2 * share))
+    ),
 }
 """By name, in the order in which `RandAugmentParams.kind` counts them."""
 
-MOVES = {index: operation.move for index, operation in enumerate(OPERATIONS.values()) if operation.move}
+MOVES = {
+    index: operation.move for index, operation in enumerate(OPERATIONS.values()) if operation.move
+}
 """The geometric operations, by their position."""
 
 
-def random_operations(rng: BatchRNG, count: int, chance: float, strength: tuple[float, float]) -> RandAugmentParams:
+def random_operations(
+    rng: BatchRNG, count: int, chance: float, strength: tuple[float, float]
+) -> RandAugmentParams:
     """``count`` operations a row, drawn with repeats, each made with the given chance at a strength in the range."""
     kind = rng.uniform(0, len(OPERATIONS), columns=count).long()
     strengths = rng.uniform(*strength, columns=count)

@@ -71,7 +71,9 @@ class MotionViews(NamedTuple):
         start = frame_view.start
         count = frame_view.pixels.shape[1] - 1
         if start is None or count < 1:
-            raise LikewiseError("A single frame has no motion. Learn from videos, and give --frames 2 or more.")
+            raise LikewiseError(
+                "A single frame has no motion. Learn from videos, and give --frames 2 or more."
+            )
         if not self.reads_flow:
             frames = replace(policy, frames=count + 1)(batch.pixels, rng, start).pixels
             return frames.diff(dim=1)

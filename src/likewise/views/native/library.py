@@ -30,7 +30,13 @@ FLAGS = (
     *(("-mcpu=native",) if _ARM else ("-march=native", "-mprefer-vector-width=512")),
     # What lets a compiler turn loops into vectors. Never -ffast-math as a whole: in a shared library it would make the
     # whole process round the smallest floats to nought.
-    *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-ffinite-math-only"),
+    *(
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-fno-signed-zeros",
+        "-fassociative-math",
+        "-ffinite-math-only",
+    ),
 )
 SLOW = 1.0
 """Seconds of compilation above which a warning says what took so long."""
@@ -72,7 +78,10 @@ def _loaded() -> ctypes.CDLL | str:
             _build(compiler, cached)
         loaded = ctypes.CDLL(str(cached))
     except (_Unavailable, OSError) as reason:
-        _log.info("Views are made by PyTorch, many times slower on a CPU than by compiled code: %s", reason)
+        _log.info(
+            "Views are made by PyTorch, many times slower on a CPU than by compiled code: %s",
+            reason,
+        )
         return str(reason)
     loaded.likewise_make_views.restype = None
     return loaded
@@ -141,4 +150,8 @@ def _build(compiler: list[str], cached: Path) -> None:
         os.replace(built, cached)
         os.replace(built.with_suffix(".sha256"), cached.with_suffix(".sha256"))
     if (took := time.perf_counter() - start) > SLOW:
-        _log.warning("Compiled the code that makes views, once for this machine: %.1f s, in %s", took, cached.parent)
+        _log.warning(
+            "Compiled the code that makes views, once for this machine: %.1f s, in %s",
+            took,
+            cached.parent,
+        )

@@ -14,4 +14,11 @@ from likewise.views.fused.kernels.boxes import box_kernel
 from likewise.views.fused.kernels.operations import operation_kernel
 from likewise.views.fused.kernels.views import sum_kernel, view_kernel
 
-__all__ = ["across_kernel", "box_kernel", "down_kernel", "operation_kernel", "sum_kernel", "view_kernel"]
+__all__ = [
+    "across_kernel",
+    "box_kernel",
+    "down_kernel",
+    "operation_kernel",
+    "sum_kernel",
+    "view_kernel",
+]

@@ -48,7 +48,9 @@ def across_kernel(
     parameters = packed + row * stride_p
     if tl.load(parameters + BLURRED) != 0:
         plane = (row * channels + channel) * size * size
-        value = _line_sums(unblurred + plane, y, x, size, tl.load(parameters + SIGMA), RADIUS, TAPS, False)
+        value = _line_sums(
+            unblurred + plane, y, x, size, tl.load(parameters + SIGMA), RADIUS, TAPS, False
+        )
         pointers = half_blurred + plane + (y * size)[:, None] + x[None, :]
         tl.store(pointers, value, mask=inside(y, x, size))
 
@@ -64,7 +66,9 @@ def down_kernel(
     parameters = packed + row * stride_p
     if tl.load(parameters + BLURRED) != 0:
         plane = half_blurred + (row * channels + channel) * size * size
-        value = within(_line_sums(plane, y, x, size, tl.load(parameters + SIGMA), RADIUS, TAPS, True))
+        value = within(
+            _line_sums(plane, y, x, size, tl.load(parameters + SIGMA), RADIUS, TAPS, True)
+        )
         there = inside(y, x, size)
         store(
             value, value, value, y, x, there, out + row * out_b + channel * out_c, out_c, out_h, out_w, mean, std,

@@ -40,7 +40,9 @@ def coloured(
 
 
 @triton.jit
-def changed(red, green, blue, change, factor, mean, RGB: tl.constexpr) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
+def changed(
+    red, green, blue, change, factor, mean, RGB: tl.constexpr
+) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
     """One of ``colour.COLOUR_OPS``, or nothing at -1; ``mean`` is contrast's."""
     if change == BRIGHTEN:
         red = within(red * factor)

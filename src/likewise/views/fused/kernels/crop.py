@@ -40,8 +40,12 @@ def crop(
             for part in tl.static_range(4):
                 down = 2 * pair_y + part // 2
                 across = 2 * pair_x + part % 2
-                line, weight_y = _tap(down, wanted_y, first_y, reach_y, extent_y, centre_y, height, SHRINKS)
-                column, weight_x = _tap(across, wanted_x, first_x, reach_x, extent_x, centre_x, width, SHRINKS)
+                line, weight_y = _tap(
+                    down, wanted_y, first_y, reach_y, extent_y, centre_y, height, SHRINKS
+                )
+                column, weight_x = _tap(
+                    across, wanted_x, first_x, reach_x, extent_x, centre_x, width, SHRINKS
+                )
                 pointers = image + (line * stride_h)[:, None] + (column * stride_w)[None, :]
                 if SAYS_ORDER:
                     pointers = tl.max_contiguous(pointers, [1, 2])

@@ -227,7 +227,9 @@ def operation_kernel(
             green = _moved(plane + area, line, column, size)
             blue = _moved(plane + 2 * area, line, column, size)
     else:
-        red, green, blue = _toned(plane, red, green, blue, kind, amount, y, x, there, size, SIDE, RGB)
+        red, green, blue = _toned(
+            plane, red, green, blue, kind, amount, y, x, there, size, SIDE, RGB
+        )
     store(
         red, green, blue, y, x, there, out + offset, area, size, 1, None, None, channel,
         packed + row * stride_p, cutout_side, size, RGB, False, CUTS_OUT, False,

@@ -15,7 +15,9 @@ EMPTY = tl.constexpr(GREY)
 
 
 @triton.jit
-def tile_coordinates(size, planes, ROWS: tl.constexpr, COLUMNS: tl.constexpr) -> tuple[tl.tensor, ...]:
+def tile_coordinates(
+    size, planes, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+) -> tuple[tl.tensor, ...]:
     """This program's image and channel, and the pixels of its tile."""
     row = tl.program_id(0) // planes
     channel = tl.program_id(0) % planes

@@ -10,7 +10,14 @@ import triton.language as tl
 from likewise.views.fused.kernels.blur import all_blurred, set_aside
 from likewise.views.fused.kernels.colour import CHANGES, CONTRAST, changed, coloured, luminance
 from likewise.views.fused.kernels.crop import crop
-from likewise.views.fused.kernels.layout import BLURRED, BOX, CHANNEL_FACTORS, FACTORS, NOT_SPECIALIZED, ORDER
+from likewise.views.fused.kernels.layout import (
+    BLURRED,
+    BOX,
+    CHANNEL_FACTORS,
+    FACTORS,
+    NOT_SPECIALIZED,
+    ORDER,
+)
 from likewise.views.fused.kernels.tile import inside, store, tile_coordinates, within
 
 
@@ -30,7 +37,20 @@ def sum_kernel(
         box = boxes + row * BOX
         image = images + row * stride_b + channel * stride_c
         red, green, blue = crop(
-            image, box, y, x, size, height, width, stride_c, stride_h, stride_w, ROWS, COLUMNS, RGB, SHRINKS
+            image,
+            box,
+            y,
+            x,
+            size,
+            height,
+            width,
+            stride_c,
+            stride_h,
+            stride_w,
+            ROWS,
+            COLUMNS,
+            RGB,
+            SHRINKS,
         )
         if SCALED:
             red = within(red * tl.load(parameters + CHANNEL_FACTORS + channel))
@@ -59,17 +79,34 @@ def view_kernel(
     image = images + row * stride_b + channel * stride_c
     there = inside(y, x, size)
     red, green, blue = crop(
-        image, box, y, x, size, height, width, stride_c, stride_h, stride_w, ROWS, COLUMNS, RGB, SHRINKS
+        image,
+        box,
+        y,
+        x,
+        size,
+        height,
+        width,
+        stride_c,
+        stride_h,
+        stride_w,
+        ROWS,
+        COLUMNS,
+        RGB,
+        SHRINKS,
     )
     if SCALED:
         red = within(red * tl.load(parameters + CHANNEL_FACTORS + channel))
     if COLOURED:
-        red, green, blue = coloured(red, green, blue, parameters, sums, there, size, TILES, RGB, WHOLE)
+        red, green, blue = coloured(
+            red, green, blue, parameters, sums, there, size, TILES, RGB, WHOLE
+        )
     if BLURS:
         is_blurred = tl.load(parameters + BLURRED).to(tl.int32) != 0
         if BLURS_HERE:
             if is_blurred:
-                red, green, blue = all_blurred(red, green, blue, y, x, size, parameters, RADIUS, TAPS, RGB)
+                red, green, blue = all_blurred(
+                    red, green, blue, y, x, size, parameters, RADIUS, TAPS, RGB
+                )
         else:
             plane = unblurred + (row * planes + channel) * size * size * (3 if RGB else 1)
             set_aside(plane, red, green, blue, y, x, there & is_blurred, size, RGB)
