@@ -87,11 +87,9 @@ def ours(batch: Batch) -> Callable[[], object]:
 
 def peer(batch: Batch) -> Callable[[], object]:
     """Torchvision's views clip by clip, lightly's loss, PyTorch's optimiser, the network as it is built."""
-    nets, loss, view = (
-        networks(SimCLR(views=our_view(SIDE))),
-        NTXentLoss(0.2),
-        torchvision_view(SIDE),
-    )
+    nets = networks(SimCLR(views=our_view(SIDE)))
+    loss = NTXentLoss(0.2)
+    view = torchvision_view(SIDE)
     optimizer = torch.optim.SGD(nets.parameters(), lr=0.03, momentum=0.9, weight_decay=1e-4)
 
     def step() -> None:

@@ -127,12 +127,10 @@ def measure_alone(settings: Settings) -> None:
     train, test = (Features(*part) for part in torch.load(settings.features))
     work = (KNN | PROBES)[settings.alone]
     few = Features(train.vectors[:200], train.labels[:200])
-    work(
-        few, Features(test.vectors[:20], test.labels[:20])
-    )  # imports and threads are no part of the time
-    Path("/proc/self/clear_refs").write_text(
-        "5"
-    )  # Linux: the peak starts anew, for loading had one of its own
+    # Imports and threads are no part of the time.
+    work(few, Features(test.vectors[:20], test.labels[:20]))
+    # Linux: the peak starts anew, for loading had one of its own
+    Path("/proc/self/clear_refs").write_text("5")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     spent: list[float] = []
     answers: list[object] = []

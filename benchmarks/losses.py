@@ -250,9 +250,8 @@ def peak_of(name: str, settings: Settings) -> float:
     """Gigabytes that one step of ours adds to the process's peak."""
     z, labels = rows_and_labels(settings.memory_size, settings)
     loss = peers(name, labels)["likewise"]
-    Path("/proc/self/clear_refs").write_text(
-        "5"
-    )  # the peak so far, which the imports made, is forgotten
+    # The peak so far, which the imports made, is forgotten.
+    Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     step(loss, z)()
     return (_status("VmHWM") - before) * 1024 / 1e9

@@ -165,7 +165,8 @@ def network_traffic() -> NetworkTraffic:
     parallel = DistributedDataParallel(collectives.synchronise_batch_norm(network))
     buckets: list[int] = []
 
-    def reduce(_, bucket):  # PyTorch refuses annotations that are text  # type: ignore[no-untyped-def]
+    # PyTorch refuses annotations that are text.
+    def reduce(_, bucket):  # type: ignore[no-untyped-def]
         buckets.append(bucket.buffer().nbytes)
         return allreduce_hook(None, bucket)  # type: ignore[arg-type]
 
@@ -229,9 +230,8 @@ def one_of(rank: int, settings: Settings, port: int, results: Any) -> None:
 def received_by_formula(name: str, images: int, settings: Settings, sharded: bool) -> int:
     """Bytes that a process receives: rows and their gradient, labels, and where rows are divided a number a row."""
     others, rows = settings.ranks - 1, 2 * images
-    total = (
-        2 * others * rows * settings.dim * FLOAT
-    )  # all-gather of the rows, reduce-scatter of their gradient
+    # all-gather of the rows, reduce-scatter of their gradient
+    total = 2 * others * rows * settings.dim * FLOAT
     if name == "SupCon":
         total += others * images * 8
     if sharded:
@@ -249,9 +249,8 @@ def operations_by_formula(
         return 2 * each_way * count**2 * settings.dim // divided
     rows = 2 * count
     if way == "tiles" and not sharded:
-        twice = rows * (
-            rows + tiles_torch.TILE
-        )  # pairs in tiles on and above the diagonal, times 2
+        # Pairs in tiles on and above the diagonal, times 2.
+        twice = rows * (rows + tiles_torch.TILE)
         return 2 * settings.dim * twice + 2 * settings.dim * rows**2
     return (4 if way == "kept" else 6) * rows**2 * settings.dim // divided
 
@@ -286,10 +285,8 @@ def table_of(
         if of_way != way:
             continue
         arguments = name, way, images, settings, sharded
-        operations, received = (
-            operations_by_formula(*arguments),
-            received_by_formula(name, images, settings, sharded),
-        )
+        operations = operations_by_formula(*arguments)
+        received = received_by_formula(name, images, settings, sharded)
         scores = scores_by_formula(*arguments)
         for counted in counts:  # of each process
             assert (counted.operations, counted.received) == (operations, received), (

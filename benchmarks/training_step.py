@@ -113,10 +113,8 @@ def lightly_turn(
         input_size=case.pixels,
         cj_strength=0.5,
         gaussian_blur=0.0,
-        normalize={
-            "mean": [0.0] * case.channels,
-            "std": [1.0] * case.channels,
-        },  # the encoder normalises
+        # The encoder normalises.
+        normalize={"mean": [0.0] * case.channels, "std": [1.0] * case.channels},
     )
     loader = DataLoader(
         PillowImages(images, transform),

@@ -33,12 +33,10 @@ from likewise.views.native import views as native
 from likewise.views.policies import ViewPolicy, fixmatch_strong, simclr
 
 NATIVE, BATCHED = "likewise, compiled", "likewise, PyTorch operations"
-ALBUMENTATIONS, LIGHTLY, KORNIA, TORCHVISION = (
-    "albumentations",
-    "lightly",
-    "kornia, batched",
-    "torchvision v2, tensors",
-)
+ALBUMENTATIONS = "albumentations"
+LIGHTLY = "lightly"
+KORNIA = "kornia, batched"
+TORCHVISION = "torchvision v2, tensors"
 
 TORCHVISION_PIL = "torchvision v2, PIL"
 

@@ -177,12 +177,10 @@ class BareRun:
         each = self.run.support_size // CLASSES
         members = len(self.support) // CLASSES
         generator = torch.Generator().manual_seed(hash(key) % 2**31)
-        drawn = torch.rand(steps, CLASSES, members, generator=generator).argsort(
-            dim=2
-        )  # without replacement
-        drawn = drawn.repeat(1, 1, -(-each // members))[
-            :, :, :each
-        ]  # again where a class has fewer images
+        # Without replacement.
+        drawn = torch.rand(steps, CLASSES, members, generator=generator).argsort(dim=2)
+        # Again where a class has fewer images.
+        drawn = drawn.repeat(1, 1, -(-each // members))[:, :, :each]
         place = (drawn + torch.arange(CLASSES)[None, :, None] * members).flatten().to(self.device)
         rows = self.support.take(place)
         return made(self.run.support_views, rows.images, (*key, "support")), rows.labels

@@ -40,9 +40,8 @@ def run(device: torch.device, clock: Clock) -> None:
         "-p",
         "no:cacheprovider",
     ]
-    if importlib.util.find_spec(
-        "xdist"
-    ):  # most of the time goes into compiling, which many processes share
+    # Most of the time goes into compiling, which many processes share.
+    if importlib.util.find_spec("xdist"):
         command += ["-n", "4"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     log = Path(clock.found.setdefault("log", "pytest_on_gpu.log"))

@@ -124,10 +124,8 @@ def host_milliseconds(work: Callable[[], object], calls: int = 10) -> float:
 
 def host_parts(policy: ViewPolicy, count: int, size: int, device: torch.device) -> Result:
     """Milliseconds that the host spends on each part of one view."""
-    pixels, step = (
-        Pixels(images_of(count, size, device), torch.ones(count, device=device)),
-        iter(range(10**9)),
-    )
+    pixels = Pixels(images_of(count, size, device), torch.ones(count, device=device))
+    step = iter(range(10**9))
     params = policy.sample_params(pixels, BatchRNG((0,), count))
     packed = pack(params).to(device)
     return {

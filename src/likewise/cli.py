@@ -69,9 +69,8 @@ def _leave(command: str, words: Sequence[str], error: BaseException) -> NoReturn
         SystemExit: of every error that is for people; others are raised again.
     """
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD"):
-        signal.signal(
-            signal.SIGCHLD, signal.SIG_DFL
-        )  # PyTorch's handler would raise here for a worker that died
+        # PyTorch's handler would raise here for a worker that died
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         raise error
     except SaidByFirstRank as error:

@@ -43,12 +43,10 @@ from likewise.views.policies import CentreView, gray_small
 
 DATA = "fashion-mnist-mini"
 
-LABELS_ONLY, SIMCLR, SUNCET, ALL_LABELS = (
-    "labels only",
-    "SimCLR + probe",
-    "SimCLR + SuNCEt",
-    "all labels (SupCon)",
-)
+LABELS_ONLY = "labels only"
+SIMCLR = "SimCLR + probe"
+SUNCET = "SimCLR + SuNCEt"
+ALL_LABELS = "all labels (SupCon)"
 
 VIEWS = gray_small()
 """crop, flip, brightness and contrast"""
@@ -98,13 +96,11 @@ class Arms:
     def __init__(
         self, plan: DemoPlan, seed: int, out: Path, overwrite: bool, console: Console
     ) -> None:
-        self.plan, self.seed, self.out, self.overwrite, self.console = (
-            plan,
-            seed,
-            out,
-            overwrite,
-            console,
-        )
+        self.plan = plan
+        self.seed = seed
+        self.out = out
+        self.overwrite = overwrite
+        self.console = console
         self.prepared = prepare(
             DATA, self._settings(plan.simclr_steps), self._simclr(), plan.recipe
         )
@@ -280,10 +276,8 @@ def _write_page(
     out: Path, arms: Arms, points: Mapping[str, list[LabelPoint]], sentence: str, most: int
 ) -> Path:
     """Write ``demo.html``; ``most`` is how many labels of each class all labels are."""
-    train_images, test_images = (
-        len(arms.prepared.train.manifest),
-        len(arms.prepared.splits["test"].manifest),
-    )
+    train_images = len(arms.prepared.train.manifest)
+    test_images = len(arms.prepared.splits["test"].manifest)
     facts = [
         f"Data: {DATA}, {train_images:,} images to train on and {test_images:,} to test on, ten kinds of clothes, "
         f"28x28 gray.",

@@ -88,9 +88,8 @@ def typed_arguments(**ranges: Range) -> Callable[[Callable[P, ResultT]], Callabl
     def decorate(function: Callable[P, ResultT]) -> Callable[P, ResultT]:
         signature = inspect.signature(function)
         called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
-        hints_of = functools.cache(
-            lambda: typing.get_type_hints(function)
-        )  # at the first call, when all are defined
+        # At the first call, when all are defined.
+        hints_of = functools.cache(lambda: typing.get_type_hints(function))
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> ResultT:

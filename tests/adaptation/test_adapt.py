@@ -74,6 +74,5 @@ def test_no_label_and_too_little_time_are_told():
     with pytest.raises(LikewiseError, match="label"):
         adapt(encoder_of("conv4"), images, only_first(labels, 0), 3, **SHORT)
     hurried = adapt(encoder_of("conv4"), images, labels, 3, "full", time_limit=0, **SHORT)
-    assert (
-        hurried.steps == 0 and accuracy(hurried, images, labels) > 1 / 3
-    )  # the classifier from class prototypes
+    # The classifier from class prototypes.
+    assert hurried.steps == 0 and accuracy(hurried, images, labels) > 1 / 3

@@ -66,9 +66,8 @@ def test_soft_targets_are_those_of_the_images_in_the_batch_also_when_repeated():
     outputs = method.embed(nets, batch, Progress(0, 1, 0))
     assert outputs["targets"].argmax(dim=1).tolist() == [2, 0, 1]
     loss = method.compute_loss(nets, outputs, Progress(0, 1, 0)).loss.detach()
-    assert float(loss) == pytest.approx(
-        float(torch.tensor(3.0).log())
-    )  # the classifier is zero at first
+    # The classifier is zero at first.
+    assert float(loss) == pytest.approx(float(torch.tensor(3.0).log()))
 
 
 def test_classifiers_of_student_and_teacher_start_from_class_means():

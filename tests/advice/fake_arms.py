@@ -31,13 +31,11 @@ class FakeArm(AdviceArm):
 
     def __init__(self, name, time, cost, right, labels, believed=None, **card):
         self.card = ArmCard(name, "pretrained", **card)
-        self.time, self.cost, self.right, self.labels, self.believed = (
-            time,
-            cost,
-            right,
-            labels,
-            believed,
-        )
+        self.time = time
+        self.cost = cost
+        self.right = right
+        self.labels = labels
+        self.believed = believed
         self.fits = []
 
     def seconds(self, labelled):

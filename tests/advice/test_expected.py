@@ -34,9 +34,8 @@ def test_the_best_of_many_equal_arms_is_expected_to_be_as_good_as_each():
     found, naive = [], []
     for _ in range(FEW):
         correct = answers(0.6, 60, 10, random)
-        found.append(
-            expected_accuracy(correct, folds=10**6).value
-        )  # folds that leave out next to nothing
+        # Folds that leave out next to nothing.
+        found.append(expected_accuracy(correct, folds=10**6).value)
         naive.append(float(correct.correct.double().mean(dim=0).max()))
     assert abs(np.mean(found) - 0.6) < 0.015
     assert np.mean(naive) > 0.65  # what would be promised without the correction
@@ -90,8 +89,7 @@ def test_a_kind_of_many_equal_arms_seldom_seems_better_than_one():
 def test_classes_that_were_never_held_out_lower_what_is_expected_and_widen_its_interval():
     correct = torch.arange(100) < 80
     whole, part = arm_accuracy(correct, 5), arm_accuracy(correct, 5, held_out=0.8)
-    assert part.value == pytest.approx(
-        whole.value * 0.9
-    )  # a fifth of the images, half as often right
+    # A fifth of the images, half as often right.
+    assert part.value == pytest.approx(whole.value * 0.9)
     assert part.high - part.low > whole.high - whole.low
     assert part.low < whole.value * 0.8 + 1e-9 and part.high > whole.value

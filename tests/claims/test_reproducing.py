@@ -257,9 +257,8 @@ def test_every_arm_of_a_registered_claim_can_be_built(name, an_eighth):
     arms = Reproduction(
         name, claim, (0,), claim.data, 1.0, Path("unused"), "cpu", Console(quiet=True)
     ).arms
-    assert (
-        json.loads(json.dumps(arms)) == arms
-    )  # else a reproduction would not recognise its own record
+    # Else a reproduction would not recognise its own record.
+    assert json.loads(json.dumps(arms)) == arms
 
 
 def test_the_command_line_from_end_to_end(data, tmp_path, monkeypatch, capsys):

@@ -91,9 +91,8 @@ def test_the_share_to_reach_is_read_off_both_curves():
     for cost in ("epochs", "images", "seconds"):
         assert quick.share_to_reach("a", "b", cost) == pytest.approx(15 / 30)
     flat = sooner(0, [(10, 0.4), (20, 0.8), (30, 0.9)], [(10, 0.5), (15, 0.8), (30, 0.8)])
-    assert flat.share_to_reach("a", "b", "images") == pytest.approx(
-        20 / 15
-    )  # not 20 / 30: b was there before its end
+    # Not 20 / 30: b was there before its end.
+    assert flat.share_to_reach("a", "b", "images") == pytest.approx(20 / 15)
     assert (
         sooner(0, [(10, 0.4), (30, 0.79)], reference).share_to_reach("a", "b", "images") == math.inf
     )
@@ -137,10 +136,8 @@ def outcome(statements=(), seeds=(0, 1, 2), data="fashion-mnist-mini", steps_sha
 
 
 def test_the_claim_as_a_whole():
-    held, failed = (
-        judge(difference(), replicates(0.1, 0.1)),
-        judge(difference(0.5), replicates(0.1, 0.1)),
-    )
+    held = judge(difference(), replicates(0.1, 0.1))
+    failed = judge(difference(0.5), replicates(0.1, 0.1))
     algebra = judge(difference(algebra=True), replicates(0.1, 0.1))
     wrong_algebra = judge(difference(0.5, algebra=True), replicates(0.1, 0.1))
     assert overall([held, held]) == HOLDS

@@ -92,9 +92,8 @@ def test_a_group_is_never_in_two_folds():
     features = of_group[groups] + 0.1 * torch.randn(
         200, 30, generator=torch.Generator().manual_seed(4)
     )
-    labels = (
-        groups % 2
-    )  # only the group tells the label, so it cannot be told of a group that was not seen
+    # Only the group tells the label, so it cannot be told of a group that was not seen.
+    labels = groups % 2
     for given, low, high in ((None, 0.95, 1.0), (groups, 0.0, 0.75)):
         found = fit_head(features, labels, 2, groups=given)
         right = found.out_of_fold_logits.argmax(dim=1) == labels

@@ -57,9 +57,8 @@ def test_a_class_that_no_image_has_is_unlikely_and_nothing_fails():
 
 def test_images_of_one_group_are_never_learned_from_and_predicted_at_once():
     groups = torch.arange(20).repeat_interleave(3)
-    features = torch.nn.functional.one_hot(
-        groups, 20
-    ).double()  # a group can be known by heart, and says nothing else
+    # A group can be known by heart, and says nothing else.
+    features = torch.nn.functional.one_hot(groups, 20).double()
     numbers = torch.randn(20, 1, generator=torch.Generator().manual_seed(0))[groups].numpy()
     apart = fit_targets(features, column("regression", numbers, ("size",)), groups=groups)
     mixed = fit_targets(features, column("regression", numbers, ("size",)))

@@ -52,9 +52,8 @@ def test_from_python_likewise(photographs, tmp_path):
     found = config(plain.folder.path)
     assert found["settings"]["preset"] is None
     assert found["method"]["settings"]["temperature"] == SimCLR().temperature
-    with pytest.raises(
-        lw.LikewiseError, match="512"
-    ):  # the preset's batch of 512 does not fit 42 images
+    # The preset's batch of 512 does not fit 42 images.
+    with pytest.raises(lw.LikewiseError, match="512"):
         lw.train(str(photographs), method="simclr", preset="small", out=tmp_path / "c", **given)
 
 

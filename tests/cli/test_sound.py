@@ -82,9 +82,8 @@ def test_the_page_shows_what_sounds_find(folder, chromium):
         own = kept["rank"]
         assert kept["spectrograms"].shape == (8, 24, 3 * SIDE) and kept["spectrograms"].std() > 20
         assert kept["thumbnails"].shape == (8, 7, SIDE, 3 * SIDE, 1)
-        for row in range(
-            8
-        ):  # a clip that was found first is framed there, and is the picture beside its sound
+        # A clip that was found first is framed there, and is the picture beside its sound.
+        for row in range(8):
             assert kept["right"][row].tolist() == [place == own[row] for place in range(6)]
             if own[row] < 6:
                 assert (kept["thumbnails"][row, 0] == kept["thumbnails"][row, 1 + own[row]]).all()

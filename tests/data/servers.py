@@ -24,12 +24,10 @@ class FileServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.delay, self.ranges = folder, 0.0, True
-        self.busy, self.cut, self.flipped, self.requested = (
-            Counter(),
-            Counter(),
-            Counter(),
-            Counter(),
-        )
+        self.busy = Counter()
+        self.cut = Counter()
+        self.flipped = Counter()
+        self.requested = Counter()
         server = self
 
         class Handler(BaseHTTPRequestHandler):

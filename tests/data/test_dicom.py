@@ -19,16 +19,12 @@ VALUES = np.arange(24 * 16, dtype=np.int16).reshape(24, 16) * 10
 
 def write(path, values, photometric="MONOCHROME2", slope=1, intercept=0, bits=16, **more):
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
-        SecondaryCaptureImageStorage,
-        generate_uid(),
-    )
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    data.SOPClassUID, data.SOPInstanceUID = (
-        meta.MediaStorageSOPClassUID,
-        meta.MediaStorageSOPInstanceUID,
-    )
+    data.SOPClassUID = meta.MediaStorageSOPClassUID
+    data.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     data.Rows, data.Columns = (
         values.shape[:2] if values.ndim == 2 or values.shape[-1] == 3 else values.shape[1:]
     )

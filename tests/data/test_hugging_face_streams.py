@@ -76,9 +76,8 @@ def test_a_stream_over_http_is_copied_shard_by_shard(folder, tmp_path):
 
 
 def test_a_run_on_a_stream_resumes_in_the_middle_of_an_epoch(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        images, "MEMORY_LIMIT", 0
-    )  # so that images are read from the shards at each step
+    # So that images are read from the shards at each step.
+    monkeypatch.setattr(images, "MEMORY_LIMIT", 0)
     stream = streamed(f"{folder}/train-*.parquet", split="train").shuffle(seed=1)
     seen, batches = [], loader.Loader.batches
 

@@ -71,10 +71,8 @@ def test_memory_and_files_give_the_same_pixels(tmp_path):
         save(tmp_path / f"{i}.jpg", i, width=60 + i, height=50)
     manifest = open_manifest(tmp_path)
     index = torch.tensor([3, 1, 1, 0])
-    in_memory, in_files = (
-        open_images(manifest, size=24),
-        open_images(manifest, size=24, memory_limit=100),
-    )
+    in_memory = open_images(manifest, size=24)
+    in_files = open_images(manifest, size=24, memory_limit=100)
     assert isinstance(in_files, FileImages)
     copy = pickle.loads(pickle.dumps(in_files))
     for images in (in_files, copy):

@@ -79,15 +79,12 @@ def test_a_crop_is_torchvisions_crop_of_the_file(photographs, memory_limit):
 
 
 def test_crops_keep_the_detail_that_a_stored_square_has_lost(tmp_path):
-    fine = (np.indices((240, 320)).sum(axis=0) // 4 % 2 * 255).astype(
-        np.uint8
-    )  # stripes of 4 pixels
+    # Stripes of 4 pixels.
+    fine = (np.indices((240, 320)).sum(axis=0) // 4 % 2 * 255).astype(np.uint8)
     for number in range(6):
         Image.fromarray(fine).save(tmp_path / f"{number}.png")
-    manifest, policy = (
-        open_manifest(tmp_path),
-        ViewPolicy(VIEW, crop_area=(0.01, 0.015), crop_ratio=(1, 1)),
-    )
+    manifest = open_manifest(tmp_path)
+    policy = ViewPolicy(VIEW, crop_area=(0.01, 0.015), crop_ratio=(1, 1))
     originals, squares = open_originals(manifest, SIZE, 1), open_images(manifest, SIZE, 1)
     assert originals is not None
     sharp = policy(

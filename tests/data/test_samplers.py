@@ -49,16 +49,14 @@ def test_support_is_balanced_interleaved_and_without_repeats(classes, images):
 
 
 def test_support_shows_every_class_and_image_equally_often():
-    drawn = torch.cat(
-        [ClassBalanced(LABELS, 5, 4, 0)(s) for s in range(6)]
-    )  # 2 passes of 12 images a class
+    # 2 passes of 12 images a class
+    drawn = torch.cat([ClassBalanced(LABELS, 5, 4, 0)(s) for s in range(6)])
     assert set(Counter(drawn.tolist()).values()) == {2} and len(set(drawn.tolist())) == 60
     classes = Counter(
         LABELS[torch.cat([ClassBalanced(LABELS, 2, 1, 0)(s) for s in range(200)])].tolist()
     )
-    assert (
-        min(classes.values()) > 50
-    )  # 80 each if exact; the fifth class of a permutation is left out by chance
+    # 80 each if exact; the fifth class of a permutation is left out by chance
+    assert min(classes.values()) > 50
 
 
 def test_a_class_with_too_few_images_repeats_them_evenly():

@@ -19,9 +19,8 @@ def tokenizer():
 
 def test_frequent_words_become_tokens_and_nothing_is_unknown(tokenizer):
     assert tokenizer.size <= 300
-    assert (
-        len(tokenizer.inner.encode("a dog in the snow").ids) == 7
-    )  # five words between a start and an end
+    # Five words between a start and an end.
+    assert len(tokenizer.inner.encode("a dog in the snow").ids) == 7
     for said in ("犬が雪の中を走る", "🐶 собака", "a  DOG", "naïve"):
         assert tokenizer.inner.decode(tokenizer.inner.encode(said).ids).strip()
     assert tokenizer.inner.encode("A DOG").ids == tokenizer.inner.encode("a dog").ids

@@ -93,9 +93,8 @@ def shortened(words, folder):
             words.index("--pretrained") + 1, str(weights_of_resnet(folder / "resnet18.pth"))
         )
     if "--labels" in words and words[words.index("--labels") + 1] == "10":
-        words[words.index("--labels") + 1] = (
-            "4"  # there are too few photographs here for ten of each class
-        )
+        # There are too few photographs here for ten of each class.
+        words[words.index("--labels") + 1] = "4"
     if words[0] == "compare" and "--allow-incomparable" not in words:
         words.append("--allow-incomparable")
     return words
@@ -103,9 +102,8 @@ def shortened(words, folder):
 
 def test_every_command_of_the_readme_runs_in_order(data):
     assert len(commands(README)) >= 8
-    main(
-        ["train", "photos", "--method", "simclr", *SHORT]
-    )  # the run that `compare` is given besides SuNCEt's
+    # The run that `compare` is given besides SuNCEt's.
+    main(["train", "photos", "--method", "simclr", *SHORT])
     for words in commands(README):
         main(shortened(words, data))
     assert (data / "compare.html").exists()

@@ -78,9 +78,8 @@ def test_every_page_of_the_docs_is_in_the_navigation():
 def test_internal_links_and_anchors_exist(pages):
     broken = []
     for file, page in pages.items():
-        if (
-            file.name == "404.html"
-        ):  # its links are relative to wherever the missing page was looked for
+        # Its links are relative to wherever the missing page was looked for.
+        if file.name == "404.html":
             continue
         for link in page.links:
             parts = urlsplit(link)

@@ -76,10 +76,8 @@ def suncet() -> dict:
 
 
 def moco(query: str, key: str, **others: torch.Tensor) -> dict:
-    query_names, key_names = (
-        named(resnet(), f"module.{query}.", "fc."),
-        named(resnet(2), f"module.{key}.", "fc."),
-    )
+    query_names = named(resnet(), f"module.{query}.", "fc.")
+    key_names = named(resnet(2), f"module.{key}.", "fc.")
     return {
         "state_dict": {**query_names, **key_names, **head(f"module.{query}.fc."), **others},
         "arch": "resnet18",
@@ -87,10 +85,8 @@ def moco(query: str, key: str, **others: torch.Tensor) -> dict:
 
 
 def solo_learn() -> dict:
-    online, average = (
-        named(resnet(), "backbone.", "fc."),
-        named(resnet(2), "momentum_backbone.", "fc."),
-    )
+    online = named(resnet(), "backbone.", "fc.")
+    average = named(resnet(2), "momentum_backbone.", "fc.")
     return {
         "state_dict": {**online, **average, **head("projector."), **head("classifier.")},
         "global_step": 5,
@@ -231,9 +227,8 @@ def test_registers_of_dinov2_take_the_class_token_s_position_with_them(tmp_path)
     position = torch.rand(1, 1, 48)
     stored = named(source, "")
     stored["register_tokens"] = stored.pop("reg_token")
-    stored["cls_token"] = (
-        stored["cls_token"] - position
-    )  # the original adds its position, timm stores the sum
+    # The original adds its position, timm stores the sum.
+    stored["cls_token"] = stored["cls_token"] - position
     stored["pos_embed"] = torch.cat([position, stored["pos_embed"]], dim=1)
     torch.save({**stored, "mask_token": torch.rand(1, 48)}, tmp_path / "weights.pth")
     network = VisionTransformer(**TRANSFORMER, **settings).eval()
@@ -248,9 +243,8 @@ def test_position_embeddings_are_resampled_to_the_image_size_and_it_is_said(tmp_
     match = load_weights(network, tmp_path / "weights.pth")
     assert match.complete
     assert "17 to 37" in str(match)
-    assert network.pos_embed[:, :1].equal(
-        transformer().pos_embed[:, :1]
-    )  # the class token's is not
+    # The class token's is not.
+    assert network.pos_embed[:, :1].equal(transformer().pos_embed[:, :1])
 
 
 def test_grey_images_get_the_sum_over_the_first_layer_s_channels(tmp_path):

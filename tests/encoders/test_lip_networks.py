@@ -18,11 +18,9 @@ def test_clips_become_a_feature_for_each_frame(name, size, statistics):
     encoder = lip_encoder(name, *statistics).eval()
     clips = torch.rand(2, 6, len(statistics[0]), size, size)
     with torch.no_grad():
-        frames, maps, features = (
-            encoder.frame_features(clips),
-            encoder.feature_map(clips),
-            encoder(clips),
-        )
+        frames = encoder.frame_features(clips)
+        maps = encoder.feature_map(clips)
+        features = encoder(clips)
         assert frames.shape == (2, 6, encoder.width) and maps.shape == (2, encoder.width, 6, 1, 1)
         torch.testing.assert_close(frames, maps[..., 0, 0].mT)
         torch.testing.assert_close(features, frames.mean(dim=1), rtol=1e-4, atol=1e-5)

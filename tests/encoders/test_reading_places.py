@@ -36,9 +36,8 @@ def test_a_hypercolumn_has_what_each_map_says_there():
     assert columns.shape == (2, 16, 10)
     torch.testing.assert_close(columns[:, :, 3:8], maps[1].flatten(2).mT)  # read at its own cells
     torch.testing.assert_close(columns[:, :, 8:], maps[2][:, None, :, 0, 0].expand(-1, 16, -1))
-    torch.testing.assert_close(
-        columns[:, 0, :3], maps[0][:, :, :2, :2].mean(dim=(2, 3))
-    )  # between four cells
+    # Between four cells.
+    torch.testing.assert_close(columns[:, 0, :3], maps[0][:, :, :2, :2].mean(dim=(2, 3)))
 
 
 def test_all_places_go_row_by_row_to_the_right():

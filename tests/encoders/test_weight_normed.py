@@ -15,10 +15,8 @@ def conv9(size=28, channels=1):
 
 def test_a_filter_is_a_direction_times_a_length():
     torch.manual_seed(0)
-    layer, pixels = (
-        WeightNormedConvolution(2, 3, 3, padding=1).double(),
-        torch.randn(4, 2, 5, 5).double(),
-    )
+    layer = WeightNormedConvolution(2, 3, 3, padding=1).double()
+    pixels = torch.randn(4, 2, 5, 5).double()
     with torch.no_grad():
         layer.length.copy_(torch.tensor([0.5, 2.0, -1.0]))
     expected = []

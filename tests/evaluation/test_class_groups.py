@@ -86,10 +86,8 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     for _ in range(runs):
         draw = torch.rand(90, generator=random)
         first, second = draw < chance[labels], torch.rand(90, generator=random) < other[labels]
-        mean, difference = (
-            class_mean_accuracy(first, labels),
-            paired_difference(first, second, labels),
-        )
+        mean = class_mean_accuracy(first, labels)
+        difference = paired_difference(first, second, labels)
         held["mean"] += mean.low <= float(chance.mean()) <= mean.high
         held["difference"] += difference.low <= float((chance - other).mean()) <= difference.high
         ease = torch.rand(2, 60, generator=random)  # an image is easy or hard under all questions

@@ -89,10 +89,8 @@ def test_equal_encoders_are_not_known_to_be_equal():
 
 def test_crossed_mean_estimates_the_variance_of_the_mean_without_bias():
     random_ = random(3)
-    draw, image = (
-        torch.randn(4000, 4, 1, generator=random_),
-        2 * torch.randn(4000, 1, 9, generator=random_),
-    )
+    draw = torch.randn(4000, 4, 1, generator=random_)
+    image = 2 * torch.randn(4000, 1, 9, generator=random_)
     tables = draw + image + 3 * torch.randn(4000, 4, 9, generator=random_)
     found = [crossed_mean(table) for table in tables]
     truth = 1 / 4 + 4 / 9 + 9 / 36
@@ -138,10 +136,8 @@ def test_queries_of_one_image_count_together():
     rng = np.random.default_rng(0)
     owner = np.repeat(np.arange(80), rng.integers(1, 6, 80))
     liking = rng.random(80)[owner]  # captions of one image succeed or fail alike
-    first, second = (
-        rng.random(len(owner)) < 0.2 + 0.6 * liking,
-        rng.random(len(owner)) < 0.1 + 0.6 * liking,
-    )
+    first = rng.random(len(owner)) < 0.2 + 0.6 * liking
+    second = rng.random(len(owner)) < 0.1 + 0.6 * liking
     found = clustered_difference(*(torch.from_numpy(each) for each in (first, second, owner)))
     apart = first.astype(float) - second
     assert found.value == pytest.approx(apart.mean())

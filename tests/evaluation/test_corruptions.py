@@ -71,9 +71,8 @@ def test_a_corrupted_image_is_an_image_and_differs_more_and_more(kind, size, cha
     distance = [float((image - clean).square().mean().sqrt()) for image in spoilt]
     assert distance[0] > 0.001
     if kind not in NOT_IN_STEPS:
-        slack = (
-            1.1 if kind == "pixelate" else 1.001
-        )  # 28 and 27 coarse pixels of 32: either may fit the edges better
+        # 28 and 27 coarse pixels of 32: either may fit the edges better
+        slack = 1.1 if kind == "pixelate" else 1.001
         assert all(low <= high * slack for low, high in pairwise(distance))
         assert distance[-1] > 1.2 * distance[0]
 
@@ -84,9 +83,8 @@ def test_a_corruption_is_a_function_of_seed_and_id_and_not_of_the_batch(kind):
     whole = corrupt(clean, kind, 3, fields())
     assert torch.equal(whole, corrupt(clean, kind, 3, fields()))
     two = corrupt(clean[[4, 1]], kind, 3, RandomFields.of([IDS[4], IDS[1]], 0))
-    assert (
-        float((two - whole[[4, 1]]).abs().max()) < 1.5 / 255
-    )  # a sum in another order may round the other way
+    # A sum in another order may round the other way.
+    assert float((two - whole[[4, 1]]).abs().max()) < 1.5 / 255
     assert float((two != whole[[4, 1]]).float().mean()) < 0.01
     same = clean[:1].expand(2, -1, -1, -1)
     first, second = corrupt(same, kind, 3, RandomFields.of(["a", "b"], 0))

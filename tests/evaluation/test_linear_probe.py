@@ -46,9 +46,8 @@ def test_reaches_the_optimum_that_scikit_learn_reaches(count, width, strength):
     )
 
     axes = PrincipalAxes.of(train.vectors, Standardiser.of(train.vectors))
-    weights = fit(axes, train.labels, 3, torch.ones(1, count, dtype=torch.bool), strength)[
-        0
-    ]  # [C, R + 1]
+    # [C, R + 1]
+    weights = fit(axes, train.labels, 3, torch.ones(1, count, dtype=torch.bool), strength)[0]
     weight = weights[:, :-1] @ axes.directions.T.double()
     ours = penalised_loss(torch.from_numpy(rows), train.labels, weight, weights[:, -1], strength)
 

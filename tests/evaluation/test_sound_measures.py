@@ -47,9 +47,8 @@ def test_what_is_always_in_order_has_an_area_of_one_and_the_reverse_none():
 
 
 def test_attention_within_a_box_counts_places_by_the_share_that_it_covers():
-    attention = torch.tensor([[0.1, 0.2, 0.3, 0.4]]).repeat(
-        3, 1
-    )  # top left, top right, bottom left, bottom right
+    # Top left, top right, bottom left, bottom right.
+    attention = torch.tensor([[0.1, 0.2, 0.3, 0.4]]).repeat(3, 1)
     boxes = torch.tensor([[0.5, 0.0, 1.0, 1.0], [0.0, 0.0, 0.25, 0.5], [0.25, 0.25, 0.75, 1.0]])
     expected = [0.2 + 0.4, 0.1 / 2, 0.1 / 4 + 0.2 / 4 + 0.3 / 2 + 0.4 / 2]
     assert attention_in_boxes(attention, boxes).tolist() == pytest.approx(expected)

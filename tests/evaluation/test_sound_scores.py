@@ -130,9 +130,8 @@ class OracleSpace(SoundSpace):
 def test_a_perfect_run_separates_every_shift():
     """Brightness of a frame is loudness of its sound: the area is then 1."""
     random = np.random.default_rng(3)
-    level = (
-        random.permuted(np.tile(np.arange(KEPT), (COUNT, 1)), axis=1) / KEPT
-    )  # [N, T], all different
+    # [N, T], all different
+    level = random.permuted(np.tile(np.arange(KEPT), (COUNT, 1)), axis=1) / KEPT
     frames = np.broadcast_to(
         (255 * level)[:, :, None, None, None], (COUNT, KEPT, 1, SIDE, SIDE)
     ).round()

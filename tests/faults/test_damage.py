@@ -175,13 +175,8 @@ def test_three_ranks_are_one_where_the_last_batch_is_uneven(tmp_path, method):
             "cpu",
         ]
         words += ["--seed", 3, "--steps", 5, "--labels", 2, "--out", out]
-        launcher = [
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc-per-node",
-            str(devices),
-        ]  # more than cores
+        # More than cores.
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]
         code, output = run([sys.executable, *launcher, *command("train", data, *words)[1:]])
         assert code == 0, output
         ends.append(torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["learner"])

@@ -53,9 +53,8 @@ def test_a_damaged_column_of_images_costs_its_rows_alone(seeds, tmp_path):
 def test_a_video_whose_codec_is_not_known_is_named(seeds, tmp_path):
     seed = seeds["folder of videos"]
     damaged = seed.files["dog/1.mp4"].replace(b"mp4v", b"????")
-    damaged = damaged.replace(
-        b"\x04\x80\x80\x80\x41\x20", b"\x04\x80\x80\x80\x41\xff"
-    )  # the object type
+    # The object type.
+    damaged = damaged.replace(b"\x04\x80\x80\x80\x41\x20", b"\x04\x80\x80\x80\x41\xff")
     write(seed, {**seed.files, "dog/1.mp4": damaged}, tmp_path)
     assert [entry.id for entry in open_manifest(str(tmp_path)).skipped] == ["dog/1.mp4"]
 

@@ -135,9 +135,8 @@ def test_uneven_guesses_is_the_cross_entropy_of_the_uniform_against_the_mean_gue
     assert_alike(class_imbalance(logits), naive, logits)
     sure_but_even = torch.eye(4) * 100
     assert class_imbalance(sure_but_even).item() == pytest.approx(math.log(4), abs=1e-5)
-    assert class_imbalance(torch.tensor([[400.0, 0.0]])).item() == pytest.approx(
-        200
-    )  # nothing overflows
+    # Nothing overflows.
+    assert class_imbalance(torch.tensor([[400.0, 0.0]])).item() == pytest.approx(200)
 
 
 @pytest.mark.parametrize(

@@ -128,10 +128,8 @@ def test_cacr_is_the_formula(views, pull, push, attached):
 @pytest.mark.parametrize("attached", [True, False])
 def test_attraction_is_the_formula(attached):
     torch.manual_seed(2)
-    anchors, positives = (
-        unit(torch.randn(5, 4, dtype=torch.float64)),
-        torch.randn(5, 3, 4, dtype=torch.float64),
-    )
+    anchors = unit(torch.randn(5, 4, dtype=torch.float64))
+    positives = torch.randn(5, 3, 4, dtype=torch.float64)
     positives = F.normalize(positives, dim=2)
     found = value_and_gradient(
         lambda a, p: contrastive_attraction(_unit(a), _unit(p), 1.7, attached), anchors, positives
@@ -169,10 +167,8 @@ def test_the_farthest_positive_and_the_nearest_other_weigh_the_most():
     torch.manual_seed(4)
     anchors, others = _unit(torch.randn(6, 8)), _unit(torch.randn(20, 8))
     positives = _unit(torch.randn(6, 5, 8))
-    pulled, pushed = (
-        attraction_weights(anchors, positives, 1.0),
-        repulsion_weights(anchors, others, 2.0),
-    )
+    pulled = attraction_weights(anchors, positives, 1.0)
+    pushed = repulsion_weights(anchors, others, 2.0)
     near = torch.einsum("nd,nkd->nk", anchors, positives)
     assert torch.equal(pulled.argsort(dim=1), near.argsort(dim=1, descending=True))
     assert torch.equal(pushed.argsort(dim=1), (anchors @ others.T).argsort(dim=1))

@@ -85,11 +85,9 @@ def test_kd_reference_values(temperature, value):
 
 def test_kd_and_its_gradient_by_hand():
     """The gradient of a row is T (softmax(s / T) - softmax(t / T)) over the number of rows, never of elements."""
-    student, teacher, temperature = (
-        STUDENT.clone().requires_grad_(),
-        TEACHER.clone().requires_grad_(),
-        3,
-    )
+    student = STUDENT.clone().requires_grad_()
+    teacher = TEACHER.clone().requires_grad_()
+    temperature = 3
     loss = knowledge_distillation(student, teacher, temperature)
     loss.backward()
     total = 0.0

@@ -64,9 +64,8 @@ def two_processes():
         pytest.MonkeyPatch.context() as patch,
         multiprocessing.get_context("spawn").Manager() as manager,
     ):
-        patch.setitem(
-            os.environ, "TRITON_INTERPRET", "1"
-        )  # read when Triton is imported, by the processes alone
+        # Read when Triton is imported, by the processes alone.
+        patch.setitem(os.environ, "TRITON_INTERPRET", "1")
         results = manager.dict()
         multiprocessing.spawn(one_of_two, (free_port(), results), nprocs=2)
         return dict(results)

@@ -67,9 +67,8 @@ def test_hard_targets_by_loops_and_the_gradient_of_their_loss():
     assert any(sure) and not all(sure)
     for i, row in enumerate(probabilities.tolist()):
         for c, p in enumerate(WEAK[i].softmax(dim=0).tolist()):
-            wanted = (
-                sure[i] * (p - (row.index(max(row)) == c)) / 4
-            )  # over all rows, not those that are sure
+            # Over all rows, not those that are sure.
+            wanted = sure[i] * (p - (row.index(max(row)) == c)) / 4
             assert float(logits.grad[i, c]) == pytest.approx(wanted, abs=1e-12)
 
 
@@ -142,11 +141,9 @@ def test_alone_in_the_graph_it_is_contrast_with_ones_own_other_view():
 
 
 def test_the_graphs_gradient_flows_to_both_views_and_not_into_the_targets():
-    probabilities, strong, other = (
-        targets().requires_grad_(),
-        ZA.clone().requires_grad_(),
-        ZB.clone().requires_grad_(),
-    )
+    probabilities = targets().requires_grad_()
+    strong = ZA.clone().requires_grad_()
+    other = ZB.clone().requires_grad_()
     graph = pseudo_label_graph(probabilities, 0.35)
     soft_nce(strong, other, graph, 0.2).backward()
     scores = (ZA @ ZB.T / 0.2).softmax(dim=1) - graph

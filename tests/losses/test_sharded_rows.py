@@ -192,9 +192,8 @@ def test_each_rank_has_the_value_and_the_mean_over_ranks_is_the_gradient(name, p
     wanted = value_and_gradients(name)
     for found in of_ranks:
         torch.testing.assert_close(found[path, name][0], wanted[0], rtol=1e-12, atol=1e-12)
-        assert (
-            found[path, name][0] == of_ranks[0][path, name][0]
-        )  # to the bit, so that ranks decide alike
+        # To the bit, so that ranks decide alike.
+        assert found[path, name][0] == of_ranks[0][path, name][0]
     for place, gradient in enumerate(wanted[1:], start=1):
         mean = torch.stack([found[path, name][place] for found in of_ranks]).mean(dim=0)
         torch.testing.assert_close(mean, gradient, rtol=1e-10, atol=1e-10)

@@ -519,11 +519,9 @@ def test_a_cpu_without_the_interpreter_is_not_served_and_triton_stays_unloaded()
 )
 def test_kernels_serve_the_losses(name):
     """The whole way from a loss of the library to its gradient, by kernels, against the dense form in float64."""
-    z, keys, ids = (
-        rows(24, 16, 1, scale=2.0),
-        rows(40, 16, 2, scale=2.0),
-        torch.arange(24, device=DEVICE) // 2,
-    )
+    z = rows(24, 16, 1, scale=2.0)
+    keys = rows(40, 16, 2, scale=2.0)
+    ids = torch.arange(24, device=DEVICE) // 2
     itself, others = torch.arange(24, device=DEVICE), whole_numbers(-1, 9, 40, 3)
     targets = (
         torch.rand(24, 40, generator=torch.Generator().manual_seed(4)).softmax(dim=1).to(DEVICE)

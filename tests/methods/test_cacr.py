@@ -49,10 +49,8 @@ def test_with_a_queue_every_view_meets_the_teacher_the_queue_and_the_batch(attac
     nets = nets_of(rule).double()
     nets.queue.rows = F.normalize(nets.queue.rows, dim=1)
     torch.manual_seed(0)
-    z, keys = (
-        torch.randn(4, 3, 8, dtype=torch.float64, requires_grad=True),
-        torch.randn(4, 3, 8, dtype=torch.float64),
-    )
+    z = torch.randn(4, 3, 8, dtype=torch.float64, requires_grad=True)
+    keys = torch.randn(4, 3, 8, dtype=torch.float64)
     step = rule.compute_loss(nets, {"queries": z, "keys": keys}, progress())
     unit, teacher, queue = F.normalize(z, dim=2), F.normalize(keys, dim=2), nets.queue.rows
     terms = []

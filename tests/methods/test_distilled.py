@@ -41,10 +41,8 @@ def test_kd_shows_both_networks_one_view():
     pixels = rule.views(batch.pixels, progress().rng("view", batch)).pixels
     teacher = nets.teacher.nets
     nets.teacher.nets.classifier.weight.data.normal_()  # cross-entropy's starts at zero
-    logits, believed = (
-        nets.classifier(nets.encoder(pixels)),
-        teacher.classifier(teacher.encoder(pixels)),
-    )
+    logits = nets.classifier(nets.encoder(pixels))
+    believed = teacher.classifier(teacher.encoder(pixels))
     expected = F.cross_entropy(logits, batch.labels) + rule.teacher_weight * softened(
         logits, believed, 4
     )

@@ -65,10 +65,8 @@ def test_the_loss_is_the_weighted_sum_of_both_bag_losses():
     rows = method.embed(nets, batch(), progress())
     assert rows["frame_sounds"].shape == (B, FRAMES, method.steps, 4)
     wholes = dense.mil_nce(rows["sound"], rows["locations"], 0.1)
-    seen, heard = (
-        rows["frames"].reshape(-1, 4),
-        rows["frame_sounds"].reshape(B * FRAMES, method.steps, 4),
-    )
+    seen = rows["frames"].reshape(-1, 4)
+    heard = rows["frame_sounds"].reshape(B * FRAMES, method.steps, 4)
     found = method.compute_loss(nets, rows, progress())
     torch.testing.assert_close(
         found.loss, 0.5 * wholes + 2 * dense.mil_nce(seen, heard, 0.1), rtol=1e-4, atol=1e-4

@@ -90,13 +90,8 @@ def test_prototypes_stand_still_at_first_then_move_and_stay_on_the_sphere():
         rule.after_update(nets, step, progress(number))
         torch.testing.assert_close(nets.prototypes.weight.norm(dim=1), torch.ones(rule.prototypes))
         moved.append((nets.prototypes.weight - start).abs().max().item() > 1e-5)
-    assert moved == [
-        False,
-        False,
-        False,
-        True,
-        True,
-    ]  # step 3 of 10 is the first at a third of the run or later
+    # Step 3 of 10 is the first at a third of the run or later.
+    assert moved == [False, False, False, True, True]
 
 
 def test_the_queue_is_coded_with_the_batch_as_far_as_it_is_filled():

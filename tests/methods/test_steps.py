@@ -116,9 +116,8 @@ def test_simsiam_is_the_mean_of_both_directions_and_its_targets_take_no_gradient
         ("prediction_second", "target_first"),
     ):
         for p, z in zip(rows[guess], rows[target], strict=True):
-            loss = (
-                loss + (1 - torch.dot(p, z) / p.norm() / z.norm()) / 16
-            )  # 2 directions of 8 images
+            # 2 directions of 8 images
+            loss = loss + (1 - torch.dot(p, z) / p.norm() / z.norm()) / 16
     mine = torch.autograd.grad(
         rule.compute_loss(nets, rows, progress()).loss, rows["prediction_first"], retain_graph=True
     )
@@ -253,9 +252,8 @@ def test_a_teacher_that_only_classifies_follows_in_everything(name):
         nets.classifier.bias.add_(1.0)
         nets.encoder.blocks[0][1].running_mean.fill_(5.0)
     rule.after_update(nets, step, progress(step=8))
-    assert (nets.teacher.classifier.bias - before).tolist() == pytest.approx(
-        [0.5] * 4
-    )  # (1 + 8) / (10 + 8)
+    # (1 + 8) / (10 + 8)
+    assert (nets.teacher.classifier.bias - before).tolist() == pytest.approx([0.5] * 4)
     assert bool((nets.teacher.encoder.blocks[0][1].running_mean == 5.0).all())
     assert torch.equal(
         classify(rule, nets, pixels), nets.teacher.classifier(nets.teacher.encoder(pixels))

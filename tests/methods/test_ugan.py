@@ -77,18 +77,12 @@ def test_optimisers_are_those_of_the_parents_and_in_their_order():
     ("name", "reached"),
     [
         ("discriminator", {"discriminator"}),  # fakes and pseudo-labels come without gradient
-        (
-            "good_generator",
-            {"discriminator", "good_generator"},
-        ),  # through the discriminator, which is frozen
-        (
-            "bad_generator",
-            {"encoder", "bad_generator"},
-        ),  # through the classifier's features, which are frozen
-        (
-            "classifier",
-            {"encoder", "classifier"},
-        ),  # neither from fakes nor from the discriminator's doubt
+        # Through the discriminator, which is frozen.
+        ("good_generator", {"discriminator", "good_generator"}),
+        # Through the classifier's features, which are frozen.
+        ("bad_generator", {"encoder", "bad_generator"}),
+        # Neither from fakes nor from the discriminator's doubt.
+        ("classifier", {"encoder", "classifier"}),
     ],
 )
 def test_where_gradients_stop_even_if_no_network_were_frozen(name, reached):

@@ -55,9 +55,8 @@ def test_losses_of_two_views(name, seed, rows, temperature):
     close(loss(first[order], second[order], temperature), whole)
     if name != "cacr":  # the first view's rows are its anchors
         close(loss(second, first, temperature), whole)
-    if (
-        name == "barlow_twins"
-    ):  # each number is standardised over the batch, with 1e-5 added to its variance
+    # Each number is standardised over the batch, with 1e-5 added to its variance.
+    if name == "barlow_twins":
         torch.testing.assert_close(
             loss(3 * first + 1, 2 * second - 2, temperature), whole, rtol=1e-2, atol=1e-4
         )

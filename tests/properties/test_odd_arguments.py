@@ -20,10 +20,8 @@ from likewise.data.pixel_source import ArrayPixels
 from likewise.errors import LikewiseError
 from structure.public_names import public_objects
 
-ROWS, CHANCE = (
-    torch.randn(6, 4, generator=torch.Generator().manual_seed(0)),
-    torch.full((6, 3), 1 / 3),
-)
+ROWS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+CHANCE = torch.full((6, 3), 1 / 3)
 IDS = torch.arange(6) % 2
 IMAGES = torch.randint(
     0, 256, (24, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)

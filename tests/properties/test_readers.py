@@ -45,11 +45,9 @@ class Stored(NamedTuple):
 
 @some.composite
 def stored(draw: some.DrawFn) -> Stored:
-    count, height, width = (
-        draw(some.integers(2, 7)),
-        draw(some.integers(2, 6)),
-        draw(some.integers(2, 6)),
-    )
+    count = draw(some.integers(2, 7))
+    height = draw(some.integers(2, 6))
+    width = draw(some.integers(2, 6))
     seed = draw(some.integers(0, 1000))
     pixels = np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
     known = draw(some.lists(NAMES, min_size=1, max_size=3, unique_by=str.casefold))

@@ -12,9 +12,8 @@ def opened(chromium, path, scheme="light", width=1200, charts=True):
     page = chromium.new_page(
         color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
     )
-    page.set_default_timeout(
-        60_000
-    )  # a busy machine is slow to lay out 5 MB of charts; that is not what is tested
+    # A busy machine is slow to lay out 5 MB of charts; that is not what is tested.
+    page.set_default_timeout(60_000)
     complaints, requests = [], []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -25,9 +25,8 @@ def test_lines_intervals_and_the_place_of_all(tmp_path):
     ).read_text()
     figure = drawn(page)
     first = figure["data"][0]
-    assert (
-        first["name"] == "labels &lt;only&gt;"
-    )  # plotly reads entities, and would read <only> as formatting
+    # Plotly reads entities, and would read <only> as formatting.
+    assert first["name"] == "labels &lt;only&gt;"
     assert first["x"] == [2, 10, 1000] and first["y"] == [0.55, 0.76, 0.9]
     assert first["error_y"]["array"] == pytest.approx([0.03, 0.01, 0.01])
     assert first["error_y"]["arrayminus"] == pytest.approx([0.05, 0.01, 0.01])
@@ -49,9 +48,5 @@ def test_the_table_has_a_dash_where_nothing_was_measured(tmp_path):
     row = page.split('<th scope="row">SimCLR</th>')[1].split("</tr>")[0]
     assert row.count("<td>") == 4 and row.count("–") == 2
     assert "60.0%" in row and "57.0 to 63.0" in row
-    assert drawn(page)["layout"]["xaxis"]["tickvals"] == [
-        2,
-        4,
-        10,
-        40,
-    ]  # "all" has no number: beyond the largest
+    # "all" has no number: beyond the largest
+    assert drawn(page)["layout"]["xaxis"]["tickvals"] == [2, 4, 10, 40]

@@ -94,10 +94,8 @@ def test_prediction_and_truth_are_those_of_the_file():
     assert (prediction == painted(stored["predictions"][0], palette(3))).all()
     assert (truth == painted(stored["masks"][0], palette(3))).all()
     rows = part.one("table").rows()
-    assert rows[1:] == [
-        ["road", "75.0%", "25.0%"],
-        ["<b>sky</b>", "50.0%", "–"],
-    ]  # no car: the masks show none
+    # No car: the masks show none.
+    assert rows[1:] == [["road", "75.0%", "25.0%"], ["<b>sky</b>", "50.0%", "–"]]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -142,9 +142,8 @@ def test_the_axis_can_be_chosen_by_keyboard(chromium, run):
 
 def assert_legible(page) -> None:
     """Text has a contrast of 4.5 with what is behind it, marks of a chart 3 (WCAG 2.2, 1.4.3 and 1.4.11)."""
-    page.wait_for_timeout(
-        1500
-    )  # charts are drawn anew for another scheme; a text in between has no colour
+    # Charts are drawn anew for another scheme; a text in between has no colour.
+    page.wait_for_timeout(1500)
     behind = page.evaluate("getComputedStyle(document.body).backgroundColor")
     shades = {
         "color": ("h1", ".verdict strong", "caption", "figcaption", "td", "nav a"),

@@ -73,9 +73,8 @@ def test_with_the_mask_neurons_become_features_and_without_they_stay_dense(small
         assert mask.purity - mixed.purity >= 0.1
         assert mask.same_sparse > mask.same_dense
         assert none.same_dense > none.same_sparse
-    assert small.cases["mask_relu"][0].course[0].span == pytest.approx(
-        8 / 96, abs=0.05
-    )  # weights that know nothing
+    # Weights that know nothing.
+    assert small.cases["mask_relu"][0].course[0].span == pytest.approx(8 / 96, abs=0.05)
     assert small.cases["mask_relu"][0].course[-1].step == 500
 
 

@@ -41,9 +41,8 @@ def test_noise_is_in_every_pixel_and_independent():
     noise = DATA.dense(ROWS, generator("noise"))
     assert torch.allclose(noise.T @ noise / ROWS, 0.25 * torch.eye(40), atol=0.01)
     assert noise.mean(dim=0).abs().max() < 0.01
-    assert (noise.abs() > 2 * 0.5).float().mean() == pytest.approx(
-        0.0455, abs=0.002
-    )  # of a normal distribution
+    # Of a normal distribution.
+    assert (noise.abs() > 2 * 0.5).float().mean() == pytest.approx(0.0455, abs=0.002)
 
 
 def test_images_are_the_sum_of_both(dictionary):

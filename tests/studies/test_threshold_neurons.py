@@ -79,10 +79,8 @@ def naive_training(weights, augment, learning, dictionary, draw):
         first, second = augment(x, draw)
         threshold = learning.threshold * min(1, 2 * step / learning.steps)
         weights.requires_grad_()
-        queries, keys = (
-            two_relus(weights, first, threshold),
-            two_relus(weights, second, threshold).detach(),
-        )
+        queries = two_relus(weights, first, threshold)
+        keys = two_relus(weights, second, threshold).detach()
         logits = queries @ keys.T / learning.temperature
         loss = -learning.temperature * logits.log_softmax(dim=1).diag().mean()
         loss = loss + learning.weight_decay / 2 * weights.square().sum()

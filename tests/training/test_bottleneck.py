@@ -182,11 +182,9 @@ def test_only_what_stands_out_is_named(seconds, named):
 
 
 def test_a_moment_of_waiting_is_no_warning():
-    watched, short, fine = (
-        Bottleneck("do this"),
-        StepSeconds(2.0, 1.0, 1.0),
-        StepSeconds(0.1, 1.0, 1.0),
-    )
+    watched = Bottleneck("do this")
+    short = StepSeconds(2.0, 1.0, 1.0)
+    fine = StepSeconds(0.1, 1.0, 1.0)
     said = [
         watched.check(seconds, 1) for seconds in (short, short, fine, short, short, short, short)
     ]

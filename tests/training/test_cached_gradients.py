@@ -108,9 +108,8 @@ def assert_same(found, expected):
         )
 
 
-@pytest.mark.parametrize(
-    "pieces", [3, 12]
-)  # a support of 8 rows is uneven, and absent from some parts
+# A support of 8 rows is uneven, and absent from some parts.
+@pytest.mark.parametrize("pieces", [3, 12])
 @pytest.mark.parametrize("name", EVERY)
 def test_the_gradient_is_that_of_the_whole_batch(name, pieces):
     rule = rule_of(name)
@@ -120,9 +119,8 @@ def test_the_gradient_is_that_of_the_whole_batch(name, pieces):
     assert expected
     assert_same(found, expected)
     assert_same({"loss": step.loss, **step.metrics}, {"loss": joint.loss.detach(), **joint.metrics})
-    assert_same(
-        step.memory_updates, joint.memory_updates
-    )  # in the same order, or a queue would hold another past
+    # In the same order, or a queue would hold another past.
+    assert_same(step.memory_updates, joint.memory_updates)
 
 
 class ScaledBackward(Precision):
@@ -189,9 +187,8 @@ def test_running_statistics_move_once_a_step(name):
     assert counts
     assert [cached[key].item() for key in counts] == [joint[key].item() for key in counts]
     # Nothing is normalised before the first layer, so the mean over parts is the mean over the batch there.
-    if (
-        rule.support is None
-    ):  # else parts hold unlike numbers of support rows, and so weigh a little unlike
+    # Else parts hold unlike numbers of support rows, and so weigh a little unlike.
+    if rule.support is None:
         for key in [key for key in joint if key.endswith("blocks.0.1.running_mean")]:
             torch.testing.assert_close(cached[key], joint[key], rtol=1e-9, atol=1e-12)
 

@@ -31,9 +31,8 @@ def test_what_is_stored_comes_back_and_pytorch_reads_it_too(file):
 def test_a_change_of_any_single_byte_is_found(file):
     whole = file.read_bytes()
     unnoticed = []
-    directory = whole.index(
-        b"PK\x01\x02"
-    )  # everything in it is looked at, and a part of the bytes before
+    # Everything in it is looked at, and a part of the bytes before.
+    directory = whole.index(b"PK\x01\x02")
     for position in [*range(0, directory, 5), *range(directory, len(whole))]:
         file.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
         if not damage(file):

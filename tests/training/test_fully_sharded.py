@@ -33,11 +33,8 @@ pytestmark = pytest.mark.skipif(
 STEPS = 4
 SGD = Recipe("sgd", 0.2)
 SPECIAL = {
-    "adamw": (
-        "supcon",
-        Recipe("adamw", 0.02),
-        {},
-    ),  # no batch norm makes a gradient zero, which AdamW would enlarge
+    # No batch norm makes a gradient zero, which AdamW would enlarge.
+    "adamw": ("supcon", Recipe("adamw", 0.02), {}),
     "lars": ("suncet", Recipe("lars", 0.2), {}),
     "clipped average": ("byol", SGD, {"clip_grad_norm": 0.1, "model_ema_decay": 0.5}),
     "accumulated": ("suncet", SGD, {"accumulate_grad_batches": 2}),

@@ -217,9 +217,8 @@ def test_the_log_holds_each_loss_and_metric(tmp_path):
 
 
 def test_images_count_where_the_main_loss_is_taken():
-    assert (
-        trained(Duel(), nets_of(Duel())).images == STEPS * 8
-    )  # though the guess too looks at their features
+    # Though the guess too looks at their features.
+    assert trained(Duel(), nets_of(Duel())).images == STEPS * 8
 
 
 def test_an_own_loss_that_diverges_ends_the_run():

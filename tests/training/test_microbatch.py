@@ -117,10 +117,8 @@ def test_trying_leaves_no_trace(name, pieces):
     rule = method(name)
     nets = nets_of(rule)
     nets.encoder.stages()[1].append(nn.Dropout(0.5))
-    before, drawn = (
-        {key: value.clone() for key, value in nets.state_dict().items()},
-        torch.get_rng_state(),
-    )
+    before = {key: value.clone() for key, value in nets.state_dict().items()}
+    drawn = torch.get_rng_state()
     assert first_step_fits(CPU, rule, nets.eval(), loader(rule), 4, pieces)
     assert torch.equal(torch.get_rng_state(), drawn)
     assert [
@@ -175,15 +173,12 @@ def test_a_run_is_not_continued_with_other_microbatches_but_with_auto(tmp_path):
 
 def test_saved_bytes_are_those_that_one_can_count():
     layer = nn.Linear(10, 20)
-    x = torch.randn(
-        5, 10, requires_grad=True
-    )  # so that the weights are stored too, for its gradient
+    # So that the weights are stored too, for its gradient.
+    x = torch.randn(5, 10, requires_grad=True)
     forward = lambda: layer(x).relu()  # noqa: E731
-    assert saved_bytes(forward, layer)[0] == 4 * (
-        5 * 10 + 5 * 20
-    )  # the input, and what relu gave; no weights
+    # The input, and what relu gave; no weights.
+    assert saved_bytes(forward, layer)[0] == 4 * (5 * 10 + 5 * 20)
     with torch.no_grad():
         assert saved_bytes(forward, layer)[0] == 0
-    assert (
-        saved_bytes(lambda: (layer(x), layer(x)), layer)[0] == 4 * 5 * 10
-    )  # one input, though it is stored twice
+    # One input, though it is stored twice.
+    assert saved_bytes(lambda: (layer(x), layer(x)), layer)[0] == 4 * 5 * 10

@@ -94,15 +94,12 @@ def test_rare_classes_are_as_many_as_asked_for():
 
 
 def test_labels_are_falsified_for_training_alone_and_it_is_said():
-    clean, noisy = (
-        prepare(arrays(600), TrainSettings()),
-        prepare(arrays(600), TrainSettings(label_noise=0.3)),
-    )
+    clean = prepare(arrays(600), TrainSettings())
+    noisy = prepare(arrays(600), TrainSettings(label_noise=0.3))
     assert 0.2 < (clean.visible_labels != noisy.visible_labels).double().mean() < 0.4
     for name, split in noisy.splits.items():
-        assert torch.equal(
-            split.labels, clean.splits[name].labels
-        )  # what scores are taken by stays true
+        # What scores are taken by stays true.
+        assert torch.equal(split.labels, clean.splits[name].labels)
     assert torch.equal(noisy.loader().labels, noisy.visible_labels)
     flipped = int((noisy.visible_labels != noisy.train.labels).sum())
     assert data_summary(noisy)["noisy_labels"] == flipped > 0

@@ -36,9 +36,8 @@ class StopAfter:
 
 def run_once(folder, name, observe=None):
     rule = method(name)
-    if hasattr(
-        rule, "supervised_until"
-    ):  # the support ends half-way: resuming must land on the right side of it
+    # The support ends half-way: resuming must land on the right side of it.
+    if hasattr(rule, "supervised_until"):
         rule = dataclasses.replace(rule, supervised_until=0.5)
     nets = nets_of(rule)
     fabric = Fabric(accelerator="cpu", devices=1)
@@ -171,10 +170,8 @@ def test_dropout_is_a_function_of_seed_and_step_too(tmp_path):
         for observe in ([StopAfter(stop)] if stop else []) + [lambda _: {}]:
             nets = nets_of(rule)
             torch.rand(7 if stop else 1)  # what else draws from PyTorch's generator must not matter
-            fabric, plan = (
-                Fabric(accelerator="cpu", devices=1),
-                LoopSettings(STEPS, seed=4, log_every=1, eval_every=1),
-            )
+            fabric = Fabric(accelerator="cpu", devices=1)
+            plan = LoopSettings(STEPS, seed=4, log_every=1, eval_every=1)
             with contextlib.suppress(Interrupted):
                 train(
                     fabric,

@@ -26,9 +26,8 @@ from training.test_cached_gradients import KINDS, trained
 STEPS = 2
 TILED = ("simclr", "supcon", "suncet", "moco-v2", "isd")
 """Methods that are trained once more by the path that large batches take."""
-pytestmark = pytest.mark.xdist_group(
-    "two_processes"
-)  # the two processes are started once, for one worker
+# The two processes are started once, for one worker.
+pytestmark = pytest.mark.xdist_group("two_processes")
 
 
 class LastLoss(Callback):

@@ -36,10 +36,8 @@ def whole_pixel_boxes(rows: int, height: int, width: int) -> tuple[list[list[int
         torch.rand(rows, 2, generator=random) * (torch.tensor([height, width]) + 1 - extent)
     ).long()
     mirrored = torch.rand(rows, generator=random) < 0.5
-    share, middle = (
-        extent / torch.tensor([height, width]),
-        (2 * start + extent) / torch.tensor([height, width]) - 1,
-    )
+    share = extent / torch.tensor([height, width])
+    middle = (2 * start + extent) / torch.tensor([height, width]) - 1
     box = torch.zeros(rows, 2, 3)
     box[:, 0, 0] = torch.where(mirrored, -share[:, 1], share[:, 1])
     box[:, 1, 1], box[:, 0, 2], box[:, 1, 2] = share[:, 0], middle[:, 1], middle[:, 0]

@@ -52,9 +52,8 @@ def test_flow_in_a_view_says_where_the_view_s_pixels_go():
     """Two views by one box, of a frame and of the frame moved: the flow's view explains the move between them."""
     size, shift = 64, (3.0, -2.0)
     place = torch.linspace(0, 1, size)
-    ramp = torch.stack(
-        [place.expand(size, size), place[:, None].expand(size, size)]
-    )  # each pixel tells its place
+    # Each pixel tells its place.
+    ramp = torch.stack([place.expand(size, size), place[:, None].expand(size, size)])
     flow = torch.tensor(shift).view(1, 2, 1, 1).expand(8, 2, size, size)
     policy = ViewPolicy(crop_area=(0.2, 0.9), size=40, flip=0.5)
     view = policy(
@@ -64,9 +63,8 @@ def test_flow_in_a_view_says_where_the_view_s_pixels_go():
     grid = torch.nn.functional.affine_grid(view.box, [8, 2, 40, 40], align_corners=False)
     places = torch.nn.functional.grid_sample(ramp.expand(8, -1, -1, -1), grid, align_corners=False)
     for row in range(8):
-        pixel_across = (places[row, 0, 20, 21] - places[row, 0, 20, 20]) * (
-            size - 1
-        )  # frame pixels a view pixel spans
+        # Frame pixels a view pixel spans.
+        pixel_across = (places[row, 0, 20, 21] - places[row, 0, 20, 20]) * (size - 1)
         pixel_down = (places[row, 1, 21, 20] - places[row, 1, 20, 20]) * (size - 1)
         assert torch.allclose(
             seen[row, 0, 20, 20] * pixel_across, torch.tensor(shift[0]), atol=1e-3
@@ -114,10 +112,8 @@ def test_colours_of_flow_tell_direction_and_strength():
     flow[0, 0, 1, 1] = 2.0
     colours = flow_colours(flow)
     assert colours[0, :, 0, 0].tolist() == [1, 1, 1]
-    torch.testing.assert_close(
-        colours[0, :, 0, 1], torch.tensor([1.0, 0.25, 0.25])
-    )  # to the right: red
-    torch.testing.assert_close(
-        colours[0, :, 1, 1], torch.tensor([1.0, 0.625, 0.625])
-    )  # half as far: half as red
+    # To the right: red.
+    torch.testing.assert_close(colours[0, :, 0, 1], torch.tensor([1.0, 0.25, 0.25]))
+    # Half as far: half as red.
+    torch.testing.assert_close(colours[0, :, 1, 1], torch.tensor([1.0, 0.625, 0.625]))
     assert colours[0, 0, 1, 0] < 1e-6  # to the left: no red

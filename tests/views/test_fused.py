@@ -155,20 +155,17 @@ def test_kernels_read_and_write_any_layout(way: str) -> None:
 
 @on_kernels
 def test_kernels_normalise_and_round_once(way: str) -> None:
-    images, mean, std = (
-        noise(1, 3, 20, 20),
-        torch.tensor([0.1, 0.2, 0.3]),
-        torch.tensor([0.5, 0.4, 0.3]),
-    )
+    images = noise(1, 3, 20, 20)
+    mean = torch.tensor([0.1, 0.2, 0.3])
+    std = torch.tensor([0.5, 0.4, 0.3])
     params = sampled(EVERYTHING, images)
     normalisation = fused.Normalisation(mean.to(DEVICE), std.to(DEVICE))
     exact = (kernels(images, params, 20) - mean.view(3, 1, 1)) / std.view(3, 1, 1)
     views = kernels(images, params, 20, normalisation=normalisation)
     rounded = kernels(images, params, 20, normalisation=normalisation, dtype=torch.bfloat16)
     assert (views - exact).abs().max() < 1e-6
-    assert (
-        rounded.dtype == torch.bfloat16 and (rounded.float() - exact).abs().max() < 0.02
-    )  # the interpreter cuts off
+    # The interpreter cuts off.
+    assert rounded.dtype == torch.bfloat16 and (rounded.float() - exact).abs().max() < 0.02
 
 
 @on_kernels

@@ -44,9 +44,8 @@ def test_slaney_filters_enclose_equal_areas_and_are_linear_up_to_1_khz():
     assert torch.allclose(areas, torch.ones(40, dtype=torch.float64), atol=0.02)
     peaks = filters.argmax(dim=1) * 16_000 / 4096
     low, high = peaks[peaks < 950], peaks[peaks > 1200]
-    assert torch.allclose(
-        low.diff(), low.diff().mean().expand(len(low) - 1), atol=5
-    )  # evenly spaced in Hz
+    # Evenly spaced in Hz.
+    assert torch.allclose(low.diff(), low.diff().mean().expand(len(low) - 1), atol=5)
     ratios = high[1:] / high[:-1]
     assert float(ratios.std()) < 0.005  # evenly spaced in log Hz
 

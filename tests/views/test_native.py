@@ -85,10 +85,8 @@ def test_compiled_views_equal_those_of_pytorch(what: str, shape: str) -> None:
 
 
 def test_a_change_may_come_more_than_once() -> None:
-    images, order = (
-        natural(4, 3),
-        torch.tensor([[1, 0, 1, 3], [1, 1, -1, 1], [-1, 2, 1, 1], [3, 3, 0, 0]]),
-    )
+    images = natural(4, 3)
+    order = torch.tensor([[1, 0, 1, 3], [1, 1, -1, 1], [-1, 2, 1, 1], [3, 3, 0, 0]])
     params = whole_images(4, factors=torch.tensor([1.3, 1.6, 0.4, 0.2]).repeat(4, 1), order=order)
     assert (native.make(images, params, 24) - batched.make(images, params, 24)).abs().max() < 1e-4
 
@@ -141,10 +139,8 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
 
 def test_images_may_lie_in_memory_anyhow() -> None:
     images = noise(8, 3, 30, 30)
-    params, expected = (
-        sample_params(EVERYTHING, images),
-        native.make(images, sample_params(EVERYTHING, images), 24),
-    )
+    params = sample_params(EVERYTHING, images)
+    expected = native.make(images, sample_params(EVERYTHING, images), 24)
     assert torch.equal(
         native.make(images.contiguous(memory_format=torch.channels_last), params, 24), expected
     )

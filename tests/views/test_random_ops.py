@@ -275,10 +275,8 @@ class TestAsViews:
             [line.expand(64, 64), line[:, None].expand(64, 64), torch.zeros(64, 64).byte()]
         )
         policy = replace(STILL, size=32, crop_area=(0.5, 0.8), flip=0.5)
-        pixels, rng = (
-            Pixels(images.expand(200, 3, 64, 64).contiguous(), torch.ones(200)),
-            BatchRNG((5,), 200),
-        )
+        pixels = Pixels(images.expand(200, 3, 64, 64).contiguous(), torch.ones(200))
+        rng = BatchRNG((5,), 200)
         params = policy.sample_params(pixels, rng)
         kinds = torch.randint(9, 14, (200, 2), generator=torch.Generator().manual_seed(1))
         amount = torch.rand(200, 2, generator=torch.Generator().manual_seed(2)) * 0.5 - 0.25

@@ -17,16 +17,8 @@ def test_the_rotations_of_an_image_lie_side_by_side():
 
 
 def test_joint_labels_are_class_major_and_unlabelled_rows_stay_so():
-    assert joint_labels(torch.tensor([3, 0])).tolist() == [
-        12,
-        13,
-        14,
-        15,
-        0,
-        1,
-        2,
-        3,
-    ]  # the authors' convention
+    # The authors' convention.
+    assert joint_labels(torch.tensor([3, 0])).tolist() == [12, 13, 14, 15, 0, 1, 2, 3]
     assert joint_labels(torch.tensor([-1, 1])).tolist() == [-1, -1, -1, -1, 4, 5, 6, 7]
 
 

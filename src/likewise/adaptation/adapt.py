@@ -137,10 +137,8 @@ def adapt(
     set_learning_parameters(nets, adaptation, seed, freeze_bn_stats)
     method: CrossEntropy = CrossEntropy(views=views or weak())
     if targets is not None:
-        method, labels = (
-            SoftTargets(views=method.views),
-            torch.arange(len(images)),
-        )  # every image takes part
+        # Every image takes part.
+        method, labels = SoftTargets(views=method.views), torch.arange(len(images))
         nets.targets = TargetTable(targets)
     training = _Training(
         Fabric(

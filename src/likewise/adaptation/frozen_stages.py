@@ -41,10 +41,8 @@ class FirstStages(nn.Module):
 
     def __init__(self, encoder: Encoder, block: nn.Module) -> None:
         super().__init__()
-        self.encoder, self._block = (
-            encoder,
-            [block],
-        )  # in a list, so that it is no part of this module twice
+        # In a list, so that it is no part of this module twice.
+        self.encoder, self._block = encoder, [block]
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> the block's input [B, D, h, w]."""

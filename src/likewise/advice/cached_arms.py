@@ -51,9 +51,8 @@ class CachedViews:
         self.rows = rows = (labels != UNLABELLED).nonzero().flatten()
         self.maps = cache_views(split, start.images, rows, views, bench.seed, bench.device)
         view = CentreView(start.settings.image_size)
-        self.features = extract(
-            start.encoder, start.images, rows, view, device=bench.device
-        )  # [L, D]
+        # [L, D]
+        self.features = extract(start.encoder, start.images, rows, view, device=bench.device)
         self._position = torch.full((len(start.images),), -1)
         self._position[rows] = torch.arange(len(rows))
 

@@ -131,13 +131,11 @@ def interval_of(share: float, images: float, folds: int, held_out: float = 1.0) 
     """A cross-validated accuracy of so many independent images as an expectation with its interval."""
     measured, deviation = from_fewer_labels(share, folds)
     _, low, high = wilson(measured, images / INFLATION)
-    unmeasured = (
-        1 - held_out
-    ) * measured  # as if the images that were not held out were right as often
+    # As if the images that were not held out were right as often.
+    unmeasured = (1 - held_out) * measured
     expected = measured - (1 - ALONE) * unmeasured
-    extra = math.hypot(
-        1.96 * deviation, ALONE * unmeasured
-    )  # none of them right, or as many as of the others
+    # None of them right, or as many as of the others.
+    extra = math.hypot(1.96 * deviation, ALONE * unmeasured)
     down, up = math.hypot(measured - low, extra), math.hypot(high - measured, extra)
     return Interval(expected, max(expected - down, 0.0), min(expected + up, 1.0))
 

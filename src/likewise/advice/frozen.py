@@ -175,9 +175,8 @@ def frozen_arms(
             arm("several stages, logistic regression", logistic_regression),
             arm("several stages, class prototypes", prototype_classifier),
         ]
-        listed.append(
-            MeanArm(alone, frozen, [discriminant], classes)
-        )  # at unit deviation, which a temperature suits
+        # At unit deviation, which a temperature suits.
+        listed.append(MeanArm(alone, frozen, [discriminant], classes))
         listed.append(mean("several stages, mean of heads", [*joined, discriminant]))
         if spread:
             also = arm("several stages, label propagation", propagated, unlabelled=True)

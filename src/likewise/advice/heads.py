@@ -110,12 +110,10 @@ class NearestNeighbours(nn.Module):
         self, features: Tensor, labels: Tensor, classes: int, temperature: float = 0.07
     ) -> None:
         super().__init__()
-        self.bank, self.labels, self.classes, self.temperature = (
-            F.normalize(features),
-            labels,
-            classes,
-            temperature,
-        )
+        self.bank = F.normalize(features)
+        self.labels = labels
+        self.classes = classes
+        self.temperature = temperature
         self.k = max(1, min(NEIGHBOURS, math.ceil(len(labels) / classes), len(labels)))
 
     def forward(self, features: Tensor) -> Tensor:

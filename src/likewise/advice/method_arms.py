@@ -51,13 +51,11 @@ class MethodArm(AdviceArm):
     def __init__(
         self, card: ArmCard, method: Method, start: StartingPoint, bench: Bench, recipe: Recipe
     ) -> None:
-        self.card, self.method, self.start, self.bench, self.recipe = (
-            card,
-            method,
-            start,
-            bench,
-            recipe,
-        )
+        self.card = card
+        self.method = method
+        self.start = start
+        self.bench = bench
+        self.recipe = recipe
         self.expected = bench.steps * step_seconds(start)
 
     def seconds(self, labelled: int) -> float:

@@ -74,13 +74,11 @@ class Session:
         seed: int,
         console: Console,
     ) -> None:
-        self.folder, self.clock, self.device, self.seed, self.console = (
-            folder,
-            clock,
-            device,
-            seed,
-            console,
-        )
+        self.folder = folder
+        self.clock = clock
+        self.device = device
+        self.seed = seed
+        self.console = console
         self.given = len(data.labels)
         weights = weights_at_hand(data)
         settings = (

@@ -26,10 +26,8 @@ class Retrieval:
 
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Recall on the test images that have captions."""
-        captioned, tokenizer = (
-            captioned_images(trained.test.manifest),
-            trained.prepared.transforms[CAPTIONS],
-        )
+        captioned = captioned_images(trained.test.manifest)
+        tokenizer = trained.prepared.transforms[CAPTIONS]
         assert captioned is not None and isinstance(tokenizer, Tokenizer)
         images = in_space(trained.nets.space, trained.features("test"))[captioned.positions]
         texts = trained.nets.space.eval().vectors(tokenizer, captioned.texts)

@@ -10,11 +10,9 @@ from likewise.methods.loco import LoCo
 from likewise.methods.simclr import SimCLR
 from likewise.runs.settings import TrainSettings
 
-END_TO_END, ISOLATED, OVERLAPPING = (
-    "end to end (SimCLR)",
-    "isolated stages (GIM)",
-    "overlapping pairs (LoCo)",
-)
+END_TO_END = "end to end (SimCLR)"
+ISOLATED = "isolated stages (GIM)"
+OVERLAPPING = "overlapping pairs (LoCo)"
 
 
 def arm(name: str, method: Method) -> Arm:

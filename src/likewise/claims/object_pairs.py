@@ -30,9 +30,8 @@ def same_object_auc(embeddings: Tensor, objects: Tensor) -> Tensor:
 def _pairs(cosines: Tensor, objects: Tensor) -> tuple[Tensor, Tensor]:
     """The cosines of pairs of one object, and of an object and the background."""
     first, second = objects[:, None], objects[None, :]
-    once = torch.ones_like(cosines, dtype=torch.bool).triu(
-        diagonal=1
-    )  # [N, N], each pair in one order alone
+    # [N, N], each pair in one order alone
+    once = torch.ones_like(cosines, dtype=torch.bool).triu(diagonal=1)
     one_object = (first == second) & (first > 0)
     object_and_background = (first > 0) != (second > 0)
     return cosines[once & one_object], cosines[once & object_and_background]

@@ -10,11 +10,9 @@ from likewise.methods.setsim import SetSim
 from likewise.runs.settings import TrainSettings
 from likewise.views.policies import supcon
 
-SETS, WHOLE, NEAREST = (
-    "sets of locations (SetSim)",
-    "whole images (MoCo v2)",
-    "nearest locations (DenseCL)",
-)
+SETS = "sets of locations (SetSim)"
+WHOLE = "whole images (MoCo v2)"
+NEAREST = "nearest locations (DenseCL)"
 RECIPE = Recipe("sgd", 0.3, warm_up=0.1)
 SETTINGS = TrainSettings(labels="none", steps=200, batch_size=128, num_evals=0)
 

@@ -136,9 +136,8 @@ def _fit(
     if not held_out:
         weights = fit(axes, targets, classes, everything, UNSEARCHED_STRENGTH)[0]
         return _Found(weights, UNSEARCHED_STRENGTH, torch.full((len(targets), classes), torch.nan))
-    strength, of_folds = _search(
-        axes, targets, classes, torch.stack(held_out), seed
-    )  # [K, C, R + 1]
+    # [K, C, R + 1]
+    strength, of_folds = _search(axes, targets, classes, torch.stack(held_out), seed)
     weights = fit(axes, targets, classes, everything, strength, of_folds.mean(dim=0, keepdim=True))
     judged = logits(of_folds, axes.coordinates).transpose(1, 2)  # [K, N, C]
     judged[~torch.stack(held_out)] = torch.nan
@@ -175,10 +174,8 @@ def _search(
 
 def _repeated_folds(targets: Tensor, seed: int, groups: Tensor | None) -> list[Tensor]:
     """The fold in which each row is held out, int64 [N], for each repetition; -1 where no other fold has its class."""
-    repeats, count = (
-        REPEATS if len(targets) <= FEW else 1,
-        FOLDS if len(targets) < MANY else FOLDS_OF_MANY,
-    )
+    repeats = REPEATS if len(targets) <= FEW else 1
+    count = FOLDS if len(targets) < MANY else FOLDS_OF_MANY
     seeds = [seed * REPEATS + repeat for repeat in range(repeats)]
     if groups is None:
         return [stratified_folds(targets, each, count) for each in seeds]

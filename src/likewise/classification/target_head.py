@@ -116,11 +116,9 @@ def _logistic_weights(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights [T, D] and biases [T] on features as they are; a class of all images, or of none, has a bias alone."""
     scaler = StandardScaler().fit(rows)
-    standardised, scale, mean = (
-        scaler.transform(rows),
-        np.asarray(scaler.scale_),
-        np.asarray(scaler.mean_),
-    )
+    standardised = scaler.transform(rows)
+    scale = np.asarray(scaler.scale_)
+    mean = np.asarray(scaler.mean_)
     weight, bias = np.zeros((targets.shape[1], rows.shape[1])), np.zeros(targets.shape[1])
     for number, target in enumerate(targets.T):
         if target.min() == target.max():
@@ -128,9 +126,8 @@ def _logistic_weights(
             continue
         logistic = LogisticRegression(C=strength, max_iter=300)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ConvergenceWarning
-            )  # 300 iterations leave nothing that matters
+            # 300 iterations leave nothing that matters
+            warnings.simplefilter("ignore", ConvergenceWarning)
             logistic.fit(standardised, target)
         weight[number] = logistic.coef_[0] / scale
         bias[number] = np.ravel(logistic.intercept_)[0] - weight[number] @ mean

@@ -85,10 +85,9 @@ def plain_jpeg(content: bytes, image: Image.Image) -> np.ndarray | None:
     if image.getexif().get(ORIENTATION, 1) != 1:
         return None
     import torch
-    from torchvision.io import (
-        ImageReadMode,
-        decode_jpeg,
-    )  # one second, which a look at headers need not wait for
+
+    # One second, which a look at headers need not wait for.
+    from torchvision.io import ImageReadMode, decode_jpeg
 
     mode = ImageReadMode.GRAY if image.mode == "L" else ImageReadMode.RGB
     try:
@@ -109,9 +108,8 @@ def upright_pixels(image: Image.Image) -> Image.Image:
     Raises:
         OSError: the pixels cannot be decoded, for instance since the file was cut short.
     """
-    ImageOps.exif_transpose(
-        image, in_place=True
-    )  # a copy of a large picture would double the memory
+    # A copy of a large picture would double the memory.
+    ImageOps.exif_transpose(image, in_place=True)
     return plain_mode(image)
 
 

@@ -59,9 +59,8 @@ def with_label_noise(
 def _two_uniform(seed: int, name: str) -> tuple[float, float]:
     """Two numbers in [0, 1) that belong to an example."""
     key = f"label noise {seed}\0{name}".encode(errors="surrogateescape")
-    digest = hashlib.blake2b(
-        key, digest_size=12
-    ).digest()  # 48 bits each, which a double holds exactly
+    # 48 bits each, which a double holds exactly
+    digest = hashlib.blake2b(key, digest_size=12).digest()
     first = int.from_bytes(digest[:6], "big")
     second = int.from_bytes(digest[6:], "big")
     return first / 2**48, second / 2**48

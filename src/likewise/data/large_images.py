@@ -34,9 +34,8 @@ def _forget_lock() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        after_in_child=_forget_lock
-    )  # another thread of the parent may have held it
+    # Another thread of the parent may have held it.
+    os.register_at_fork(after_in_child=_forget_lock)
 
 
 class TooLarge(Exception):

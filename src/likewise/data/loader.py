@@ -124,9 +124,8 @@ class Loader:
         if self.support is not None:
             images = self.support.images_for_batch(self.batch_size, self.world_size)
             self._check_support(self.support.classes * images)
-            _ = (
-                self._draw_support
-            )  # a support that the labels cannot fill is refused now, not at the first step
+            # A support that the labels cannot fill is refused now, not at the first step.
+            _ = self._draw_support
 
     @property
     def steps_per_epoch(self) -> int:
@@ -168,8 +167,8 @@ class Loader:
             batch_size=None,
             num_workers=min(self.workers, len(steps)),
             collate_fn=_unchanged,
-            pin_memory=torch.cuda.is_available()
-            and not self.crop_streams,  # those are pinned on their way to the GPU
+            # Those are pinned on their way to the GPU.
+            pin_memory=torch.cuda.is_available() and not self.crop_streams,
         )
         for batch, unreadable in decoding:
             self.images.unreadable.update(unreadable)
@@ -262,9 +261,8 @@ class Loader:
             return images.replaced(own, labels=self.labels)
         count = len(own)
 
-        def rng(
-            name: str,
-        ) -> BatchRNG:  # the numbers that `Progress.rng` gives for the whole of our rows
+        # The numbers that `Progress.rng` gives for the whole of our rows.
+        def rng(name: str) -> BatchRNG:
             return BatchRNG(
                 (self.seed, step, name), count, count * self.world_size, count * self.rank
             )
@@ -290,9 +288,8 @@ class Loader:
             )
         multiples = f", a multiple of {world}, one part a device" if world > 1 else ""
         fitting = world * _power_of_two(min(size if size >= least else 256, count) // world)
-        if (
-            least <= size <= count
-        ):  # the next multiple, or the one before it where there are too few images
+        # The next multiple, or the one before it where there are too few images.
+        if least <= size <= count:
             fitting = min(-(-size // world), count // world) * world
         remedy = f"Choose {least} to {count}{multiples}, for instance --batch-size {fitting}."
         if size < 2:

@@ -229,9 +229,8 @@ class Manifest:
 
     def _moved(self, rows: np.ndarray, name: str) -> np.ndarray:
         """The splits with some rows in another one."""
-        splits = self.splits.astype(
-            object
-        )  # names may be longer than those that the array has room for
+        # Names may be longer than those that the array has room for.
+        splits = self.splits.astype(object)
         splits[rows] = name
         return splits.astype(str)
 

@@ -86,9 +86,8 @@ class OriginalImages(FileImages):
         for slot, wanted in enumerate(index.tolist()):
             size = _size_needed(streams, [of_stream[slot] for of_stream in boxes])
             positions[slot], planes, own_aspect = self._decode_planes(wanted, labels, size)
-            if not math.isclose(
-                own_aspect, float(aspect[slot]), rel_tol=1e-4
-            ):  # as the header did not say
+            # As the header did not say.
+            if not math.isclose(own_aspect, float(aspect[slot]), rel_tol=1e-4):
                 aspect[slot] = own_aspect
                 for old, new in zip(boxes, _boxes(streams, rng, aspect), strict=True):
                     old[slot] = new[slot]
@@ -242,9 +241,8 @@ def open_originals(
     areas = sizes.prod(axis=1)
     offsets = np.concatenate([[0], np.cumsum(areas * channels)])
     limit = MEMORY_LIMIT if memory_limit is None else memory_limit
-    is_whole = (
-        sizes > 0
-    ).all() and areas.max() <= WHOLE  # larger ones are not read at their own size
+    # Larger ones are not read at their own size.
+    is_whole = (sizes > 0).all() and areas.max() <= WHOLE
     if is_whole and offsets[-1] <= limit:
         source = _stored(manifest, offsets, channels)
     return OriginalImages(source, list(manifest.ids), size, channels)
@@ -261,12 +259,10 @@ def _stored(manifest: Manifest, offsets: np.ndarray, channels: int) -> StoredPix
         except UnreadableImage as error:
             return str(error)
         width, height = headers.sizes[row].tolist()
-        planes = resized(
-            planes, height, width
-        )  # where there is a quarter turn that the header did not tell
-        pixels = planes.expand(channels, -1, -1).permute(
-            1, 2, 0
-        )  # grey among colours has one plane
+        # Where there is a quarter turn that the header did not tell.
+        planes = resized(planes, height, width)
+        # Grey among colours has one plane.
+        pixels = planes.expand(channels, -1, -1).permute(1, 2, 0)
         values[offsets[row] : offsets[row + 1]] = pixels.reshape(-1).numpy()
         return None
 

@@ -309,9 +309,8 @@ def decoded(image: Image.Image, size: int | None = None, content: bytes = b"") -
     with one_at_a_time(drafted[0] * drafted[1]):
         pixels = _pixels(image, content, factor, is_whole=drafted == (width, height))
     # An EXIF quarter turn swaps the sides; of a square nothing can be seen, and nothing changes.
-    expected = [
-        (side // factor, -(-side // factor)) for side in drafted
-    ]  # the last square may be cut off
+    # The last square may be cut off.
+    expected = [(side // factor, -(-side // factor)) for side in drafted]
     found = pixels.shape[1::-1]  # width and height
     turned = found[0] not in expected[0] or found[1] not in expected[1]
     return Decoded(pixels, height / width if turned else width / height)

@@ -100,9 +100,8 @@ def require_room(files: CachedShards, order: ShardShuffle) -> None:
     needed = sum(sizes[: 3 * order.shards_at_a_time])
     limit = files.cache.limit
     if needed > limit:
-        fitting = (
-            limit // (3 * sizes[0]) * len(order) // len(sizes)
-        )  # images of as many shards as fit
+        # Images of as many shards as fit.
+        fitting = limit // (3 * sizes[0]) * len(order) // len(sizes)
         buffer = f", or --shuffle-buffer {fitting}" if fitting else ""
         raise LikewiseError(
             f"The cache may have {limit:,} bytes, but {order.shards_at_a_time} shards are shuffled together, and three "

@@ -65,9 +65,8 @@ class Split:
         pixels = self.manifest.pixels
         assert isinstance(column, Sound) and isinstance(pixels, ClipPixels)
         frames = self.images.frames
-        video_frames = pixels.clips.valid_frames[
-            pixels.rows[index.numpy()]
-        ]  # [B]; the last frame repeats after them
+        # [B]; the last frame repeats after them
+        video_frames = pixels.clips.valid_frames[pixels.rows[index.numpy()]]
         start = middle_start(video_frames, frames)
         return sound_of_frames(
             column.read(index), start, frames, stored=pixels.clips.frames.shape[1]

@@ -92,9 +92,8 @@ class RelativeAttention(nn.Module):
         query = self._split(self.query(states))  # [B, heads, T, d]
         key = self._split(self.key(states))
         value = self._split(self.value(states))
-        distances = self._split(
-            self.distance(sinusoids(length, width).to(states))
-        )  # [heads, 2 T - 1, d]
+        # [heads, 2 T - 1, d]
+        distances = self._split(self.distance(sinusoids(length, width).to(states)))
         by_distance = (query + self.distance_bias[:, None]) @ distances.mT  # [B, heads, T, 2 T - 1]
         bias = _distance_to_position(by_distance) / math.sqrt(query.shape[-1])  # [B, heads, T, T]
         if valid is not None:
@@ -103,9 +102,8 @@ class RelativeAttention(nn.Module):
         # The bias makes the query float32 under autocast; the kernel wants one type of all.
         key, value, bias = key.to(query), value.to(query), bias.to(query)
         dropout = self.dropout if self.training else 0.0
-        attended = functional.scaled_dot_product_attention(
-            query, key, value, bias, dropout
-        )  # [B, heads, T, d]
+        # [B, heads, T, d]
+        attended = functional.scaled_dot_product_attention(query, key, value, bias, dropout)
         return self.out(attended.transpose(-2, -3).flatten(-2))
 
     def _split(self, states: Tensor) -> Tensor:
@@ -119,9 +117,8 @@ def sinusoids(length: int, width: int) -> Tensor:
     Even columns are sines and odd ones cosines, of periods from 2 pi to 20,000 pi.
     """
     distances = torch.arange(length - 1, -length, -1, dtype=torch.float32)
-    frequencies = torch.exp(
-        torch.arange(0, width, 2) * (-math.log(10_000.0) / width)
-    )  # [width / 2]
+    # [width / 2]
+    frequencies = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
     angles = distances[:, None] * frequencies  # [2 length - 1, width / 2]
     sines_and_cosines = torch.stack([angles.sin(), angles.cos()], dim=2)
     return sines_and_cosines.flatten(1)

@@ -65,10 +65,8 @@ class TimmEncoder(Encoder):
     def _with_intermediates(self, normalised: Tensor) -> Tensor:
         last, maps = self.network.forward_intermediates(normalised, indices=self.intermediates)
         features = self.network.forward_head(last, pre_logits=True)
-        parts = [
-            features,
-            *(each.mean(dim=(2, 3)) for each in reversed(maps)),
-        ]  # from the last to the first
+        # From the last to the first.
+        parts = [features, *(each.mean(dim=(2, 3)) for each in reversed(maps))]
         return torch.cat([functional.normalize(part) for part in parts], dim=1)
 
     def feature_map(self, pixels: Tensor) -> Tensor:

@@ -102,9 +102,8 @@ class _PerFrame(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         frames = input.transpose(1, 2).flatten(0, 1)  # [B T, C, h, w]
-        maps = super().forward(
-            frames.contiguous(memory_format=torch.channels_last)
-        )  # as weights lie
+        # As weights lie.
+        maps = super().forward(frames.contiguous(memory_format=torch.channels_last))
         return maps.unflatten(0, (input.shape[0], input.shape[2])).transpose(1, 2)
 
 

@@ -98,9 +98,8 @@ def sample_locations(rng: BatchRNG, count: int, heights: Tensor, share: float) -
     chosen, side = round(share * count), heights.shape[-1]
     if not chosen:
         return anywhere
-    highest = (
-        heights.flatten(1).topk(side * side // 4).indices.cpu()
-    )  # [B, S * S / 4], of the pixels
+    # [B, S * S / 4], of the pixels
+    highest = heights.flatten(1).topk(side * side // 4).indices.cpu()
     drawn = (rng.uniform(columns=chosen) * highest.shape[1]).long()  # [B, chosen]
     pixels = highest.gather(1, drawn)
     return torch.cat([all_locations(side)[pixels], anywhere[:, chosen:]], dim=1)

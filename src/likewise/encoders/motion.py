@@ -20,9 +20,8 @@ class FrameByFrame(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Float [B, T, C, S, S] -> [B, width]."""
-        features = self.encoder(frames.flatten(0, 1)).unflatten(
-            0, frames.shape[:2]
-        )  # [B, T, width]
+        # [B, T, width]
+        features = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         return features.mean(dim=1)
 
 

@@ -56,7 +56,6 @@ class _Overlap(torch.autograd.Function):
         if here is not None:
             found = torch.autograd.grad(ctx.output, ctx.parameters, here)
             total = [b if a is None else a + b for a, b in zip(total, found, strict=True)]
-            ctx.output = ctx.input = (
-                None  # the output too, which would otherwise live as long as the whole graph
-            )
+            # The output too, which would otherwise live as long as the whole graph.
+            ctx.output = ctx.input = None
         return None, below, *total

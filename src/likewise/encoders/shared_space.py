@@ -18,12 +18,10 @@ from likewise.tensor_files import load_tensors, save_tensors
 
 FOLDER = "text"
 """in a run's folder"""
-TOKENIZER, SPACE, WEIGHTS, CONFIG = (
-    "tokenizer.json",
-    "space.json",
-    "space.safetensors",
-    "config.json",
-)
+TOKENIZER = "tokenizer.json"
+SPACE = "space.json"
+WEIGHTS = "space.safetensors"
+CONFIG = "config.json"
 """files of a run's folder ``text``; the last is of a pretrained text encoder alone"""
 
 

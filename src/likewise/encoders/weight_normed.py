@@ -34,9 +34,8 @@ class WeightNormedConvolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, S, S] -> [B, channels out, s, s]."""
-        norm = torch.linalg.vector_norm(
-            self.weight, dim=(1, 2, 3), keepdim=True
-        )  # [channels out, 1, 1, 1]
+        # [channels out, 1, 1, 1]
+        norm = torch.linalg.vector_norm(self.weight, dim=(1, 2, 3), keepdim=True)
         weight = self.weight / norm * self.length.view(-1, 1, 1, 1)
         return self._conv_forward(input, weight, self.bias)
 

@@ -148,9 +148,8 @@ class _Pooled(nn.Module):
 
     def __init__(self, function: Callable[[Tensor], Any]) -> None:
         super().__init__()
-        self.function = (
-            function  # registered as a part where it is a module, so that it goes to eval mode
-        )
+        # Registered as a part where it is a module, so that it goes to eval mode.
+        self.function = function
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, C, H, W] in [0, 1] -> [B, D]."""

@@ -141,9 +141,8 @@ class SoundSpace(nn.Module):
         padded = F.pad(sound, (0, max(length - len(sound), 0)))
         last = len(padded) - length
         first = torch.tensor([*range(0, last, length), last])  # [stretches]
-        stretches = samples_from(
-            padded.expand(len(first), -1), first, length
-        )  # [stretches, length]
+        # [stretches, length]
+        stretches = samples_from(padded.expand(len(first), -1), first, length)
         mean = self.of_sounds(stretches, frames).mean(dim=0)  # [dim]
         return F.normalize(mean, dim=0)
 

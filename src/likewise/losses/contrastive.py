@@ -168,10 +168,8 @@ def nt_xent(
         The mean over the 2B rows; each has one positive and 2B - 2 negatives.
     """
     if len(first) < 2 or detach_keys:
-        rows, image = (
-            unit(torch.cat([first, second])),
-            torch.arange(len(first), device=first.device).repeat(2),
-        )
+        rows = unit(torch.cat([first, second]))
+        image = torch.arange(len(first), device=first.device).repeat(2)
         return info_nce(
             rows,
             rows.detach(),

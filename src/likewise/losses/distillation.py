@@ -106,9 +106,8 @@ def similarity_distillation(
     check_temperature(teacher_temperature)
     student_scores = student / student_temperature  # [B, D]
     teacher_scores = teacher.detach() / teacher_temperature  # [B, D]
-    teacher_logsumexp, mean_anchor = mean_key(
-        teacher_scores, anchors
-    )  # [B], [B, D]: the teacher's expected anchor
+    # [B], [B, D]: the teacher's expected anchor
+    teacher_logsumexp, mean_anchor = mean_key(teacher_scores, anchors)
     student_logsumexp = cross_logsumexp(student_scores, anchors.detach()).all_logsumexp  # [B]
     # Expected scores are linear in the anchors, so the teacher's mean anchor is all that the cross-entropy needs.
     cross_entropy = student_logsumexp - (student_scores * mean_anchor).sum(dim=1)

@@ -34,9 +34,8 @@ class _Unit(torch.autograd.Function):
         (gradient,) = gradients
         if factor is not None and not torch.is_grad_enabled():  # as it is under create_graph
             return fused_unit.backward(gradient, direction, factor, ctx.length, z.dtype), None, None
-        along = (direction * gradient).sum(
-            dim=1, keepdim=True
-        ) / ctx.length**2  # moving along itself turns nothing
+        # Moving along itself turns nothing.
+        along = (direction * gradient).sum(dim=1, keepdim=True) / ctx.length**2
         return (
             torch.addcmul(gradient, direction, along, value=-1) * (ctx.length / _length(z)),
             None,

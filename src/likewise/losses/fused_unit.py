@@ -16,9 +16,8 @@ MOST_COLUMNS = 8192
 
 def serves(z: Tensor) -> bool:
     """Whether the kernels take such rows [N, D]."""
-    if torch.compiler.is_compiling() or not tiles_triton.run_on(
-        z.device
-    ):  # a compiler fuses PyTorch's operations
+    # A compiler fuses PyTorch's operations.
+    if torch.compiler.is_compiling() or not tiles_triton.run_on(z.device):
         return False
     usual = z.is_floating_point() and z.dtype != torch.float64
     return usual and z.dim() == 2 and z.numel() > 0 and z.shape[1] <= MOST_COLUMNS

@@ -57,10 +57,8 @@ def kernel_cross_entropy(
     """
     check_temperature(temperature)
     _require_pairs(embeddings)
-    logits, wanted = (
-        _off_diagonal(embeddings @ embeddings.mT / temperature),
-        _off_diagonal(log_kernel.detach()),
-    )
+    logits = _off_diagonal(embeddings @ embeddings.mT / temperature)
+    wanted = _off_diagonal(log_kernel.detach())
     targets = (wanted if target == "l1" else wanted.exp() / temperature).softmax(dim=2)
     if weights is not None:
         targets = targets * (len(weights) * _shares(weights))[:, None, None]
@@ -93,10 +91,8 @@ def kernel_alignment(
     https://arxiv.org/abs/1807.05636; arguments as `kernel_cross_entropy`'s.
     """
     _require_pairs(embeddings)
-    cosines, wanted = (
-        _off_diagonal(embeddings @ embeddings.mT),
-        _off_diagonal(log_kernel.detach().exp()),
-    )
+    cosines = _off_diagonal(embeddings @ embeddings.mT)
+    wanted = _off_diagonal(log_kernel.detach().exp())
     return -_weighted(
         torch.cosine_similarity(cosines.flatten(1), wanted.flatten(1), dim=1), weights
     )
@@ -105,9 +101,8 @@ def kernel_alignment(
 def mean_cosine(embeddings: Tensor) -> Tensor:
     """Mean cosine of all pairs p != q of unit vectors [B, N, D], over the sets; 1 is collapse."""
     count = embeddings.shape[1]
-    all_pairs = (
-        embeddings.sum(dim=1).square().sum(dim=1)
-    )  # [B], pairs of a vector with itself among them
+    # [B], pairs of a vector with itself among them
+    all_pairs = embeddings.sum(dim=1).square().sum(dim=1)
     of_itself = embeddings.square().sum(dim=(1, 2))
     return (all_pairs - of_itself).mean() / (count * (count - 1))
 

@@ -139,9 +139,8 @@ def _centres(box: Tensor, side: int) -> Tensor:
     """Where the cells' centres lie in the image, [B, side^2, 2], x before y."""
     line = (torch.arange(side, device=box.device) * 2 + 1) / side - 1
     down, across = torch.meshgrid(line, line, indexing="ij")
-    plane = (
-        torch.stack([across, down, torch.ones_like(down)], dim=2).flatten(0, 1).to(box)
-    )  # [side^2, 3]
+    # [side^2, 3]
+    plane = torch.stack([across, down, torch.ones_like(down)], dim=2).flatten(0, 1).to(box)
     return plane @ box.mT
 
 

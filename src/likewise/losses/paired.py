@@ -124,10 +124,8 @@ def pair_targets(
         [2, N, N]: of each image over texts, then of each text over images. Rows sum to 1.
     """
     _require_two(images)
-    within, across = (
-        image_weight * (images @ images.T) + text_weight * (texts @ texts.T),
-        images @ texts.T,
-    )
+    within = image_weight * (images @ images.T) + text_weight * (texts @ texts.T)
+    across = images @ texts.T
     return torch.stack([within + across, within + across.T]).mul(sharpness).softmax(dim=2)
 
 

@@ -35,9 +35,8 @@ def distribution_alignment(probabilities: Tensor, past_means: Tensor, filled: Te
     """
     past = (past_means * filled[:, None]).sum(dim=0)  # [C]
     mean = (probabilities.mean(dim=0) + past) / (1 + filled.sum())  # [C]
-    aligned = probabilities / mean.clamp(
-        min=torch.finfo(mean.dtype).tiny
-    )  # a class may have probability 0 everywhere
+    # A class may have probability 0 everywhere.
+    aligned = probabilities / mean.clamp(min=torch.finfo(mean.dtype).tiny)
     return aligned / aligned.sum(dim=1, keepdim=True)
 
 

@@ -46,12 +46,13 @@ def set_similarity(
     scaled = locations / temperature
     scores = scaled @ partners.detach().mT  # [B, U, V]
     if may_wait(anchored):
+        # [R, ...]
         scores, pairs, scaled, share = (
             scores[anchored],
             pairs[anchored],
             scaled[anchored],
             share[anchored],
-        )  # [R, ...]
+        )
     else:  # how many rows are left out is not known here, so all are computed, with any partners
         pairs = (pairs | ~anchored[:, :, None]).flatten(0, 1)  # [R, V], R = B U
         scores, scaled, share = scores.flatten(0, 1), scaled.flatten(0, 1), share.flatten()

@@ -107,13 +107,10 @@ class _SelfLogSumExp(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor, ids: Tensor | None) -> tuple[Tensor, Tensor | None]:
         ctx.shard = shard = shard_of(len(z))
         ctx.ranks = world_size()
-        ctx.path = path = _path(
-            z if shard is None else z[: shard.most], z, is_bounded=True
-        )  # the same on every rank
-        sort = ids is not None and path in (
-            tiles_torch,
-            tiles_triton,
-        )  # equal ids adjacent: few tiles then mix ids
+        # The same on every rank.
+        ctx.path = path = _path(z if shard is None else z[: shard.most], z, is_bounded=True)
+        # Equal ids adjacent: few tiles then mix ids.
+        sort = ids is not None and path in (tiles_torch, tiles_triton)
         order = ids.argsort(stable=True) if sort and ids is not None else None
         ctx.order = order = _own_first(order, z, shard)
         z, ids = _arranged(z, order), _arranged(ids, order)

@@ -58,9 +58,8 @@ def backward_square(
     as_queries = _slopes(sums, grad_all, grad_positives, lambda values: values[:count, None])
     if count == len(z):
         return (as_queries + as_queries.T) @ z
-    as_keys = _slopes(
-        sums, grad_all, grad_positives, lambda values: values[None]
-    )  # scores are symmetric
+    # Scores are symmetric.
+    as_keys = _slopes(sums, grad_all, grad_positives, lambda values: values[None])
     return as_queries.add_(as_keys) @ z
 
 

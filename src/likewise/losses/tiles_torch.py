@@ -125,9 +125,8 @@ def backward(
             above = scores - positives_logsumexp[rows, None]
             above.masked_fill_(~shared, -torch.inf)  # e^ of the others may be infinite
             positive_slopes = above.exp_().mul_(grad_positives[rows, None])
-        slopes = (
-            scores.sub_(all_logsumexp[rows, None]).exp_().mul_(grad_all[rows, None])
-        )  # d loss / d score
+        # D loss / d score.
+        slopes = scores.sub_(all_logsumexp[rows, None]).exp_().mul_(grad_all[rows, None])
         if positive_slopes is not None:
             slopes += positive_slopes
         grad_queries[rows].addmm_(slopes, keys[columns])
@@ -170,11 +169,8 @@ def backward_square(
     if count < len(z):
         return _backward_of_first(z, ids, weight, weight_same, count)
     gradient = torch.zeros_like(z)
-    parts, weights, gradients = (
-        z.split(TILE),
-        weight.split(TILE),
-        gradient.split(TILE),
-    )  # once, not once a tile
+    # Once, not once a tile.
+    parts, weights, gradients = z.split(TILE), weight.split(TILE), gradient.split(TILE)
     weights_same = None if weight_same is None else weight_same.split(TILE)
     for i, j, tile, shared in _upper_tiles(z, ids):
         slopes = torch.add(weights[i][:, None], weights[j], out=room("slopes", z, tile.shape))

@@ -90,9 +90,8 @@ def gradient_kernel(
         found = _product(tl.where(compared, slope, 0.0), met, found, PRECISION)
     found *= tl.load(upstream).to(tl.float32) / (2.0 * pairs)
     part = tl.arange(0, WIDTH)
-    tl.store(
-        by_scale + row, tl.sum(found * held, 1) * 0.5, mask=there
-    )  # each score is met by both its rows
+    # Each score is met by both its rows.
+    tl.store(by_scale + row, tl.sum(found * held, 1) * 0.5, mask=there)
     pointers = gradient + row.to(tl.int64)[:, None] * D + part[None, :]
     tl.store(
         pointers,

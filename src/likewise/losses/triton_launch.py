@@ -62,9 +62,8 @@ def spans(
 def own_keys(count: int, device: torch.device) -> Tensor:
     """Each row's own key where rows are compared with each other: int32 [count], made once."""
     if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
-        return _own_keys.__wrapped__(
-            count, device
-        )  # what a graph makes is filled by its replay alone
+        # What a graph makes is filled by its replay alone.
+        return _own_keys.__wrapped__(count, device)
     return _own_keys(count, device)
 
 
@@ -140,9 +139,8 @@ def fitting(tiles: Tiles, width: int, item_size: int, shared_memory: int) -> Til
     row = padded(width) * item_size
     overhead = 8192  # weights, ids and barriers
     while True:
-        copies = (
-            tiles.rows + tiles.columns if item_size == 4 else 0
-        )  # what TensorFloat-32 leaves over
+        # What TensorFloat-32 leaves over.
+        copies = tiles.rows + tiles.columns if item_size == 4 else 0
         if row * (tiles.rows + tiles.stages * tiles.columns + copies) + overhead <= shared_memory:
             return tiles
         if tiles.stages > 2:

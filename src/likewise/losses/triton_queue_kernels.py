@@ -49,9 +49,8 @@ def softmax_kernel(
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
         key = _load_rows(keys, column, columns, D, WIDTH, True).to(tl.float32)
         score = _product(held, tl.trans(key), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION)
-        score = tl.where(
-            (column < columns)[None, :], score, NOTHING
-        )  # the first of a tile is always there
+        # The first of a tile is always there.
+        score = tl.where((column < columns)[None, :], score, NOTHING)
         highest = tl.maximum(top, tl.max(score, 1))
         shrunk = tl.exp2(top - highest)
         power = tl.exp2(score - highest[:, None])
@@ -119,9 +118,8 @@ def loss_kernel(
         margin = log_sum - tl.sum(query / divisor * partner, 1)
         small = tl.exp2(-tl.abs(margin) * LOG2E)
         found = tl.maximum(margin, 0.0) + tl.log2(1.0 + small) * LN2  # log(1 + e^margin)
-        of_queue = tl.where(margin > 0.0, 1.0, small) / (
-            1.0 + small
-        )  # the softmax's share of the queue
+        # The softmax's share of the queue.
+        of_queue = tl.where(margin > 0.0, 1.0, small) / (1.0 + small)
         slope = (mean - partner) * (of_queue / divisor)[:, None]
     slope = slope / rows
     tl.store(loss + row, found, mask=there)

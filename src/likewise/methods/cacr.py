@@ -138,9 +138,8 @@ class CACR(Method):
         if "keys" in outputs:
             keys = unit_views(outputs["keys"])
             repulsion = self._from_queue(queries, nets.queue.rows, sharpness, through)
-            memory_updates = {
-                "queue": keys[-1]
-            }  # of one view, as in the authors' code: an image enters once
+            # Of one view, as in the authors' code: an image enters once.
+            memory_updates = {"queue": keys[-1]}
         else:
             keys = queries
             repulsion = multi_view_repulsion(queries, sharpness, through)

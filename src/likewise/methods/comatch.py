@@ -174,9 +174,8 @@ class CoMatch(Method):
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Cross-entropy of the support, of the confident pseudo-labels, and of the pseudo-label graph (Algorithm 1)."""
         probabilities = outputs["weak_logits"].softmax(dim=1)  # [B, C]
-        aligned = distribution_alignment(
-            probabilities, nets.history.rows, nets.history.filled
-        )  # [B, C]
+        # [B, C]
+        aligned = distribution_alignment(probabilities, nets.history.rows, nets.history.filled)
         smoothed = memory_smoothing(
             aligned,
             outputs["weak"],
@@ -187,9 +186,8 @@ class CoMatch(Method):
         )
         # A queue that is not full still holds random embeddings, so smoothing waits.
         targets = torch.where(nets.queue.filled.all(), smoothed, aligned)  # [B, C]
-        pseudo_labels = threshold_pseudo_labels(
-            targets, self.threshold
-        )  # [B, C], zeros where not confident
+        # [B, C], zeros where not confident
+        pseudo_labels = threshold_pseudo_labels(targets, self.threshold)
         labels = F.one_hot(outputs["labels"], probabilities.shape[1]).to(probabilities)  # [S, C]
 
         supervised = soft_cross_entropy(outputs["support_logits"], labels)

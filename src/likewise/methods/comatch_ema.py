@@ -150,8 +150,7 @@ class CoMatchEMA(CoMatch):
 
     def _graph_loss(self, nets: Nets, outputs: Outputs, targets: Tensor) -> Tensor:
         """The graph reaches to the images in the queue."""
-        graph = pseudo_label_graph(
-            targets, self.graph_threshold, nets.graph.probabilities
-        )  # [B, B + K]
+        # [B, B + K]
+        graph = pseudo_label_graph(targets, self.graph_threshold, nets.graph.probabilities)
         keys = torch.cat([outputs["other"], nets.graph.rows])  # [B + K, D]
         return soft_nce(outputs["strong"], keys, graph, self.temperature)

@@ -141,9 +141,8 @@ class FixMatch(Method):
             probabilities = distribution_alignment(
                 probabilities, nets.history.rows, nets.history.filled
             )
-        pseudo_labels = threshold_pseudo_labels(
-            probabilities, self.threshold, hard=True
-        )  # [B, C], zeros if unsure
+        # [B, C], zeros if unsure
+        pseudo_labels = threshold_pseudo_labels(probabilities, self.threshold, hard=True)
         supervised = F.cross_entropy(outputs["support"].float(), outputs["labels"])
         pseudo_label = soft_cross_entropy(outputs["strong"], pseudo_labels)
         metrics = {

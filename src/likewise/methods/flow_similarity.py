@@ -145,9 +145,8 @@ class FlowSimilarity(Method):
 
     def frames_and_motion(self, batch: Batch, progress: Progress) -> tuple[Tensor, Tensor]:
         """A frame of each clip [B, C, S, S], and its own motion until the next in the view's pixels [B, 2, S, S]."""
-        start = random_start(
-            progress.rng("instant", batch), batch.pixels, 2
-        )  # so that a next frame is there
+        # So that a next frame is there.
+        start = random_start(progress.rng("instant", batch), batch.pixels, 2)
         view = self.views(batch.pixels, progress.rng("view", batch), start=start)
         frames = view.pixels[:, 0]
         flow = unpacked(frames_from(batch.modalities[FLOW], start, 1)[:, 0])

@@ -100,9 +100,8 @@ class HSAKD(DistillationMethod):
         unrotated = {"logits": outputs["logits"][:, 0], "labels": outputs["labels"]}
         losses = {"labels": label_term(unrotated["logits"], unrotated["labels"])}
         for name in ("logits", *depths(outputs)):
-            student = outputs[name].flatten(
-                0, 1
-            )  # [4 B, classes], or [4 B, 4 classes] of an auxiliary classifier
+            # [4 B, classes], or [4 B, 4 classes] of an auxiliary classifier
+            student = outputs[name].flatten(0, 1)
             teacher = outputs[f"teacher's {name}"].flatten(0, 1)
             term = "teacher" if name == "logits" else name
             losses[term] = knowledge_distillation(student, teacher, self.temperature)

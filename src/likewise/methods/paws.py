@@ -145,9 +145,8 @@ class PAWS(Method):
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Each view's prediction against the other's sharpened one, plus mean-entropy maximisation."""
-        first_target = sharpen(
-            self._classes_of(outputs, "first", " target"), self.sharpening
-        )  # [B, classes]
+        # [B, classes]
+        first_target = sharpen(self._classes_of(outputs, "first", " target"), self.sharpening)
         second_target = sharpen(self._classes_of(outputs, "second", " target"), self.sharpening)
         small = [name for name in outputs if name.startswith("small")]
         mean_target = (second_target + first_target) / 2  # of the small crops

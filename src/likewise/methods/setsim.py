@@ -141,9 +141,8 @@ class SetSim(Method):
         """The student embeds one view, the teacher the other: the image, its locations, and which locations match."""
         first, second = self._two_views(batch, progress)
         student = [nets.encoder, nets.head, nets.location_head]
-        query, locations, features = self._project(
-            student, first.pixels
-        )  # [B, dim], [B, U, dim], [B, U, D]
+        # [B, dim], [B, U, dim], [B, U, D]
+        query, locations, features = self._project(student, first.pixels)
         with torch.no_grad():
             key, key_locations, key_features = self._project(nets.teacher, second.pixels)
             boxes = first.box, second.box

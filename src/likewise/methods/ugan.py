@@ -338,7 +338,6 @@ class UGAN(Method):
 
     def _good_weight(self, progress: Progress) -> float:
         """What the classes of good fakes weigh: nothing while they do not look like images."""
-        risen = (
-            progress.fraction / max(self.good_from, 1e-9) - 1
-        )  # from good_from to twice as much of the run
+        # From good_from to twice as much of the run.
+        risen = progress.fraction / max(self.good_from, 1e-9) - 1
         return self.good_weight * min(max(risen, 0.0), 1.0)

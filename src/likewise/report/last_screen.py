@@ -110,9 +110,8 @@ def _corruption_table(found: dict[str, Any]) -> Table:
     by_severity = [fmean(accuracies) for accuracies in zip(*trained["accuracy"], strict=True)]
     overall = [reading["corrupted"]["value"] for reading in readings]
     table.add_row("all", *_numbers(by_severity), *_numbers(overall))
-    errors = [
-        fmean(reading["calibration_error"][1:]) for reading in readings
-    ]  # the first is of clean images
+    # The first is of clean images.
+    errors = [fmean(reading["calibration_error"][1:]) for reading in readings]
     table.add_row("calibration", *_numbers(trained["calibration_error"][1:]), *_numbers(errors))
     return table
 

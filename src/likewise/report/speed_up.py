@@ -108,7 +108,8 @@ def speed_up(run: Curve, reference: Curve) -> SpeedUp:
         of_run = run.crossing(cost, target)
         of_reference = reference.crossing(cost, target)
         if of_reference is None or of_reference.upper_bound:
-            continue  # the reference did not learn its way to the target, so there is nothing to be faster than
+            # The reference did not learn its way to the target, so there is nothing to be faster than.
+            continue
         if of_run is None:
             return SpeedUp(run.name, reference.name, target, None, False, best)
         at_most = of_run.upper_bound

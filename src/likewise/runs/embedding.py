@@ -136,12 +136,10 @@ class PartWriter:
     def __init__(
         self, images: EmbeddedImages, folder: Path, part_size: int, batch_size: int
     ) -> None:
-        self.images, self.folder, self.part_size, self.batch_size = (
-            images,
-            folder,
-            part_size,
-            batch_size,
-        )
+        self.images = images
+        self.folder = folder
+        self.part_size = part_size
+        self.batch_size = batch_size
         self.count = math.ceil(len(images.manifest) / part_size)
         self.identity = images.identity(part_size)
 

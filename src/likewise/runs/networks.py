@@ -122,11 +122,9 @@ def starts_from_prototypes(prepared: Prepared, nets: Nets) -> bool:
 
 def start_classifier(prepared: Prepared, nets: Nets, device: torch.device) -> None:
     """Let the method's classifier, and its teacher's, start from the class prototypes of the encoder's features."""
-    images, labels, classes = (
-        prepared.train.images,
-        prepared.visible_labels,
-        prepared.manifest.classes,
-    )
+    images = prepared.train.images
+    labels = prepared.visible_labels
+    classes = prepared.manifest.classes
     size, seed = prepared.encoder.image_size, prepared.settings.seed
     set_classifiers(nets, first_head(nets.encoder, images, labels, classes, seed, device, size))
 

@@ -138,9 +138,8 @@ class StartingRun:
 
 def found_in_data(prepared: Prepared, nets: Nets) -> dict[str, Any]:
     """What was found in the data, and what of it does not suit the method; every rank calls it."""
-    found = on_first_rank(
-        lambda: data_summary(prepared)
-    )  # it compares images, which once is enough
+    # It compares images, which once is enough.
+    found = on_first_rank(lambda: data_summary(prepared))
     found["warnings"] += queue_warnings(nets, len(prepared.train_indices)) + module_warnings(
         nets.encoder
     )

@@ -89,9 +89,8 @@ def run_training(
     _check_start(prepared, nets)
     with RankWatch(f"The checkpoints are whole. To continue: {resume_line}") as watch:
         fabric, precision = _launch(settings, run, watch)
-        run = RunFolder(
-            fabric.broadcast(str(run.path))
-        )  # a free name that one rank finds may be taken for the next
+        # A free name that one rank finds may be taken for the next.
+        run = RunFolder(fabric.broadcast(str(run.path)))
         loader = with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
         microbatch = _microbatch(fabric, prepared, nets, loader, run)
         microbatches = count_microbatches(microbatch, loader.batch_size // world_size(), nets)

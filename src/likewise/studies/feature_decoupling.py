@@ -125,9 +125,8 @@ def run(
     """
     data, learning = data or SparseCoding(), learning or Learning()
     started, chosen = time.perf_counter(), list(range(seed, seed + seeds))
-    with threads_for(
-        0
-    ):  # products of a hundred rows: threads would wait for each other, and could change last digits
+    # Products of a hundred rows: threads would wait for each other, and could change last digits.
+    with threads_for(0):
         outcomes = [simulate(each, data, learning, cases) for each in chosen]
     by_case = {name: [outcome[name] for outcome in outcomes] for name in cases}
     return Decoupling(data, learning, chosen, by_case, time.perf_counter() - started)

@@ -196,9 +196,8 @@ def learn(
     visible = torch.full((plane.points,), UNLABELLED)
     order = torch.randperm(plane.points, generator=generator("ugan-toy", seed, "labels"))
     for label in range(plane.classes):
-        members = order[points.classes[order] == label][
-            :labels_per_class
-        ]  # larger budgets contain the smaller ones
+        # Larger budgets contain the smaller ones.
+        members = order[points.classes[order] == label][:labels_per_class]
         visible[members] = label
     seed_networks("ugan-toy", seed, "weights")
     nets = rule.build(PlaneEncoder(), plane.classes)

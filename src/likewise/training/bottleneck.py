@@ -105,7 +105,8 @@ class StepTimes:
     def _seconds(self, start: Any, end: Any) -> float:
         if self._device == "cpu":
             return end - start
-        end.synchronize()  # returns at once: the loss, which comes later in the queue, has been read
+        # Returns at once: the loss, which comes later in the queue, has been read.
+        end.synchronize()
         return start.elapsed_time(end) / 1000
 
 

@@ -111,9 +111,8 @@ class CachedGradients:
         self.rows = _joined(cached)
         for name, row in self.rows.items():
             if name in self.last_rows:
-                row.requires_grad_(
-                    self.last_rows[name].requires_grad
-                )  # a teacher's rows take no gradient
+                # A teacher's rows take no gradient.
+                row.requires_grad_(self.last_rows[name].requires_grad)
             else:  # the last microbatch has no support rows where they are few
                 row.requires_grad_(row.is_floating_point())
         with self.fabric.autocast(), self.statistics.of_the_loss():
@@ -124,9 +123,8 @@ class CachedGradients:
     def backward(self, step: Step) -> None:
         """The second pass: add the gradients to ``.grad`` of the parameters."""
         row_gradients, parameter_gradients = self._gradients_of_the_loss()
-        for number in reversed(
-            range(self.pieces)
-        ):  # the first part has rows of every kind, and so ends the pass
+        # The first part has rows of every kind, and so ends the pass.
+        for number in reversed(range(self.pieces)):
             with self._devices_apart(number):
                 rows = self.last_rows if number == self.pieces - 1 else self._embed_again(number)
                 own_rows = slice(number, None, self.pieces)

@@ -117,9 +117,8 @@ class CapturedStep:
         except torch.cuda.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            cause = (
-                error.__context__ or error
-            )  # PyTorch's end of a capture says only that something failed before
+            # PyTorch's end of a capture says only that something failed before
+            cause = error.__context__ or error
             self.failed = str(cause).partition("\n")[0]
             return None
 
@@ -147,11 +146,9 @@ class FixedProgress:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self.steps, self.seed, self.steps_per_epoch = (
-            progress.steps,
-            progress.seed,
-            progress.steps_per_epoch,
-        )
+        self.steps = progress.steps
+        self.seed = progress.seed
+        self.steps_per_epoch = progress.steps_per_epoch
         self.rank, self.world_size = progress.rank, progress.world_size
 
     def rng(self, name: str, batch: Batch) -> FixedRNG:

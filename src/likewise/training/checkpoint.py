@@ -56,17 +56,15 @@ def write_torch(path: Path, content: Mapping[str, Any], remedy: str = RESUME) ->
         EnvironmentIOError: the disk is full or may not be written to; an old file stays.
     """
     with atomic_write(path, remedy) as partial:
-        with partial.open(
-            "w+b"
-        ) as file:  # opened here: PyTorch's own would not say why it cannot be written to
+        # Opened here: PyTorch's own would not say why it cannot be written to.
+        with partial.open("w+b") as file:
             try:
                 torch.save(dict(content), file)
             except RuntimeError as error:
                 raise refused_by_disk(error) or error from None
             file.seek(-2, os.SEEK_END)
-            file.write(
-                struct.pack("<H", COMMENT)
-            )  # the length of a zip file's comment, which was 0
+            # The length of a zip file's comment, which was 0.
+            file.write(struct.pack("<H", COMMENT))
             file.write(SIGNATURE + f"{_crc_between_tensors(file, file.tell()):08x}".encode())
 
 

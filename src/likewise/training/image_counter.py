@@ -26,7 +26,8 @@ class ImageCounter:
         """While the context is open, the encoder's passes are seen."""
         normalise = self.encoder.normalise
 
-        @torch.compiler.disable  # a compiled encoder would be compiled anew for each value of the count
+        # A compiled encoder would be compiled anew for each value of the count.
+        @torch.compiler.disable
         def normalise_and_count(pixels: Tensor) -> Tensor:
             if self._enabled and torch.is_grad_enabled():
                 self._images += len(pixels)

@@ -81,9 +81,8 @@ def launch(
             given with a strategy of several.
     """
     for name in ("lightning_fabric", "lightning.fabric"):
-        logging.getLogger(name).setLevel(
-            logging.WARNING
-        )  # it repeats the precision, which the first screen says
+        # It repeats the precision, which the first screen says.
+        logging.getLogger(name).setLevel(logging.WARNING)
     device = choose_device(kind)
     chosen = choose_precision(precision, device)
     started = started_processes()
@@ -202,9 +201,8 @@ def _commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        git(
-            "ls-files", "--error-unmatch", str(package / "__init__.py")
-        )  # not some other project's checkout
+        # Not some other project's checkout.
+        git("ls-files", "--error-unmatch", str(package / "__init__.py"))
         changes = git("status", "--porcelain", "--", ".")
         return git("rev-parse", "--short", "HEAD") + ("+dirty" if changes else "")
     except (OSError, subprocess.CalledProcessError):

@@ -91,9 +91,8 @@ def train(
     if loader.support:
         loader = loader.with_support(until_step=round(loader.support.until * settings.batches))
     loader = loader.on_device(fabric.device)
-    trained = (
-        copy.deepcopy(nets.cpu()) if is_fully_sharded(fabric) else nets
-    )  # what is cut cannot be made whole again
+    # What is cut cannot be made whole again.
+    trained = copy.deepcopy(nets.cpu()) if is_fully_sharded(fabric) else nets
     train_step = TrainStep(fabric, method, trained, loader, recipe, settings)
     screen = screen or Screen(Console(quiet=True))
     loop = _Loop(train_step, loader, run, evaluate, screen, callbacks, nets)
@@ -115,29 +114,23 @@ class _Loop:
         callbacks: Sequence[Callback],
         whole_nets: Nets,
     ) -> None:
-        self.train_step, self.loader, self.folder, self.evaluate = (
-            train_step,
-            loader,
-            folder,
-            evaluate,
-        )
+        self.train_step = train_step
+        self.loader = loader
+        self.folder = folder
+        self.evaluate = evaluate
         self.screen, self.callbacks = screen, callbacks
-        self.fabric, self.nets, self.settings = (
-            train_step.fabric,
-            train_step.nets,
-            train_step.settings,
-        )
+        self.fabric = train_step.fabric
+        self.nets = train_step.nets
+        self.settings = train_step.settings
         self.whole_nets = whole_nets
         self.graph_steps = GraphSteps(train_step, screen)
         self.scores: Mapping[str, float] = {}
         self.stop_reason = ""
 
         # The guard measures the weights of the start, so it is made before a checkpoint is loaded.
-        method, action, save_every = (
-            train_step.method,
-            self.settings.on_collapse,
-            self.settings.save_every,
-        )
+        method = train_step.method
+        action = self.settings.on_collapse
+        save_every = self.settings.save_every
         self.collapse = CollapseGuard(
             action, method, self.nets, loader.batch_size, save_every, folder, screen
         )
@@ -205,9 +198,8 @@ class _Loop:
         """Take the steps that are left, each timed; yields each with its last batch."""
         times, settings = self.train_step.times, self.settings
         first_batch = self.state.step * settings.accumulate_grad_batches
-        since = (
-            time.perf_counter()
-        )  # before the batch is fetched: waiting for data is training time
+        # Before the batch is fetched: waiting for data is training time.
+        since = time.perf_counter()
         batches = with_plain_errors(self.loader.batches(first_batch, settings.batches))
         batch = self.fetch(batches)
         while batch is not None:
@@ -219,9 +211,8 @@ class _Loop:
                 if take_step is self.graph_steps and settings.is_due(
                     settings.log_every, self.state.step
                 ):
-                    upcoming = self.prepare(
-                        batches
-                    )  # reading the loss waits for the device, which has work meanwhile
+                    # Reading the loss waits for the device, which has work meanwhile.
+                    upcoming = self.prepare(batches)
                 self.state.seconds += time.perf_counter() - since
                 yield step, batch
                 since = time.perf_counter()
@@ -286,7 +277,8 @@ class _Loop:
             self.whole_nets.to(self.fabric.device)
         yield
         if are_cut:
-            self.whole_nets.cpu()  # a device that needs its networks cut has no room for all of them
+            # A device that needs its networks cut has no room for all of them.
+            self.whole_nets.cpu()
 
     def copy_weights(self) -> None:
         """Give the networks that the caller has what is trained, where each rank trains a part; every rank must ask."""
@@ -304,9 +296,8 @@ class _Loop:
         interrupted = interruption.requested()
         stopped = bool(self.stop_reason)
         if self.callbacks or self.scores_are_due:
-            stopped = any_over_ranks(
-                stopped, self.fabric.device
-            )  # callbacks and evaluations may differ between ranks
+            # Callbacks and evaluations may differ between ranks.
+            stopped = any_over_ranks(stopped, self.fabric.device)
         has_steps_left = self.state.step < self.settings.steps
         self.state.stopped_early = stopped and not interrupted and has_steps_left
         if (

@@ -51,9 +51,8 @@ def choose_microbatch(
     def fits(size: int) -> bool:
         return first_step_fits(fabric, method, nets, loader, steps, images // size)
 
-    found = min_over_ranks(
-        largest_that_fits(sizes, fits), fabric.device
-    )  # the same one on every device
+    # The same one on every device.
+    found = min_over_ranks(largest_that_fits(sizes, fits), fabric.device)
     if found == 0:
         raise LikewiseError(
             f"--microbatch auto was given, but {fabric.device} cannot hold a step even with microbatches of "

@@ -39,9 +39,8 @@ def build_optimizer(
         return SGD(groups, lr=rate, momentum=recipe.momentum, fused=fused)
     if recipe.optimizer == "lars":
         for group in groups[::2]:
-            group["always_adapt"] = (
-                True  # timm would adapt only what it decays, and so nothing without decay
-            )
+            # Timm would adapt only what it decays, and so nothing without decay.
+            group["always_adapt"] = True
         return Lars(groups, lr=rate, momentum=recipe.momentum)  # type: ignore[arg-type]  # timm types it as int
     return AdamW(groups, lr=rate, betas=(recipe.momentum, 0.999), fused=True)
 

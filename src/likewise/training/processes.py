@@ -61,7 +61,6 @@ def _slurm_tasks(tasks: int) -> StartedProcesses:
             f"SLURM started {tasks} tasks on {nodes} nodes, which is not as many on each. Give --nodes and "
             f"--ntasks-per-node in the batch script, and not --ntasks."
         )
-    os.environ.setdefault(
-        "SLURM_NTASKS_PER_NODE", str(tasks // nodes)
-    )  # Fabric needs it; --ntasks does not set it
+    # Fabric needs it; --ntasks does not set it
+    os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(tasks // nodes))
     return StartedProcesses("srun", tasks, nodes)

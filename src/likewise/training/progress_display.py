@@ -19,11 +19,9 @@ class ProgressDisplay:
 
     def __init__(self, screen: Screen, title: str, first_step: int, steps: int) -> None:
         self._screen, self._steps = screen, steps
-        self._started, self._first_step, self._next_line = (
-            time.perf_counter(),
-            first_step,
-            first_step,
-        )
+        self._started = time.perf_counter()
+        self._first_step = first_step
+        self._next_line = first_step
         self._estimate = TimeEstimate(first_step, steps)
         self._facts: dict[str, str] = {
             "speed": "",

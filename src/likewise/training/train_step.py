@@ -66,10 +66,8 @@ class TrainStep:
         self.fabric, self.method, self.nets = fabric, method, nets
         self.recipe, self.settings = recipe, settings
         self.accumulate = settings.accumulate_grad_batches
-        self.batch_size, self.steps_per_epoch = (
-            loader.batch_size * self.accumulate,
-            loader.steps_per_epoch,
-        )
+        self.batch_size = loader.batch_size * self.accumulate
+        self.steps_per_epoch = loader.steps_per_epoch
 
         microbatches = count_microbatches(
             settings.microbatch, loader.batch_size // world_size(), nets
@@ -93,9 +91,8 @@ class TrainStep:
         """Learner and optimiser on the device, or cut among the devices."""
         learner: Any = Learner(self.method, self.nets)
         if is_fully_sharded(self.fabric):
-            learner = self.fabric.setup_module(
-                learner
-            )  # first: it puts other parameters in their place
+            # first: it puts other parameters in their place
+            learner = self.fabric.setup_module(learner)
             return learner, cast(Optimizer, self.fabric.setup_optimizers(self.build_optimizer()))
         learner, optimizer = self.fabric.setup(learner, self.build_optimizer())
         return learner, cast(Optimizer, optimizer)
@@ -131,9 +128,8 @@ class TrainStep:
             with self.no_sync_before_last(), self.counter.enabled():
                 step = self.gradients.forward(batch, progress)
                 step = with_metrics_of(step, own_steps)
-                if (
-                    self.fabric.device.type == "cpu"
-                ):  # elsewhere reading a loss would stall the device
+                # Elsewhere reading a loss would stall the device.
+                if self.fabric.device.type == "cpu":
                     self.check_losses(float(step.loss.detach()), step.metrics)
                 self.times.begin("backward")
                 self.gradients.backward(step)

@@ -159,9 +159,8 @@ def whole_set(folder: Path) -> list[Path]:
 
 def _joined(parts: Sequence[Vectors]) -> Vectors:
     """Vectors one after another."""
-    filled = [part for part in parts if part.ids] or parts[
-        :1
-    ]  # a part of which nothing could be read has no width
+    # A part of which nothing could be read has no width.
+    filled = [part for part in parts if part.ids] or parts[:1]
     shared = [part.shared for part in filled if part.shared is not None]
     skipped: dict[str, str] = {}
     for part in parts:

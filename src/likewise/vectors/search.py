@@ -72,10 +72,8 @@ class VectorIndex:
             raise LikewiseError(
                 f"--count {count} was given; it must be 1 or more, for instance 10."
             )
-        best, rows = (
-            torch.empty(0),
-            torch.empty(0, dtype=torch.int64),
-        )  # of the blocks so far, [count] or fewer
+        # Of the blocks so far, [count] or fewer.
+        best, rows = torch.empty(0), torch.empty(0, dtype=torch.int64)
         first = 0
         for block in self._blocks(column):  # [b, D]
             cosines = torch.cat([best, cosine_similarity(query, block)])  # [count + b]

@@ -213,12 +213,10 @@ class ViewPolicy:
         strength = self._channel_strength()
         if not strength:
             return colour._replace(grey=torch.zeros_like(colour.grey))
-        channel_rng = rng.stream(
-            "channels"
-        )  # of its own, so that other views are as they are with RGB
-        factors = channel_rng.uniform(
-            max(0.0, 1 - strength), 1 + strength, columns=channels
-        )  # [B, C]
+        # Of its own, so that other views are as they are with RGB.
+        channel_rng = rng.stream("channels")
+        # [B, C]
+        factors = channel_rng.uniform(max(0.0, 1 - strength), 1 + strength, columns=channels)
         factors = factors.where(jittered[:, None], 1.0)
         return colour._replace(grey=torch.zeros_like(colour.grey), channel_factors=factors)
 

@@ -51,9 +51,8 @@ def leak_warnings(splits: Mapping[str, Split]) -> Iterator[str]:
         thumbnails = _thumbnails(split.images) if name != "train" else None
         if thumbnails is None:
             continue
-        step = -(
-            -len(thumbnails) * len(train_thumbnails) // COMPARISONS
-        )  # 1 where all are compared
+        # 1 where all are compared
+        step = -(-len(thumbnails) * len(train_thumbnails) // COMPARISONS)
         leaks = find_leaks(thumbnails[::step], train_thumbnails)
         if leaks:
             first = leaks[0]

@@ -132,9 +132,8 @@ def _spectra(thumbnails: np.ndarray, window: Window) -> np.ndarray:
     vertical = cosines(FREQUENCIES) @ resampling(top, bottom)
     horizontal = cosines(FREQUENCIES) @ resampling(left, right)
     spectra = np.empty((len(thumbnails), FREQUENCIES, FREQUENCIES), np.float32)
-    for start in range(
-        0, len(thumbnails), 8192
-    ):  # as floats all thumbnails would take four times their memory
+    # As floats all thumbnails would take four times their memory.
+    for start in range(0, len(thumbnails), 8192):
         part = thumbnails[start : start + 8192].astype(np.float32)
         spectra[start : start + 8192] = vertical @ part @ horizontal.T
     return spectra * whitening(FREQUENCIES)

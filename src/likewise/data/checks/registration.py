@@ -34,9 +34,8 @@ def register(whole: Tensor, part: Tensor, window: Tensor) -> Tensor:
     """
     target = _standard(part)
     down, right = _slopes(whole)
-    end = (
-        torch.arange(SIDE) + 0.5
-    ) / SIDE  # how much the far side of the window moves each position
+    # How much the far side of the window moves each position.
+    end = (torch.arange(SIDE) + 0.5) / SIDE
     for _ in range(STEPS):
         vertical, horizontal = _resamplings(window)
         seen = _resampled(whole, vertical, horizontal)
@@ -51,9 +50,8 @@ def register(whole: Tensor, part: Tensor, window: Tensor) -> Tensor:
         jacobian = moves.flatten(2) / scale[:, None, None]  # [P, 4, SIDE²]
         jacobian = jacobian - jacobian.mean(dim=2, keepdim=True)
         residual = (target - _standard(seen)).flatten(1)  # [P, SIDE²]
-        normal = jacobian @ jacobian.transpose(1, 2) + torch.eye(
-            4
-        )  # [P, 4, 4]; eye: flat images do not move
+        # [P, 4, 4]; eye: flat images do not move
+        normal = jacobian @ jacobian.transpose(1, 2) + torch.eye(4)
         step = torch.linalg.solve(normal, jacobian @ residual[:, :, None])[:, :, 0]
         window = _inside(window + step.clamp(-0.05, 0.05))
     return window

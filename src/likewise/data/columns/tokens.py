@@ -44,9 +44,8 @@ class TokenRows:
         has_caption = slot < counts[:, None]  # [B, K]
         rows = self.first[index][:, None] + slot
         rows = rows.clamp(max=len(self.tokens) - 1)
-        tokens = (
-            self.tokens[rows].long().masked_fill(~has_caption[..., None], NO_TOKEN)
-        )  # [B, K, L]
+        # [B, K, L]
+        tokens = self.tokens[rows].long().masked_fill(~has_caption[..., None], NO_TOKEN)
         longest = int((tokens != NO_TOKEN).sum(dim=2).max())
         return tokens[..., : max(longest, 1)]
 

@@ -96,9 +96,8 @@ def open_journal(folder: Path, identity: str) -> Iterator[PackJournal]:
     with _locked(folder), (folder / JOURNAL).open("a+", encoding="utf-8") as stream:
         stream.seek(0)
         lines = [line for line in stream.read().splitlines(keepends=True) if line.endswith("\n")]
-        stream.truncate(
-            sum(len(line.encode()) for line in lines)
-        )  # a line that a kill left unfinished
+        # A line that a kill left unfinished.
+        stream.truncate(sum(len(line.encode()) for line in lines))
         if not lines:
             stream.write(json.dumps({"identity": identity}) + "\n")
             stream.flush()

@@ -74,9 +74,8 @@ class Packer:
     ) -> WrittenShard:
         """Write, read back and note one shard."""
         file, filling = self.journal.folder / name, _Filling(self, rows, start)
-        partial = file.with_name(
-            f".{name}.partial{file.suffix}"
-        )  # hidden, so that no reader takes it for a shard
+        # Hidden, so that no reader takes it for a shard.
+        partial = file.with_name(f".{name}.partial{file.suffix}")
         try:
             write_shard(self.settings.to, partial, self.facts, first, filling)
         except OSError as error:

@@ -93,9 +93,8 @@ def _record(example: PackedExample) -> dict[str, Any]:
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(
-        name
-    )  # owner, time and rights are those of any new TarInfo: 0, 0, 0644
+    # Owner, time and rights are those of any new TarInfo: 0, 0, 0644.
+    member = tarfile.TarInfo(name)
     member.size = len(content)
     archive.addfile(member, io.BytesIO(content))
 

@@ -251,9 +251,8 @@ def _with_captions(manifest: Manifest, rows: LabelRows, matches: Matches) -> Man
 def _labels_of(cells: Sequence[str], source: str, task: Task) -> Labels:
     """The labels in the cells of a file, blank where there is none."""
     if task != "classification":
-        return read_labels(
-            list(cells), source, task=task, missing="class"
-        )  # what is no label is blank already
+        # What is no label is blank already.
+        return read_labels(list(cells), source, task=task, missing="class")
     names = class_names_of(cells)
     number = {name: i for i, name in enumerate(names)} | {"": UNLABELLED}
     return Labels(torch.tensor([number[cell] for cell in cells], dtype=torch.int64), names, {})

@@ -28,9 +28,8 @@ class Reading(NamedTuple):
         plain = text.strip()
         if plain in self.declared:
             return False
-        is_minus_one = (
-            plain == str(UNLABELLED) and self.task != "regression"
-        )  # where it may be a number like any other
+        # Where it may be a number like any other.
+        is_minus_one = plain == str(UNLABELLED) and self.task != "regression"
         return not plain or is_minus_one or (is_no_value(plain) and self._drops_no_value())
 
     def notes(self, found: Mapping[str, int]) -> list[str]:

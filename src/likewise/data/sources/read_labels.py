@@ -125,10 +125,8 @@ def numbered(
         number = {name: i for i, name in enumerate(names)}
     else:
         in_order = sorted(present, key=lambda label: (isinstance(label, str), label))
-        number, names = (
-            {label: i for i, label in enumerate(in_order)},
-            [str(label) for label in in_order],
-        )
+        number = {label: i for i, label in enumerate(in_order)}
+        names = [str(label) for label in in_order]
     values = [UNLABELLED if label is None else number[label] for label in plain]
     return torch.tensor(values, dtype=torch.int64), tuple(names)
 

@@ -47,9 +47,8 @@ def open_remote(
         columns.refuse(source)
         return open_remote_tars(files, names, source, cache, columns.missing_labels)
     if kinds == {".parquet"}:
-        from likewise.data.sources.remote_parquet import (
-            open_remote_parquet,
-        )  # pyarrow is slow to import
+        # Pyarrow is slow to import.
+        from likewise.data.sources.remote_parquet import open_remote_parquet
 
         return open_remote_parquet(files, names, source, columns, cache)
     raise LikewiseError(

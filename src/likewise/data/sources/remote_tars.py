@@ -79,9 +79,8 @@ def _read_index(files: CachedShards, number: int, name: str) -> Index:
     shard = open_shard(files, number, name)
     members = [example.member for example in shard.examples]
     with files.open(number) as stream:
-        opened = (
-            stream.fileno()
-        )  # read at a position, since threads and forked processes share the stream
+        # Read at a position, since threads and forked processes share the stream.
+        opened = stream.fileno()
         found = scan(
             lambda i: read_header(os.pread(opened, members[i].size, members[i].offset)),
             len(members),

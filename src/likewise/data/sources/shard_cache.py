@@ -131,9 +131,8 @@ class ShardCache:
         part = local.with_name(f"{local.name}.part")
         try:
             with open(part, "wb") as copy:
-                copy.truncate(
-                    file.size
-                )  # the room is taken, so that processes side by side keep to the limit
+                # The room is taken, so that processes side by side keep to the limit.
+                copy.truncate(file.size)
             digest = with_attempts(lambda: _copy(file, part), file.url)
             self._digest_file(local).write_text(digest)
             part.rename(local)
@@ -212,7 +211,6 @@ def _cannot_write(file: RemoteFile, local: Path, error: OSError) -> EnvironmentI
 def _stream(file: RemoteFile) -> Any:
     files, path = filesystem_of(file.url)
     if file.url.startswith(("http://", "https://")):
-        return files.open(
-            path, "rb", block_size=0, size=file.size
-        )  # one request, also where there are no ranges
+        # One request, also where there are no ranges.
+        return files.open(path, "rb", block_size=0, size=file.size)
     return files.open(path, "rb", block_size=BLOCK, cache_type="none")

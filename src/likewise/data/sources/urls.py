@@ -201,9 +201,8 @@ def _raise_if_final(error: Exception, url: str, attempt: int) -> None:
 
 
 def _expand_stars(url: str, suffixes: Sequence[str]) -> list[str]:
-    marks = (
-        "*[" if url.startswith("http") else "*?["
-    )  # what follows the ? of a web address is its query
+    # What follows the ? of a web address is its query.
+    marks = "*[" if url.startswith("http") else "*?["
     if any(mark in url for mark in marks):
         return _listed(url, lambda files, path: files.glob(path))
     if PurePosixPath(urlsplit(url).path).suffix.lower() in suffixes:

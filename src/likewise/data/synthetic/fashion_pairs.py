@@ -85,9 +85,8 @@ def _pairs(pieces: Manifest, split: str) -> tuple[np.ndarray, list[tuple[str, ..
     rng = generator(0, "fashion pairs", split)
     order = torch.randperm(len(rows), generator=rng).numpy()
     first, second = rows[order][: 2 * count].reshape(2, count)
-    is_above, far = torch.randint(
-        0, 2, (2, count), generator=rng
-    ).numpy()  # far: in the right column, or the lower row
+    # far: in the right column, or the lower row
+    is_above, far = torch.randint(0, 2, (2, count), generator=rng).numpy()
     assert isinstance(pieces.pixels, ArrayPixels)
     array = pieces.pixels.array
     side = array.shape[1]

@@ -125,17 +125,15 @@ def _paths(
     """Garments move about a middle that is drawn so that they stay inside the frame where there is room."""
     shape = len(motions), garments
     time = np.linspace(-0.5, 0.5, length)
-    gone = _straight(random, motions, shape, time) + _to_and_fro(
-        random, motions, shape, time
-    )  # [N, G, T, 2]
+    # [N, G, T, 2]
+    gone = _straight(random, motions, shape, time) + _to_and_fro(random, motions, shape, time)
     turn = random.uniform(*TURN, shape) * random.choice([-1, 1], shape)  # [N, G]
     turn = turn * (motions == TURNING)[:, None]
     speed = random.uniform(*PAN, len(motions))[:, None]
     pan = camera * speed * _direction(random, (len(motions),))  # [N, 2]
     gone = side * (gone + pan[:, None, None] * time[:, None])
-    room = np.maximum(
-        0, side / 4 - abs(gone).max(axis=2)
-    )  # a garment reaches a quarter of a side from its middle
+    # A garment reaches a quarter of a side from its middle.
+    room = np.maximum(0, side / 4 - abs(gone).max(axis=2))
     middle = (side - 1) / 2 + random.uniform(-1, 1, (*shape, 2)) * room
     centres = middle[:, :, None] + gone
     angles = turn[..., None] * time

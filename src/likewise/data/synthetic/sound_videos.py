@@ -144,9 +144,8 @@ def _notes(
     last = round(NOTE_SECONDS * SOUND_RATE)
     frequency = 2 * np.pi * LOWEST * RATIO**kind  # radians a second
     sound = NOISE * random.standard_normal(count + 2 * last)
-    for landing in (
-        landings / FRAME_RATE * SOUND_RATE + last
-    ):  # what began before the clip still sounds in it
+    # What began before the clip still sounds in it.
+    for landing in landings / FRAME_RATE * SOUND_RATE + last:
         first = int(np.ceil(landing))
         if 0 <= first < count + last:
             since = (np.arange(first, first + last) - landing) / SOUND_RATE

@@ -79,9 +79,8 @@ def decode_videos(manifest: Manifest, shape: ClipShape, cache: Path | None = Non
         shutil.rmtree(folder, ignore_errors=True)
         _make_room(within, manifest, shape)
         _decode_all(manifest, shape, folder)
-    os.utime(
-        folder, ns=(time.time_ns(), time.time_ns())
-    )  # finer than the clock that the system would take
+    # Finer than the clock that the system would take.
+    os.utime(folder, ns=(time.time_ns(), time.time_ns()))
     return DecodedVideos(folder, manifest, shape)
 
 

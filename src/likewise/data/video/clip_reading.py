@@ -45,9 +45,8 @@ def with_clips(
         return manifest
     stored = stored_size(manifest, size or clip_size(manifest))
     length = seconds or _usual_seconds(manifest, sampling)
-    frames = max(
-        round(length * sampling.frame_rate), sampling.frames, 2
-    )  # two, so that there is flow
+    # Two, so that there is flow.
+    frames = max(round(length * sampling.frame_rate), sampling.frames, 2)
     shape = ClipShape(stored, frames, sampling.frame_rate, region=region or WHOLE_FRAME)
     return as_clips(manifest, shape, stills_will_do=sampling.frames == 1)
 

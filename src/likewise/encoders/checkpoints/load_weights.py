@@ -145,9 +145,8 @@ def _adapted(tensors: Tensors, network: nn.Module) -> tuple[Tensors, tuple[str, 
         notes.append(
             f"position embeddings are resampled from {positions.shape[1]} to {own_positions.shape[1]}"
         )
-    first = next(
-        (name for name, tensor in wanted.items() if tensor.dim() == 4), ""
-    )  # a convolution
+    # A convolution.
+    first = next((name for name, tensor in wanted.items() if tensor.dim() == 4), "")
     found = tensors.get(first)
     is_colour = found is not None and found.dim() == 4 and found.shape[1] == 3
     if found is not None and is_colour and wanted[first].shape[1] == 1:

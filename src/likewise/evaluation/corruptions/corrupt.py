@@ -83,9 +83,8 @@ def corrupt(images: Tensor, kind: str, severity: int, fields: RandomFields) -> T
         )
     published, lengths = scale_of(images.shape[-1])
     figures = PUBLISHED[published][kind][severity - 1]
-    with torch.autocast(
-        images.device.type, enabled=False
-    ):  # bfloat16 keeps fewer bits than a pixel has
+    # bfloat16 keeps fewer bits than a pixel has
+    with torch.autocast(images.device.type, enabled=False):
         corrupted = CORRUPTIONS[kind].apply(images.float(), fields.stream(kind), figures, lengths)
     return corrupted.clamp(0, 1).mul(255).round().div(255)
 

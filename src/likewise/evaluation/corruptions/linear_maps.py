@@ -84,9 +84,8 @@ def streak_kernels(radius: float, sigma: float, angle: Tensor) -> Tensor:
         sigma: of the Gaussian in pixels.
         angle: [B], in radians, from the horizontal.
     """
-    length = min(
-        math.ceil(2 * radius), math.ceil(3.5 * sigma)
-    )  # beyond 3.5 sigma there is nothing to see
+    # Beyond 3.5 sigma there is nothing to see.
+    length = min(math.ceil(2 * radius), math.ceil(3.5 * sigma))
     along = torch.arange(length + 1, dtype=torch.float32, device=angle.device)
     weight = torch.exp(-0.5 * (along / sigma) ** 2)
     axis = torch.arange(-length - 1, length + 2, dtype=torch.float32, device=angle.device)

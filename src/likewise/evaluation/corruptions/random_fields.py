@@ -46,9 +46,8 @@ class RandomFields:
 
     def stream(self, name: str) -> RandomFields:
         """Other numbers for the same images."""
-        index = torch.tensor(
-            zlib.crc32(name.encode()), device=self.keys.device
-        )  # its product wraps around
+        # Its product wraps around.
+        index = torch.tensor(zlib.crc32(name.encode()), device=self.keys.device)
         return RandomFields(_mixed(self.keys + index * STEP))
 
     def to(self, device: torch.device | str) -> RandomFields:

@@ -69,10 +69,8 @@ class CorruptionResults:
         """Calibrations of the clean images, then of each severity with all kinds together: 1 + S of them."""
         found = [calibration(self.clean_confidence, self.clean_correct)]
         for severity in range(len(self.severities)):
-            confidence, correct = (
-                self.confidence[:, severity],
-                self.correct[:, severity],
-            )  # [K, N] each
+            # [K, N] each
+            confidence, correct = self.confidence[:, severity], self.correct[:, severity]
             found.append(calibration(confidence.flatten(), correct.flatten()))
         return found
 

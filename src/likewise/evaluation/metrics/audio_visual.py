@@ -23,9 +23,8 @@ def sync_auc(synchronous: Tensor, shifted: Tensor, valid: Tensor) -> Interval:
         valid: bool [N, K], which of those shifts stay within the clip; at least one does.
     """
     count = len(synchronous)
-    wins = torch.zeros(
-        count, count
-    )  # [N, N]: over how many shifts of clip m synchronous clip n wins
+    # [N, N]: over how many shifts of clip m synchronous clip n wins
+    wins = torch.zeros(count, count)
     for row, own in enumerate(synchronous):
         won = (own > shifted).float() + (own == shifted).float() / 2  # [N, K]
         wins[row] = (won * valid).sum(dim=1)

@@ -251,9 +251,8 @@ def grouped_folds(targets: Tensor, groups: Tensor, seed: int, folds: int = FOLDS
         return fold_of
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed % 2**32)
     classes = targets.numpy()
-    splits = splitter.split(
-        classes, classes, groups.numpy()
-    )  # the first argument's length alone is used
+    # The first argument's length alone is used.
+    splits = splitter.split(classes, classes, groups.numpy())
     for fold, (_, held_out) in enumerate(splits):
         fold_of[torch.from_numpy(held_out)] = fold
     return fold_of

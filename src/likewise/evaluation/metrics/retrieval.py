@@ -62,9 +62,8 @@ def ranks(images: Tensor, queries: Tensor, owner: Tensor) -> Ranks:
     parts = queries.split(QUERIES_AT_A_TIME)
     chunks = list(zip(parts, owner.split(QUERIES_AT_A_TIME), strict=True))
     of_queries = []
-    best = torch.full(
-        (len(images),), -torch.inf
-    )  # [N], each image's similarity to the nearest of its queries
+    # [N], each image's similarity to the nearest of its queries
+    best = torch.full((len(images),), -torch.inf)
     for part, own in chunks:
         similarity = part @ images.T  # [m, N]
         correct = similarity.gather(1, own[:, None])  # [m, 1]
@@ -77,9 +76,8 @@ def ranks(images: Tensor, queries: Tensor, owner: Tensor) -> Ranks:
     for part, own in chunks:
         similarity = images @ part.T  # [N, m]
         as_similar = similarity >= best[:, None]
-        as_similar[own, torch.arange(len(part))] = (
-            False  # an image's own queries do not count against it
-        )
+        # An image's own queries do not count against it.
+        as_similar[own, torch.arange(len(part))] = False
         of_images += as_similar.sum(dim=1)
     return Ranks(torch.cat(of_queries), of_images, owner)
 

@@ -120,9 +120,8 @@ def crossed_accuracy(correct: Tensor) -> Interval:
 
 def _effective_size(mean: float, variance: float, images: int, answers: float) -> float:
     """The number of independent images whose accuracy would vary as much: p (1 - p) / variance."""
-    if (
-        variance <= 0
-    ):  # all right or all wrong: several answers to one image that agree count as one
+    # All right or all wrong: several answers to one image that agree count as one.
+    if variance <= 0:
         return images
     return min(mean * (1 - mean) / variance, answers)
 

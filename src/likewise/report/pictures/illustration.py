@@ -110,9 +110,8 @@ def principal_colours(features: Tensor, side: int) -> Tensor:
     """
     rows = features.detach().float().flatten(0, 1)  # [N * side * side, D]
     centred = rows - rows.mean(dim=0)
-    components = (
-        torch.linalg.eigh(centred.mT @ centred).eigenvectors[:, -3:].flip(1)
-    )  # the last are the greatest
+    # The last are the greatest.
+    components = torch.linalg.eigh(centred.mT @ centred).eigenvectors[:, -3:].flip(1)
     components = components * components.sum(dim=0).sign()  # a component's sign is arbitrary
     projected = centred @ components  # [N * side * side, 3]
     deviation = projected.std(dim=0, correction=0).clamp(min=1e-6)  # [3]

@@ -59,9 +59,8 @@ def palette(count: int) -> np.ndarray:
 
 def painted(mask: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Class numbers [H, W], negative where there is none, as colours uint8 [H, W, 3]."""
-    table = np.concatenate(
-        [colours, np.array([IGNORED], np.uint8)]
-    )  # the last is of pixels without a class
+    # The last is of pixels without a class.
+    table = np.concatenate([colours, np.array([IGNORED], np.uint8)])
     return table[np.where(mask < 0, len(colours), mask)]
 
 

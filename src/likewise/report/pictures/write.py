@@ -25,9 +25,8 @@ def write_pictures(run: RunFolder, scored: Scored, retrieved: Retrieved | None =
         retrieved: test images as texts or sounds rank them.
     """
     write_gallery(run, scored)
-    if (
-        scored.scored_on.images.frames == 1
-    ):  # locations in clips have a time too, which a still picture does not show
+    # Locations in clips have a time too, which a still picture does not show.
+    if scored.scored_on.images.frames == 1:
         write_locations(run, scored)
     if retrieved is not None:
         write_retrieved(run, retrieved, scored.scored_on)

@@ -47,9 +47,8 @@ class AudioFrameTargets:
         squares = torch.zeros(())
         for sound, targets in self._computed(cast(IndexedFeature, column)):
             samples = sound.shape[1] // self.frames * self.frames
-            by_frame = sound[:, :samples].unflatten(
-                1, (self.frames, -1)
-            )  # [b, frames, samples of a frame]
+            # [b, frames, samples of a frame]
+            by_frame = sound[:, :samples].unflatten(1, (self.frames, -1))
             audible = by_frame.ne(0).any(dim=2)  # [b, frames]
             rows = targets[audible].double()  # [n, F]
             count += len(rows)

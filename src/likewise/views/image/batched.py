@@ -15,9 +15,8 @@ from likewise.views.image.view_params import ColourParams, ViewParams
 
 def make(images: Tensor, params: ViewParams, size: int) -> Tensor:
     """The views' pixels: uint8 [B, C, H, W] -> float32 [B, C, size, size] in [0, 1], on the images' device."""
-    with torch.autocast(
-        images.device.type, enabled=False
-    ):  # bfloat16 keeps fewer bits than a pixel has
+    # bfloat16 keeps fewer bits than a pixel has
+    with torch.autocast(images.device.type, enabled=False):
         box = params.box.to(images.device)
         is_cut = params.is_cut and images.shape[-2:] == (size, size)
         view = as_they_are(images, box) if is_cut else resample(images, box, size)

@@ -33,9 +33,8 @@ def blur_matrix(sigma: Tensor, taps: int, size: int) -> Tensor:
     kernel = kernel / kernel.sum(dim=1, keepdim=True)  # [B, taps]
     target = torch.arange(size, device=sigma.device)
     source = (target[:, None] + offset).abs()  # [size, taps]
-    source = torch.where(
-        source >= size, 2 * (size - 1) - source, source
-    )  # reflect without repeating the edge
+    # Reflect without repeating the edge.
+    source = torch.where(source >= size, 2 * (size - 1) - source, source)
     rows = len(sigma)
     index = source.expand(rows, -1, -1)  # [B, size, taps]
     weights = kernel[:, None, :].expand(-1, size, -1)

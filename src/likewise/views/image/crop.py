@@ -168,9 +168,8 @@ def _first_that_fits(
     ratio: tuple[float, float],
 ) -> tuple[Tensor, Tensor]:
     """[B, TRIES] areas and ratios -> widths and heights [B], as fractions of the image's sides."""
-    shape = (
-        shape / aspect[:, None]
-    )  # width / height, each now in units of its own side of the image
+    # Width / height, each now in units of its own side of the image.
+    shape = shape / aspect[:, None]
     width = (share * shape).sqrt()
     height = (share / shape).sqrt()
     fits = (width <= 1) & (height <= 1)  # [B, TRIES]

@@ -59,9 +59,8 @@ def view_of_crop(crop: Crop, params: ViewParams, size: int) -> View:
     """One view of each image, whose crop has been cut: it is mirrored, and its colours change."""
     mirror = torch.eye(2, 3, device=params.box.device)
     mirror = mirror.repeat(len(params.box), 1, 1)  # [B, 2, 3]
-    mirror[:, 0, 0] = params.box[
-        :, 0, 0
-    ].sign()  # as the crop's box has it, which may be on another device
+    # As the crop's box has it, which may be on another device.
+    mirror[:, 0, 0] = params.box[:, 0, 0].sign()
     view = make_view(crop.pixels, params._replace(box=mirror, is_cut=True), size)
     cut = crop.box.to(view.box.device).clone()
     cut[:, 0, 0] = cut[:, 0, 0].abs()

@@ -62,9 +62,8 @@ def sharpen(images: Tensor, factor: Tensor) -> Tensor:
         return images
     inner = images[..., 1:-1, 1:-1]
     # Pillow's kernel: all ones but 5 in the middle, divided by 13.
-    columns = (
-        images[..., :-2, :] + images[..., 1:-1, :] + images[..., 2:, :]
-    )  # sums of three pixels
+    # Sums of three pixels.
+    columns = images[..., :-2, :] + images[..., 1:-1, :] + images[..., 2:, :]
     squares = columns[..., :-2] + columns[..., 1:-1] + columns[..., 2:]
     smooth = (squares + 4 * inner) / 13
     moved = smooth + factor.view(-1, 1, 1, 1) * (inner - smooth)
