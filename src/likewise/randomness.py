@@ -8,6 +8,8 @@ same numbers as an uninterrupted one.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -35,6 +37,29 @@ def seed_networks(*key: int | str) -> None:
         torch.xpu.manual_seed_all(seed)
     if torch.backends.mps.is_available():
         torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def restored_rng() -> Iterator[None]:
+    """Afterwards PyTorch's global generators are as they were, for the program of the user's that draws from them.
+
+    Those of a GPU that was not used before start from the seed that the program gave PyTorch, as they would have.
+    """
+    state, seed = torch.get_rng_state(), torch.initial_seed()
+    available = [module for module in (torch.cuda, torch.xpu) if module.is_available()]
+    used = {module: module.get_rng_state_all() for module in available if module.is_initialized()}
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+        for module in available:
+            if module in used:
+                module.set_rng_state_all(used[module])
+            else:
+                module.manual_seed_all(seed)
+        if mps is not None:
+            torch.mps.set_rng_state(mps)
 
 
 class BatchRNG:

@@ -22,7 +22,7 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.features import extract
 from likewise.methods import Nets, Recipe
 from likewise.methods.cross_entropy import CrossEntropy
-from likewise.randomness import seed_networks
+from likewise.randomness import restored_rng, seed_networks
 from likewise.training import Callback, CallbackState, choose_precision
 from likewise.training.fine_tuning import fine_tune
 from likewise.training.precision import Precision
@@ -80,6 +80,7 @@ class TimeLimit(Callback):
             state.stop("the time limit is reached")
 
 
+@restored_rng()
 def adapt(
     encoder: Encoder,
     images: Images,

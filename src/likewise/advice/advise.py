@@ -17,6 +17,7 @@ from likewise.advice.session import Session
 from likewise.data.columns.column_names import ColumnNames, MissingLabels
 from likewise.errors import LikewiseError
 from likewise.field_types import Range, checked_arguments
+from likewise.randomness import restored_rng
 from likewise.runs.data_name import free_folder
 from likewise.training.launch import DeviceKind, choose_device
 
@@ -25,6 +26,7 @@ LONGER = 3
 
 
 @checked_arguments(seed=Range(0))
+@restored_rng()
 def advise(
     data: Any,
     labels: Any = "all",

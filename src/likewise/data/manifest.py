@@ -17,6 +17,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column import Column, take_columns
 from likewise.data.columns.groups import GROUP, Groups
 from likewise.data.columns.masks import Masks
+from likewise.data.columns.missing_labels import named_as_missing
 from likewise.data.columns.targets import targets_in
 from likewise.data.file_names import written_name, written_names
 from likewise.data.pixel_source import VIDEO_MODE, PixelSource
@@ -25,11 +26,6 @@ from likewise.errors import FilesLeftOut, LikewiseError
 from likewise.field_types import checked_value
 
 SPLITS = ("train", "val", "test")
-
-MISSING = frozenset(
-    {"nan", "na", "n/a", "none", "null", "<na>", "?", "unknown", "unlabeled", "unlabelled"}
-)
-"""What other programs write for a missing value, in lower case."""
 
 
 class Skipped(NamedTuple):
@@ -316,11 +312,6 @@ def nearly_the_same(names: Sequence[str]) -> list[tuple[str, ...]]:
 def _number(name: str) -> str | None:
     """01, 1 and 1.0 as one text; None for what is no number."""
     return str(float(name)) if re.fullmatch(r"\d{1,15}(\.\d*)?", name) else None
-
-
-def named_as_missing(names: Sequence[str]) -> list[str]:
-    """Class names that other programs write for a missing value."""
-    return [name for name in names if name.strip().casefold() in MISSING]
 
 
 def class_counts(labels: np.ndarray | Tensor) -> dict[int, int]:

@@ -21,6 +21,7 @@ from likewise.encoders.weights_hash import weights_hash
 from likewise.errors import LikewiseError
 from likewise.field_types import INNER_SHARE, Range, checked_arguments
 from likewise.methods import Nets
+from likewise.randomness import restored_rng
 from likewise.report.last_screen import last_screen
 from likewise.report.model_card import caveats, model_card
 from likewise.report.pages.page import write_report
@@ -243,6 +244,7 @@ class Run:
         return index.most_similar(vector, count)
 
     @checked_arguments(neighbours=Range(1))
+    @restored_rng()
     def evaluate(
         self,
         data: Any = None,

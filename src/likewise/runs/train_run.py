@@ -20,6 +20,7 @@ from likewise.evaluation.online import OnlineScores
 from likewise.json_files import read_object
 from likewise.methods import Method, Nets, Progress, Recipe, method_name
 from likewise.methods.user_views import crop_streams, view_streams
+from likewise.randomness import restored_rng
 from likewise.report.last_screen import last_screen
 from likewise.run_folder import RunFolder
 from likewise.runs.data_name import free_folder
@@ -54,6 +55,7 @@ ALL_MEASURES = EvaluationSettings()
 
 
 @torch_defaults()
+@restored_rng()
 def run_training(
     data: Any,
     settings: TrainSettings,

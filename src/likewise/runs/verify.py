@@ -15,6 +15,7 @@ from torch import Tensor
 
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Recipe, method_name
+from likewise.randomness import restored_rng
 from likewise.runs.first_steps import (
     FirstSteps,
     Request,
@@ -77,6 +78,7 @@ class Verification:
         return all(each.is_equal for each in self.compared)
 
 
+@restored_rng()
 def run_verification(
     data: object,
     settings: TrainSettings,

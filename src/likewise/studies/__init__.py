@@ -14,6 +14,7 @@ from rich.table import Table
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.field_types import COUNT, checked_arguments
 from likewise.json_files import write_json
+from likewise.randomness import restored_rng
 from likewise.run_folder import make_folder
 from likewise.studies import feature_decoupling, ugan_toy
 from likewise.studies.decoupling_page import neurons_table, write_decoupling_page
@@ -60,6 +61,7 @@ STUDIES = {
 
 
 @checked_arguments(seed=COUNT)
+@restored_rng()
 def study(
     name: str,
     seed: int = 0,

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from likewise.data.columns.column_names import ColumnNames
+from likewise.data.columns.missing_labels import Reading, is_no_value
 from likewise.data.file_names import written_name
 from likewise.data.sources.arrangement import SPLIT_NAMES
 from likewise.data.sources.delimited_text import EIGHT_BIT, ENCODING_NAMES, DelimitedText
 from likewise.data.sources.label_columns import IsImage, LabelColumns, Needed, label_columns
-from likewise.data.sources.missing_labels import Reading, is_no_value
 from likewise.data.sources.path_matching import Matches
 from likewise.errors import LikewiseError
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column import Column
 from likewise.data.columns.column_names import MissingLabels
+from likewise.data.columns.missing_labels import Reading, with_none_for_missing
 from likewise.data.columns.targets import (
     TARGETS,
     TargetColumn,
@@ -20,7 +21,6 @@ from likewise.data.columns.targets import (
     multilabel_targets,
     regression_targets,
 )
-from likewise.data.sources.missing_labels import Reading, with_none_for_missing
 from likewise.errors import LikewiseError
 
 

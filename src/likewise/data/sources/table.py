@@ -15,12 +15,12 @@ from likewise.data.columns.captions import CAPTIONS, COLUMN_NAMES, Captions
 from likewise.data.columns.column import Column
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.columns.groups import GROUP, Groups
+from likewise.data.columns.missing_labels import is_null
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import Headers
 from likewise.data.sources.arrangement import SPLIT_NAMES
 from likewise.data.sources.header_scan import scan
 from likewise.data.sources.image_values import ImageValues, ValuePixels, fill_headers, header_of
-from likewise.data.sources.missing_labels import is_null
 from likewise.data.sources.read_labels import Labels, read_labels
 from likewise.data.sources.shards import FIRST, LOOK_LIMIT, with_headers
 from likewise.data.sources.usual_label_column import label_column_note, usual_label_column

@@ -13,6 +13,9 @@ from likewise.data.columns.targets import Task
 NO_VALUE = frozenset({"nan", "na", "n/a", "none", "null", "<na>", "#n/a"})
 """What other programs write for a missing value, in lower case."""
 
+CLASS_OR_NO_VALUE = frozenset({"?", "unknown", "unlabeled", "unlabelled"})
+"""What may be a class as well, so it is read as one, and the doctor says so."""
+
 
 class Reading(NamedTuple):
     """How the cells of a column of labels are read."""
@@ -54,6 +57,11 @@ class Reading(NamedTuple):
 def is_no_value(text: str) -> bool:
     """Whether a text is what other programs write for a missing value."""
     return text.strip().casefold() in NO_VALUE
+
+
+def named_as_missing(names: Sequence[str]) -> list[str]:
+    """Class names that other programs write for a missing value."""
+    return [name for name in names if name.strip().casefold() in NO_VALUE | CLASS_OR_NO_VALUE]
 
 
 def with_none_for_missing(
