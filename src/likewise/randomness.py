@@ -7,13 +7,29 @@ same numbers as an uninterrupted one.
 
 from __future__ import annotations
 
+import functools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+class Uniform(NamedTuple):
+    """Numbers to draw for each row: float32, uniform in [low, high)."""
+
+    low: float = 0.0
+    high: float = 1.0
+    columns: int | None = None
+    """numbers of a row; None: one, and the result has no second dimension"""
+
+    @property
+    def lines(self) -> int:
+        """Numbers of a row."""
+        return 1 if self.columns is None else self.columns
 
 
 def generator(*key: int | str) -> torch.Generator:
@@ -102,8 +118,32 @@ class BatchRNG:
 
     def uniform(self, low: float = 0.0, high: float = 1.0, columns: int | None = None) -> Tensor:
         """Float32 [B], or [B, columns], uniform in [low, high)."""
-        shape = (self.total,) if columns is None else (self.total, columns)
-        return self._local(torch.rand(shape, generator=self._generator) * (high - low) + low)
+        return self.uniforms([Uniform(low, high, columns)])[0]
+
+    def uniforms(self, ranges: Sequence[Uniform]) -> list[Tensor]:
+        """What `uniform` gives for one range after the other, drawn together."""
+        found = []
+        lines = self.lines(ranges).split([each.lines for each in ranges])
+        for each, numbers in zip(ranges, lines, strict=True):
+            found.append(numbers[0] if each.columns is None else numbers.view(-1, each.columns))
+        return found
+
+    def lines(self, ranges: Sequence[Uniform]) -> Tensor:
+        """The same numbers as one tensor [lines, B]: a range's are one after the other in as many lines as columns."""
+        low, width = _low_and_width(tuple(ranges))
+        drawn = torch.rand((len(low), self.total), generator=self._generator)
+        drawn.mul_(width).add_(low)
+        if self.rows < self.total:
+            drawn = self._own_lines(drawn, ranges)
+        return drawn.to(self.device, non_blocking=True)
+
+    def _own_lines(self, drawn: Tensor, ranges: Sequence[Uniform]) -> Tensor:
+        """Our rows of the global batch: [lines, total] -> [lines, B]."""
+        own = []
+        for numbers in drawn.split([each.lines for each in ranges]):
+            rows = numbers.view(self.total, -1)[self.first : self._end : self.stride]
+            own.append(rows.reshape(-1, self.rows))
+        return torch.cat(own)
 
     def chance(self, probability: float) -> Tensor:
         """Bool [B]: true with the given probability."""
@@ -111,9 +151,13 @@ class BatchRNG:
 
     def orders(self, items: int) -> Tensor:
         """int64 [B, items]: a random permutation of 0..items-1 for each row."""
-        return self._local(
-            torch.rand((self.total, items), generator=self._generator).argsort(dim=1)
-        )
+        return self.uniform(columns=items).argsort(dim=1)
 
-    def _local(self, drawn: Tensor) -> Tensor:
-        return drawn[self.first : self._end : self.stride].to(self.device, non_blocking=True)
+
+@functools.cache
+def _low_and_width(ranges: tuple[Uniform, ...]) -> tuple[Tensor, Tensor]:
+    """Of the range of each line: float32 [lines, 1]."""
+    lines = torch.tensor([each.lines for each in ranges])
+    low = torch.tensor([float(each.low) for each in ranges])
+    width = torch.tensor([float(each.high - each.low) for each in ranges])
+    return low.repeat_interleave(lines)[:, None], width.repeat_interleave(lines)[:, None]

@@ -20,7 +20,7 @@ from likewise.views.fused import operations as fused_operations
 from likewise.views.fused import views as fused
 from likewise.views.fused.packing import pack
 from likewise.views.image import batched, crop
-from likewise.views.image.random_ops import OPERATIONS, chained, cut_out, operate
+from likewise.views.image.random_ops import OPERATIONS, amounts, chained, cut_out, operate
 from likewise.views.image.view_params import CutoutParams, RandAugmentParams, ViewParams
 from likewise.views.policies import ViewPolicy, centre, comatch_strong, rand_augment, simclr
 from losses.kernels import (
@@ -197,8 +197,8 @@ def test_kernels_make_the_operations_of_randaugment(name: str, channels: int) ->
     images = natural(4, channels, 16)
     params = rand_augment(1).sample_params(Pixels(images, torch.ones(4)), BatchRNG((2,), 4))
     kind, amount = torch.full((4, 1), list(OPERATIONS).index(name)), torch.zeros(4, 1)
-    amount[:, 0] = OPERATIONS[name].amount(
-        torch.tensor([0.0, 0.4, 0.7, 1.0]), torch.tensor([1.0, -1.0, 1.0, -1.0])
+    amount[:, 0] = amounts(
+        kind[:, 0], torch.tensor([0.0, 0.4, 0.7, 1.0]), torch.tensor([1.0, -1.0, 1.0, -1.0])
     )
     operations = RandAugmentParams(kind, amount)
     cutout = CutoutParams(torch.tensor([[0.1, 0.9], [0.5, 0.4], [1.0, 0.3], [0.2, 0.2]]), 0.3)

@@ -17,7 +17,13 @@ from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG
 from likewise.views.image import tone
 from likewise.views.image.making import make_view
-from likewise.views.image.random_ops import OPERATIONS, chained, operate, random_operations
+from likewise.views.image.random_ops import (
+    OPERATIONS,
+    amounts,
+    chained,
+    operate,
+    random_operations,
+)
 from likewise.views.image.view_params import CutoutParams, RandAugmentParams
 from likewise.views.policies import (
     ViewPolicy,
@@ -72,10 +78,11 @@ def one_kind(name: str, rows: int) -> RandAugmentParams:
     """The operation once on each row, at all strengths from none to full and with both signs."""
     strength, sign = torch.linspace(0, 1, rows), torch.ones(rows)
     sign[::2] = -1
-    amount = OPERATIONS[name].amount(strength, sign)
+    kind = torch.full((rows,), NAMES.index(name))
+    amount = amounts(kind, strength, sign)
     if name == "solarize":  # torchvision allows none above 1
         amount = amount.clamp(max=1)
-    return RandAugmentParams(torch.full((rows, 1), NAMES.index(name)), amount[:, None])
+    return RandAugmentParams(kind[:, None], amount[:, None])
 
 
 def test_every_operation_of_the_papers_has_a_reference() -> None:
@@ -167,10 +174,10 @@ def test_operations_follow_each_other_in_each_rows_own_order() -> None:
     images = natural(40, 3) / 255
     operations = random_operations(BatchRNG((3,), 40), 3, 0.8, (0.2, 0.9))
     expected = images.clone()
-    for row, (kinds, amounts) in enumerate(
+    for row, (kinds, parameters) in enumerate(
         zip(operations.kind.tolist(), operations.amount.tolist(), strict=True)
     ):
-        for kind, amount in zip(kinds, amounts, strict=True):
+        for kind, amount in zip(kinds, parameters, strict=True):
             expected[row] = REFERENCES[NAMES[kind]](expected[row], amount)
     operate(images, operations)
     # A threshold turns the last bit of one operation into a level of the next.
@@ -190,10 +197,10 @@ def test_operations_are_drawn_alike_and_their_amounts_span_the_papers_ranges() -
     }
     spans |= {"rotate": (-math.pi / 6, math.pi / 6), "translate y": (-10 / 32, 10 / 32)}
     for name, (least, greatest) in spans.items():
-        amounts = operations.amount[operations.kind == NAMES.index(name)]
-        assert amounts.min().item() == pytest.approx(least, abs=0.01)
-        assert amounts.max().item() == pytest.approx(greatest, abs=0.01)
-        assert abs(amounts.mean().item() - (least + greatest) / 2) < 0.06
+        found = operations.amount[operations.kind == NAMES.index(name)]
+        assert found.min().item() == pytest.approx(least, abs=0.01)
+        assert found.max().item() == pytest.approx(greatest, abs=0.01)
+        assert abs(found.mean().item() - (least + greatest) / 2) < 0.06
 
 
 def test_a_full_strength_operation_has_the_numbers_of_comatchs_code() -> None:
@@ -204,9 +211,9 @@ def test_a_full_strength_operation_has_the_numbers_of_comatchs_code() -> None:
         "rotate": {-math.pi / 6, math.pi / 6},
         "translate x": {-0.3125, 0.3125},
     }
-    for name, amounts in wanted.items():
+    for name, wanted_amounts in wanted.items():
         found = operations.amount[operations.kind == NAMES.index(name)].unique()
-        assert found.tolist() == pytest.approx(sorted(amounts), abs=1e-6)
+        assert found.tolist() == pytest.approx(sorted(wanted_amounts), abs=1e-6)
 
 
 @pytest.mark.parametrize("side", [0.25, 0.5, 1.0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
@@ -14,10 +14,16 @@ from torch import Tensor
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
 from likewise.field_types import Range, check_fields, typed_arguments
-from likewise.randomness import BatchRNG
+from likewise.randomness import BatchRNG, Uniform
 from likewise.views.from_callable import CallableViews, RequestedViews
 from likewise.views.image.colour import COLOUR_OPS
-from likewise.views.image.crop import centre_boxes, random_boxes
+from likewise.views.image.crop import (
+    BOX_DRAWS,
+    box_ranges,
+    boxes_of,
+    centre_boxes,
+    random_boxes,
+)
 from likewise.views.image.making import crop_of, make_view, view_of_crop
 from likewise.views.image.random_ops import random_operations
 from likewise.views.image.view_params import ColourParams, CutoutParams, ViewParams
@@ -159,36 +165,52 @@ class ViewPolicy:
 
     def sample_params(self, pixels: Pixels, rng: BatchRNG) -> ViewParams:
         """The random parameters of one view of each image."""
-        box = self.sample_boxes(rng, pixels.aspect)
-        factors = self._sample_factors(rng)  # [B, 4]
-        order = rng.orders(len(COLOUR_OPS))
-        jittered = rng.chance(self.jitter)
-        channels = pixels.images.shape[-3]
-        has_effect = self._active(channels).to(order.device)[order]  # [B, 4]
-        applied = has_effect & jittered[:, None]
-        colour = ColourParams(
-            factors,
-            order.masked_fill(~applied, -1),
-            grey=rng.chance(self.grey),
-            blurred=rng.chance(self.blur),
-            sigma=rng.uniform(*self.blur_sigma),
-            solarized=rng.chance(self.solarize),
-        )
-        if channels not in GREY_OR_RGB:
-            colour = self._per_channel(colour, jittered, channels, rng)
-        cutout = CutoutParams(rng.uniform(columns=2), self.cutout)
+        drawn = rng.uniforms(self._ranges())
+        box_draws, colour_draws, centre = drawn[:BOX_DRAWS], drawn[BOX_DRAWS:-1], drawn[-1]
+        box = boxes_of(box_draws, pixels.aspect, self.crop_ratio, self.flip)
+        colour = self._colour_params(colour_draws, pixels.images.shape[-3], rng)
         rand_augment = None
         if self.random_ops:
             rand_augment = random_operations(rng, self.random_ops, self.op_chance, self.op_strength)
-        return ViewParams(box, colour, rand_augment, cutout if self.cutout else None)
+        cutout = CutoutParams(centre, self.cutout) if self.cutout else None
+        return ViewParams(box, colour, rand_augment, cutout)
 
-    def _sample_factors(self, rng: BatchRNG) -> Tensor:
-        """Factors of brightness, contrast and saturation, and the shift of hue: float32 [B, 4]."""
+    def _ranges(self) -> list[Uniform]:
+        """What is drawn for each image, whichever augmentations are on."""
         factors = []
         for strength in (self.brightness, self.contrast, self.saturation):
-            factors.append(rng.uniform(max(0.0, 1 - strength), 1 + strength))
-        factors.append(rng.uniform(-self.hue, self.hue))
-        return torch.stack(factors, dim=1)
+            factors.append(Uniform(max(0.0, 1 - strength), 1 + strength))
+        chance = Uniform()
+        return [
+            *box_ranges(self.crop_area, self.crop_ratio),
+            *factors,
+            Uniform(-self.hue, self.hue),
+            Uniform(columns=len(COLOUR_OPS)),  # their order
+            chance,  # of the jitter
+            chance,  # of grey
+            chance,  # of a blur
+            Uniform(*self.blur_sigma),
+            chance,  # of solarizing
+            Uniform(columns=2),  # Cutout's centre
+        ]
+
+    def _colour_params(self, drawn: Sequence[Tensor], channels: int, rng: BatchRNG) -> ColourParams:
+        *factors, order, jitter, grey, blur, sigma, solarize = drawn
+        order = order.argsort(dim=1)  # [B, 4]
+        jittered = jitter < self.jitter
+        has_effect = self._active(channels).to(order.device)[order]  # [B, 4]
+        applied = has_effect & jittered[:, None]
+        colour = ColourParams(
+            torch.stack(factors, dim=1),  # [B, 4]
+            order.masked_fill(~applied, -1),
+            grey=grey < self.grey,
+            blurred=blur < self.blur,
+            sigma=sigma,
+            solarized=solarize < self.solarize,
+        )
+        if channels in GREY_OR_RGB:
+            return colour
+        return self._per_channel(colour, jittered, channels, rng)
 
     def sample_boxes(self, rng: BatchRNG, aspect: Tensor) -> Tensor:
         """The box of one view of each image, float32 [B, 2, 3], as `sample_params` has it with the same numbers.

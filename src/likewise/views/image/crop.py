@@ -7,14 +7,18 @@ mean the same in the stored square as in the file, so only the drawing of a box 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from likewise.randomness import BatchRNG
+from likewise.randomness import BatchRNG, Uniform
 from likewise.views.fused import boxes as fused
 from likewise.views.fused.boxes import TRIES, BoxDraws
+
+BOX_DRAWS = len(BoxDraws._fields)
+"""Ranges that are drawn for a box."""
 
 
 def random_boxes(
@@ -42,13 +46,27 @@ def random_boxes(
         On the device of the aspect where a GPU's kernel works them out, so that nothing waits for the GPU to say what
         the aspect is; else where the random numbers are.
     """
-    random = BoxDraws(
-        share=rng.uniform(*area, columns=TRIES),
-        log_ratio=rng.uniform(*map(math.log, ratio), columns=TRIES),
-        across=rng.uniform(-1, 1),
-        down=rng.uniform(-1, 1),
-        mirrored=rng.chance(flip),
-    )
+    return boxes_of(rng.uniforms(box_ranges(area, ratio)), aspect, ratio, flip)
+
+
+def box_ranges(area: tuple[float, float], ratio: tuple[float, float]) -> list[Uniform]:
+    """What is drawn for a random box: the parts of `BoxDraws` in their order."""
+    least, greatest = ratio
+    return [
+        Uniform(*area, columns=TRIES),
+        Uniform(math.log(least), math.log(greatest), columns=TRIES),
+        Uniform(-1, 1),
+        Uniform(-1, 1),
+        Uniform(),
+    ]
+
+
+def boxes_of(
+    drawn: Sequence[Tensor], aspect: Tensor, ratio: tuple[float, float], flip: float
+) -> Tensor:
+    """The boxes from what was drawn in `box_ranges`; see `random_boxes`."""
+    share, log_ratio, across, down, mirror = drawn
+    random = BoxDraws(share, log_ratio, across, down, mirror < flip)
     make = fused.boxes if fused.runs_on(aspect.device) else boxes
     return make(random, aspect, ratio)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from likewise.randomness import BatchRNG
+from likewise.randomness import BatchRNG, Uniform
 from likewise.views.image import colour, tone
 from likewise.views.image.view_params import RandAugmentParams
 
@@ -27,28 +27,32 @@ Lines = tuple[tuple[Tensor | float, Tensor | float, Tensor | float], ...]
 """The two lines of affine maps: each entry [B], or the same for all."""
 
 
+class Amount(NamedTuple):
+    """An operation's parameter by its strength in [0, 1]: ``offset + slope * strength``."""
+
+    offset: float = 0.0
+    slope: float = 0.0
+    signed: bool = False
+    """whether a random sign is put before the slope"""
+    whole: bool = False
+    """whether the parameter is rounded down"""
+
+
 class Operation(NamedTuple):
     """A change of tone or colour, or a move of the pixels; neither does nothing."""
 
-    amount: Callable[[Tensor, Tensor], Tensor]
-    """its parameter [B] from a strength [B] in [0, 1] and a sign [B]"""
+    amount: Amount = Amount()
+    """its parameter"""
     change: Callable[[Tensor, Tensor], Tensor] | None = None
     """images [B, C, S, S] and amounts [B] -> images"""
     move: Callable[[Tensor], Lines] | None = None
     """amounts [B] -> the affine maps from the new [-1, 1] plane to the old one"""
 
 
-def _none(strength: Tensor, sign: Tensor) -> Tensor:
-    return torch.zeros_like(strength)
-
-
-def _factor(strength: Tensor, sign: Tensor) -> Tensor:
-    return 0.1 + 1.8 * strength
-
-
-def _up_to(greatest: float) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda strength, sign: greatest * strength * sign
-
+FACTOR = Amount(0.1, 1.8)
+ANGLE = Amount(slope=math.radians(30), signed=True)
+SHEAR = Amount(slope=0.3, signed=True)
+SHIFT = Amount(slope=10 / 32, signed=True)
 
 UNMOVED_ACROSS = (1.0, 0.0, 0.0)
 UNMOVED_DOWN = (0.0, 1.0, 0.0)
@@ -62,28 +66,27 @@ def _rotation(radians: Tensor) -> Lines:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "identity": Operation(_none),
-    "autocontrast": Operation(_none, lambda images, _: tone.autocontrast(images)),
-    "equalize": Operation(_none, lambda images, _: tone.equalize(images)),
-    "brightness": Operation(_factor, colour.brighten),
-    "colour": Operation(_factor, colour.saturate),
-    "contrast": Operation(_factor, colour.contrast),
-    "sharpness": Operation(_factor, tone.sharpen),
+    "identity": Operation(),
+    "autocontrast": Operation(change=lambda images, _: tone.autocontrast(images)),
+    "equalize": Operation(change=lambda images, _: tone.equalize(images)),
+    "brightness": Operation(FACTOR, colour.brighten),
+    "colour": Operation(FACTOR, colour.saturate),
+    "contrast": Operation(FACTOR, colour.contrast),
+    "sharpness": Operation(FACTOR, tone.sharpen),
     # From 7 bits to 4, and from all values inverted to none.
-    "posterize": Operation(lambda strength, sign: (8 - 4 * strength).floor(), tone.posterize),
-    "solarize": Operation(lambda strength, sign: strength * (256 / 255), colour.solarize),
-    "rotate": Operation(_up_to(math.radians(30)), move=_rotation),
+    "posterize": Operation(Amount(8, -4, whole=True), tone.posterize),
+    "solarize": Operation(Amount(slope=256 / 255), colour.solarize),
+    "rotate": Operation(ANGLE, move=_rotation),
     # Lines slide along a fixed one at the edge, as Pillow has it.
-    "shear x": Operation(_up_to(0.3), move=lambda slope: ((1.0, slope, slope), UNMOVED_DOWN)),
-    "shear y": Operation(_up_to(0.3), move=lambda slope: (UNMOVED_ACROSS, (slope, 1.0, slope))),
-    "translate x": Operation(
-        _up_to(10 / 32), move=lambda share: ((1.0, 0.0, 2 * share), UNMOVED_DOWN)
-    ),
-    "translate y": Operation(
-        _up_to(10 / 32), move=lambda share: (UNMOVED_ACROSS, (0.0, 1.0, 2 * share))
-    ),
+    "shear x": Operation(SHEAR, move=lambda slope: ((1.0, slope, slope), UNMOVED_DOWN)),
+    "shear y": Operation(SHEAR, move=lambda slope: (UNMOVED_ACROSS, (slope, 1.0, slope))),
+    "translate x": Operation(SHIFT, move=lambda share: ((1.0, 0.0, 2 * share), UNMOVED_DOWN)),
+    "translate y": Operation(SHIFT, move=lambda share: (UNMOVED_ACROSS, (0.0, 1.0, 2 * share))),
 }
 """By name, in the order in which `RandAugmentParams.kind` counts them."""
+
+AMOUNTS = torch.tensor([operation.amount for operation in OPERATIONS.values()])
+"""Float32 [operations, 4]: the fields of each `Amount`."""
 
 MOVES = {
     index: operation.move for index, operation in enumerate(OPERATIONS.values()) if operation.move
@@ -95,14 +98,25 @@ def random_operations(
     rng: BatchRNG, count: int, chance: float, strength: tuple[float, float]
 ) -> RandAugmentParams:
     """``count`` operations a row, drawn with repeats, each made with the given chance at a strength in the range."""
-    kind = rng.uniform(0, len(OPERATIONS), columns=count).long()
-    strengths = rng.uniform(*strength, columns=count)
-    signs = rng.uniform(-1, 1, columns=count).sign()
-    left_out = rng.uniform(columns=count) >= chance
-    amount = torch.zeros_like(strengths)
-    for index, operation in enumerate(OPERATIONS.values()):
-        amount = torch.where(kind == index, operation.amount(strengths, signs), amount)
-    return RandAugmentParams(kind.masked_fill(left_out, 0), amount)
+    drawn = rng.uniforms(
+        [
+            Uniform(0, len(OPERATIONS), count),
+            Uniform(*strength, count),
+            Uniform(-1, 1, count),
+            Uniform(columns=count),
+        ]
+    )
+    kinds, strengths, signs, left_out = drawn  # [B, count] each
+    kind = kinds.long()
+    amount = amounts(kind, strengths, signs.sign())
+    return RandAugmentParams(kind.masked_fill_(left_out >= chance, 0), amount)
+
+
+def amounts(kind: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
+    """Parameters of operations, as many as there are kinds."""
+    offset, slope, signed, whole = AMOUNTS[kind].unbind(-1)
+    plain = offset + slope * strength * torch.where(signed > 0, sign, 1.0)
+    return torch.where(whole > 0, plain.floor(), plain)
 
 
 def operate(views: Tensor, operations: RandAugmentParams) -> Tensor:
