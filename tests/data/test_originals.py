@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as torchvision
 import likewise as lw
 from data.pictures import picture, save
 from likewise.data.images import FileImages, open_images
-from likewise.data.loader import Loader
+from likewise.data.loader import Loader, ViewStream
 from likewise.data.originals import (
     CropStream,
     OriginalImages,
@@ -23,6 +23,7 @@ from likewise.data.pixel_source import FilePixels
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG
+from likewise.views.from_callable import CallableViews
 from likewise.views.image.making import make_view
 from likewise.views.policies import ViewPolicy, fixmatch_strong, simclr, weak
 
@@ -236,3 +237,47 @@ def test_kinds_of_files_are_stored_as_they_are_read(tmp_path, channels):
         crops.append(pixels.crops["first"].pixels)
     assert torch.equal(*crops)
     assert float(crops[0].float().std(dim=(1, 2, 3)).min()) > 1
+
+
+class Recorded:
+    """A user's augmentation: it records what it is given, crops a corner, and blackens the image."""
+
+    def __init__(self):
+        self.given = []
+
+    def __call__(self, image):
+        assert isinstance(image, torch.Tensor)
+        self.given.append(image.clone())
+        view = torchvision.resize(image[:, :VIEW, :VIEW], [VIEW, VIEW]).clone()
+        image.zero_()
+        return view
+
+
+@pytest.mark.parametrize("memory_limit", [None, 0], ids=["in memory", "from files"])
+def test_a_callable_is_given_the_photograph_at_the_size_of_its_file(photographs, memory_limit):
+    originals = open_originals(photographs, SIZE, 3, memory_limit)
+    recorded = Recorded()
+    views = CallableViews(recorded, size=VIEW, takes="tensor")
+    streams = [ViewStream(name, views.make, of_support=False) for name in ("first", "second")]
+    loader = Loader(originals, torch.full((6,), -1), batch_size=6, seed=7, view_streams=streams)
+    for step in range(2):
+        recorded.given.clear()
+        batch = loader.batch(step)
+        assert torch.equal(batch.pixels.views["first"], batch.pixels.views["second"])
+        for row, index in enumerate(batch.indices.tolist()):
+            file = np.array(Image.open(photographs.pixels.paths[index]).convert("RGB"))
+            assert np.array_equal(recorded.given[row].permute(1, 2, 0).numpy(), file)
+            corner = file[:VIEW, :VIEW] / np.float32(255)
+            view = batch.pixels.views["first"][row].permute(1, 2, 0).numpy()
+            assert np.array_equal(view, corner)
+            assert batch.pixels.aspect[row] == pytest.approx(file.shape[1] / file.shape[0])
+
+
+def test_a_photograph_that_cannot_be_read_is_replaced_before_a_callable_sees_it(photographs):
+    broken = photographs.pixels.paths[2]
+    broken.write_bytes(broken.read_bytes()[:200])
+    originals = open_originals(photographs, SIZE, 3, memory_limit=0)
+    rows, given = originals.whole(torch.arange(6), None)
+    assert rows.positions[2] != 2 and list(originals.unreadable) == [originals.ids[2]]
+    replaced = given[int(rows.positions[2])]
+    assert torch.equal(given[2], replaced) and given[2].shape[0] == 3

@@ -19,7 +19,7 @@ from likewise.methods.user_views import view_notes, view_streams, with_views
 from likewise.randomness import BatchRNG, generator
 from likewise.runs.settings import from_json, to_json
 from likewise.views import ViewPolicy, identity
-from likewise.views.from_callable import CallableViews, unsqueezed
+from likewise.views.from_callable import CallableViews
 
 SIZE, COUNT = 16, 24
 TORCHVISION = v2.Compose(
@@ -130,8 +130,9 @@ def test_what_is_no_view_is_refused(transform, named):
 
 
 def test_an_oblong_image_has_its_shape_back():
-    assert unsqueezed(torch.zeros(3, 32, 32, dtype=torch.uint8), 2.0).shape == (3, 16, 32)
-    assert unsqueezed(torch.zeros(3, 32, 32, dtype=torch.uint8), 0.5).shape == (3, 32, 16)
+    squares = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    wide, high = Pixels(squares, torch.tensor([2.0, 0.5])).unsqueezed()
+    assert wide.shape == (3, 16, 32) and high.shape == (3, 32, 16)
 
 
 def test_a_method_with_several_kinds_of_views_wants_names():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from likewise.data.resizing import resized
 from likewise.errors import LikewiseError
 
 UNLABELLED = -1
@@ -49,6 +50,16 @@ class Pixels(NamedTuple):
             crops = {name: Crop(*map(change, crop)) for name, crop in self.crops.items()}
         frames = None if self.valid_frames is None else change(self.valid_frames)
         return Pixels(images, change(self.aspect), frames, views, crops)
+
+    def unsqueezed(self) -> list[Tensor]:
+        """Each image in the shape that it had in its file, uint8 [C, H, W] on the CPU; its longer side is S."""
+        side = self.images.shape[-1]
+        images = []
+        for image, aspect in zip(self.images.cpu(), self.aspect.tolist(), strict=True):
+            height = max(round(side / max(aspect, 1)), 1)
+            width = max(round(side * min(aspect, 1)), 1)
+            images.append(resized(image, height, width))
+        return images
 
     def tensors(self) -> list[Tensor]:
         """Those with memory of their own, views left out."""

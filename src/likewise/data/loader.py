@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from likewise.data.batch import UNLABELLED, Batch, Pixels
+from likewise.data.batch import UNLABELLED, Batch
 from likewise.data.columns.column import IndexedFeature
 from likewise.data.held_pixels import hold
 from likewise.data.images import DecodedRows, FileImages, Images, InMemoryImages
@@ -68,8 +68,8 @@ class ViewStream(NamedTuple):
 
     name: str
     """of the random stream, and in `Pixels.views`"""
-    make: Callable[[Pixels, Sequence[tuple[int | str, ...]]], Tensor]
-    """stored images and a key for the randomness of each -> float32 [B, C, S, S]"""
+    make: Callable[[Sequence[Tensor], Sequence[tuple[int | str, ...]]], Tensor]
+    """images, uint8 [C, H, W], and a key for the randomness of each -> float32 [B, C, S, S]"""
     of_support: bool
     """whether they are of the support rows"""
 
@@ -179,11 +179,10 @@ class Loader:
     def batch(self, step: int) -> Batch:
         """Our rows of one step's batch, decoded here and now."""
         batch = self._rows(self._drawn(step), step, of_support=False)
-        batch = self._with_views(batch, step, of_support=False)
         if self._draw_support is None or (self.support and _ended(self.support, step)):
             return batch
         support = self._rows(self._draw_support(step), step, of_support=True)
-        return batch._replace(support=self._with_views(support, step, of_support=True))
+        return batch._replace(support=support)
 
     def _drawn(self, step: int) -> Tensor:
         """int64 [batch_size]: the positions of a step's images over all ranks."""
@@ -232,18 +231,6 @@ class Loader:
             return None
         return ShardShuffle(self._shards.number, buffer, self.seed)
 
-    def _with_views(self, rows: Batch, step: int, of_support: bool) -> Batch:
-        """The rows with the views that are made here, each by its position in the global batch."""
-        streams = [stream for stream in self.view_streams if stream.of_support == of_support]
-        if not streams:
-            return rows
-        first = self.rank * rows.size
-        views = {}
-        for stream in streams:
-            keys = [(self.seed, step, stream.name, first + row) for row in range(rows.size)]
-            views[stream.name] = stream.make(rows.pixels, keys)
-        return rows._replace(pixels=rows.pixels._replace(views=views))
-
     def _rows(self, positions: Tensor, step: int, of_support: bool) -> Batch:
         share = len(positions) // self.world_size
         first = self.rank * share
@@ -254,8 +241,11 @@ class Loader:
         return Batch(pixels, self.labels[index], index, modalities=modalities)
 
     def _pixels(self, own: Tensor, step: int, of_support: bool) -> DecodedRows:
-        """The images at some positions, or the crops of them that views show."""
+        """The images at some positions, with the views that are made here, or the crops of them that views show."""
         images = self._support_images if of_support else self.images
+        views = [stream for stream in self.view_streams if stream.of_support == of_support]
+        if views:
+            return self._with_views(images, own, step, views)
         streams = [stream for stream in self.crop_streams if stream.of_support == of_support]
         if not streams or not isinstance(images, OriginalImages):
             return images.replaced(own, labels=self.labels)
@@ -268,6 +258,22 @@ class Loader:
             )
 
         return images.cropped(own, self.labels, streams, rng)
+
+    def _with_views(
+        self, images: Images, own: Tensor, step: int, streams: Sequence[ViewStream]
+    ) -> DecodedRows:
+        """The images at some positions with their views, each made by its position in the global batch."""
+        if isinstance(images, OriginalImages):
+            rows, given = images.whole(own, self.labels)
+        else:
+            rows = images.replaced(own, labels=self.labels)
+            given = rows.pixels.unsqueezed()
+        first = self.rank * len(own)
+        views = {}
+        for stream in streams:
+            keys = [(self.seed, step, stream.name, first + row) for row in range(len(own))]
+            views[stream.name] = stream.make(given, keys)
+        return rows._replace(pixels=rows.pixels._replace(views=views))
 
     @cached_property
     def _draw_support(self) -> ClassBalanced | None:

@@ -101,13 +101,36 @@ class OriginalImages(FileImages):
         images = torch.zeros(1, dtype=torch.uint8).expand(shape)
         return DecodedRows(Pixels(images, aspect, crops=made), positions)
 
+    def whole(self, index: Tensor, labels: Tensor | None) -> tuple[DecodedRows, list[Tensor]]:
+        """Some images for training at their own size, for a user's augmentation, and as squares.
+
+        Args:
+            index: int64 [B], positions.
+            labels: int64 [N]; an image that cannot be decoded is replaced by one of the same label.
+
+        Returns:
+            The squares, and uint8 [C, H, W] of each image, to be read only.
+        """
+        count = len(index)
+        positions = self._fallbacks.replace(index, labels).clone()
+        aspect = torch.ones(count)
+        squares = self._room(count, self.size)
+        at_own_size = []
+        for slot, wanted in enumerate(index.tolist()):
+            row, planes, own_aspect = self._decode_planes(wanted, labels, None)
+            positions[slot] = row
+            aspect[slot] = own_aspect
+            squares[slot] = resized(planes, self.size, self.size)
+            at_own_size.append(planes.expand(self.channels, -1, -1))
+        return DecodedRows(Pixels(squares, aspect), positions), at_own_size
+
     def _room(self, count: int, size: int) -> Tensor:
         """Memory for crops, in the order in which they are resized."""
         shape = count, self.channels, size, size
         return torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
 
     def _decode_planes(
-        self, wanted: int, labels: Tensor | None, size: int
+        self, wanted: int, labels: Tensor | None, size: int | None
     ) -> tuple[int, Tensor, float]:
         """Position, uint8 [C, H, W] and width / height of an image, or of the one that replaces it."""
         while True:

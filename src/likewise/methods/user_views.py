@@ -99,7 +99,7 @@ def crop_streams(
     """The crops that the loader cuts at their files' own resolution, found by a dry run on a few images.
 
     None where the images are no larger than they are stored. None either where a user's callable makes views, which is
-    given squares, or where a method requests views outside ``embed``.
+    given whole photographs, or where a method requests views outside ``embed``.
 
     Args:
         method: the rule.

@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Tensor
 
 from likewise.data.batch import Pixels
-from likewise.data.resizing import resized
 from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG, generator
 from likewise.views.transform import channels_first
@@ -70,39 +69,41 @@ class CallableViews:
             object.__setattr__(self, "takes", "albumentations")
 
     def __call__(self, pixels: Pixels, rng: BatchRNG) -> View:
-        """Float32 [B, C, S, S] in [0, 1]: those that the loader has made, or else made here."""
+        """Float32 [B, C, S, S] in [0, 1]: those that the loader has made, or else made here of the stored squares.
+
+        Raises:
+            LikewiseError: the rows are clips, or the callable gives what is no view of ``size`` pixels.
+        """
         name = str(rng.key[-1])
         box = unknown_box(pixels.images)
         if isinstance(pixels.views, RequestedViews):
             return View(pixels.views.note(name, self, pixels.images), box)
         made = None if pixels.views is None else pixels.views.get(name)
         if made is None:
+            if pixels.images.dim() != 4:
+                raise LikewiseError(
+                    "views= takes a callable for images, but this method learns from clips."
+                )
             keys = [(*rng.key, int(row)) for row in rng.row_numbers()]
-            made = self.make(pixels, keys).to(pixels.images.device)
+            made = self.make(pixels.unsqueezed(), keys).to(pixels.images.device)
         return View(made, box)
 
-    def make(self, pixels: Pixels, keys: Sequence[tuple[int | str, ...]]) -> Tensor:
-        """One view of each image: uint8 [B, C, S', S'] -> float32 [B, C, S, S] in [0, 1].
+    def make(self, images: Sequence[Tensor], keys: Sequence[tuple[int | str, ...]]) -> Tensor:
+        """One view of each image: uint8 [C, H, W], of any size each -> float32 [B, C, S, S] in [0, 1].
 
         Args:
-            pixels: the stored images.
+            images: as their files hold them; the callable gets copies, which it may change in place.
             keys: what each view's randomness is a function of.
 
         Raises:
-            LikewiseError: images are clips, or the callable gives what is no view of ``size`` pixels.
+            LikewiseError: the callable gives what is no view of ``size`` pixels.
         """
-        if pixels.images.dim() != 4:
-            raise LikewiseError(
-                "views= takes a callable for images, but this method learns from clips."
-            )
         views = []
-        images = pixels.images.cpu()
-        for image, aspect, key in zip(images, pixels.aspect.tolist(), keys, strict=True):
-            given = unsqueezed(image, aspect)
+        for image, key in zip(images, keys, strict=True):
             if self.takes is None:
-                object.__setattr__(self, "takes", self._find_what_it_takes(given, key))
+                object.__setattr__(self, "takes", self._find_what_it_takes(image.clone(), key))
             with seeded(self.transform, key):
-                made = self._call(given, self.takes)
+                made = self._call(image.clone(), self.takes)
             views.append(self._checked(made, channels=len(image)))
         return torch.stack(views)
 
@@ -218,14 +219,6 @@ def as_pil(image: Tensor) -> Image.Image:
     if len(image) == 1:
         return Image.fromarray(image[0].numpy())
     return Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
-
-
-def unsqueezed(image: Tensor, aspect: float) -> Tensor:
-    """A stored square uint8 [C, S, S] in the file's geometry: its longer side is S again."""
-    side = image.shape[-1]
-    height = max(round(side / max(aspect, 1)), 1)
-    width = max(round(side * min(aspect, 1)), 1)
-    return resized(image, height, width)
 
 
 @contextmanager
