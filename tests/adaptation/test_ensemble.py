@@ -9,7 +9,7 @@ from likewise.adaptation.ensemble import predictions
 from likewise.adaptation.prototypes import set_classifiers
 from likewise.adaptation.soft_targets import SoftTargets, TargetTable
 from likewise.data.batch import Batch
-from likewise.methods import METHODS, Progress
+from likewise.methods import METHODS, Progress, Recipe
 from likewise.views.policies import identity
 
 
@@ -45,6 +45,21 @@ def test_the_student_learns_the_pseudo_labels(found):
     images, labels, _, ensemble = found
     right = predictions(ensemble.student, images, 32, "cpu").argmax(dim=1) == labels
     assert ensemble.student.steps == 6 and right.float().mean() > 0.8
+
+
+def test_a_recipe_is_that_of_the_adaptation_with_its_name():
+    images, labels = coloured_images(30)
+    encoder = encoder_of("conv4")
+    ensemble = ensemble_pseudo_labels(
+        encoder, images, labels, 3, ("full", "last:1"), "frozen", steps=1, batch_size=9,
+        recipes={"full": Recipe("sgd", learning_rate=0.0)},
+    )  # fmt: skip
+    start = encoder.state_dict()
+    changed = []
+    for voter in ensemble.voters:
+        weights = voter.encoder.state_dict()
+        changed.append(any(not torch.equal(weights[name], start[name]) for name in start))
+    assert changed == [False, True]
 
 
 def test_targets_are_learned_instead_of_labels():

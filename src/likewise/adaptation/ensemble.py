@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.images import Images
 from likewise.encoders import Encoder
 from likewise.evaluation.features import extract
+from likewise.methods import Recipe
 from likewise.training.precision import Precision
 from likewise.views.policies import CentreView, ViewPolicy
 
@@ -52,6 +53,7 @@ def ensemble_pseudo_labels(
     seed: int = 0,
     device: torch.device | str = "cpu",
     time_limit: float | None = None,
+    recipes: Mapping[str, Recipe] | None = None,
     views: ViewPolicy | None = None,
     image_size: int | None = None,
     precision: Precision = "auto",
@@ -76,6 +78,7 @@ def ensemble_pseudo_labels(
         seed: of everything that is drawn.
         device: where to compute.
         time_limit: seconds for all of it.
+        recipes: optimiser and schedule of adaptations, by their names; others take that of `adapt`.
         views: augmentation; None: crop and flip.
         image_size: side in pixels of the views; None: as stored.
         precision: number format of the networks.
@@ -84,6 +87,7 @@ def ensemble_pseudo_labels(
         LikewiseError: as `adapt`.
     """
     begin = time.perf_counter()
+    recipes = recipes or {}
     encoders = [encoders] if isinstance(encoders, Encoder) else list(encoders)
     settings = {
         "batch_size": batch_size,
@@ -99,7 +103,7 @@ def ensemble_pseudo_labels(
         limit = _share(time_limit, begin, len(pairs) - number + STUDENT_SHARE)
         voter = adapt(
             encoder, images, labels, num_classes, adaptation, steps=steps, seed=seed + number, time_limit=limit,
-            **settings,
+            recipe=recipes.get(str(adaptation)), **settings,
         )  # fmt: skip
         predicted = predictions(voter, images, image_size or images.size, device).argmax(dim=1)
         votes += functional.one_hot(predicted, num_classes) / len(pairs)
@@ -108,7 +112,8 @@ def ensemble_pseudo_labels(
     votes[labelled] = functional.one_hot(labels[labelled], num_classes).float()
     learned = adapt(
         encoders[0], images, labels, num_classes, student, steps=student_steps or 2 * steps, seed=seed,
-        time_limit=_share(time_limit, begin, 1), targets=votes, **settings,
+        time_limit=_share(time_limit, begin, 1), targets=votes,
+        recipe=recipes.get(str(student)), **settings,
     )  # fmt: skip
     return Ensemble(learned, votes, tuple(voters))
 

@@ -7,10 +7,11 @@ import time
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
-from likewise.adaptation.adapt import TimeLimit, default_recipe
+from likewise.adaptation.adapt import TimeLimit, default_recipe, first_head
 from likewise.adaptation.adaptation import Adaptation
+from likewise.adaptation.prototypes import set_classifiers
 from likewise.advice.arm import AdviceArm, ArmCard, Trained
 from likewise.advice.candidates import StartingPoint
 from likewise.advice.heads import logistic_regression
@@ -20,7 +21,7 @@ from likewise.data.images import Images
 from likewise.data.loader import Loader
 from likewise.encoders import Encoder
 from likewise.evaluation.features import extract
-from likewise.methods import METHODS, Method, Recipe, with_view_size
+from likewise.methods import METHODS, Method, Nets, Recipe, with_view_size
 from likewise.methods.simclr import SimCLR
 from likewise.randomness import seed_networks
 from likewise.runs.choices import fitted_support
@@ -69,11 +70,11 @@ class MethodArm(AdviceArm):
         usable[left_out] = False
         rows = usable.nonzero().flatten()
         loader = _loader(self.start.images.take(rows), labels[rows], self.method, bench.seed)
-        encoder, steps = learn(self.method, self.start.encoder, loader, bench, self.recipe, limit)
+        encoder, steps = learn(self.method, self.start, loader, bench, self.recipe, limit)
         if steps < LEAST_STEPS * bench.steps:
             return None
         known = (labels != UNLABELLED).nonzero().flatten()
-        trained = Trained(encoder, self.start.settings, torch.nn.Identity())
+        trained = Trained(encoder, self.start.settings, nn.Identity())
         head = logistic_regression(self.features(trained, known), labels[known], bench.classes)
         self.expected = time.perf_counter() - began
         return trained._replace(head=head)
@@ -109,17 +110,22 @@ def pretrained_on(
     """SimCLR on some images, int64 [M], whose labels play no part: the encoder, and the steps done in the time."""
     method, images = SimCLR(), start.images.take(rows)
     loader = _loader(images, torch.full((len(images),), UNLABELLED), method, bench.seed)
-    return learn(method, start.encoder, loader, bench, method.card.recipe, limit)
+    return learn(method, start, loader, bench, method.card.recipe, limit)
 
 
 def learn(
-    method: Method, start: Encoder, loader: Loader, bench: Bench, recipe: Recipe, limit: float
+    method: Method, start: StartingPoint, loader: Loader, bench: Bench, recipe: Recipe, limit: float
 ) -> tuple[Encoder, int]:
-    """Train a copy of an encoder by a method: the encoder, and the steps that were done in the time."""
+    """Train a copy of an encoder by a method: the encoder, and the steps that were done in the time.
+
+    From pretrained weights the classifier starts from class prototypes and the batch-norm statistics stay, as in a run.
+    """
     deadline = time.perf_counter() + limit
     sized = with_view_size(method, loader.images.size, loader.images.frames)
     seed_networks(bench.seed, "heads")
-    nets = sized.build(copy.deepcopy(start).requires_grad_(True), bench.classes)
+    nets = sized.build(copy.deepcopy(start.encoder).requires_grad_(True), bench.classes)
+    if start.settings.pretrained:
+        _start_from_weights(nets, loader, bench)
     fabric = Fabric(
         accelerator=bench.device.type,
         devices=1,
@@ -128,6 +134,15 @@ def learn(
     plan = LoopSettings(bench.steps, bench.seed, log_every=bench.steps)
     state = train(fabric, sized, nets, loader, recipe, plan, callbacks=[TimeLimit(deadline)])
     return nets.encoder.cpu().eval(), state.step
+
+
+def _start_from_weights(nets: Nets, loader: Loader, bench: Bench) -> None:
+    """A random classifier would make every pseudo-label unsure, and other statistics would harm the weights."""
+    nets.freeze_bn_stats()
+    if isinstance(getattr(nets, "classifier", None), nn.Linear):
+        images, labels = loader.images, loader.labels
+        head = first_head(nets.encoder, images, labels, bench.classes, bench.seed, bench.device)
+        set_classifiers(nets, head)
 
 
 def _loader(images: Images, labels: Tensor, method: Method, seed: int) -> Loader:
