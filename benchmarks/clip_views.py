@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 from torchvision.transforms import v2
 
-from likewise.views.policies import ViewPolicy, simclr
+from likewise.views.policies import simclr
+from likewise.views.view_policy import ViewPolicy
 
 
 def our_view(size: int) -> ViewPolicy:

@@ -31,7 +31,7 @@ from likewise.evaluation.features import extract
 from likewise.evaluation.metrics.calibration import calibration
 from likewise.evaluation.statistics.confidence import wilson
 from likewise.randomness import generator
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 SIZE = 128
 

@@ -54,7 +54,7 @@ from likewise.training import LoopSettings, train
 from likewise.training.launch import DeviceKind, choose_device, machine
 from likewise.training.memory_layout import channels_last
 from likewise.training.precision import choose_precision
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 CLASSES = 10
 

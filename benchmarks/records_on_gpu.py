@@ -33,7 +33,8 @@ from likewise.methods.moco import MoCoV2
 from likewise.methods.simclr import SimCLR
 from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
-from likewise.views.policies import ViewPolicy, simclr_small, weak
+from likewise.views.policies import simclr_small, weak
+from likewise.views.view_policy import ViewPolicy
 
 PARTS = "support,simclr,supcon,isd"
 """In the order of their turns."""

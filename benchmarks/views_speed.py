@@ -30,7 +30,8 @@ from likewise.views.image import batched
 from likewise.views.image.blur import kernel_size
 from likewise.views.native import library
 from likewise.views.native import views as native
-from likewise.views.policies import ViewPolicy, fixmatch_strong, simclr
+from likewise.views.policies import fixmatch_strong, simclr
+from likewise.views.view_policy import ViewPolicy
 
 NATIVE, BATCHED = "likewise, compiled", "likewise, PyTorch operations"
 ALBUMENTATIONS = "albumentations"

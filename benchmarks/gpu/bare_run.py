@@ -23,8 +23,8 @@ from likewise.randomness import BatchRNG
 from likewise.training.captured_step import FixedProgress, apart, captured
 from likewise.training.memory_layout import channels_last
 from likewise.training.optimizers import build_optimizer
-from likewise.views.policies import ViewPolicy
 from likewise.views.prepared import PreparedViews
+from likewise.views.view_policy import ViewPolicy
 
 WARM_UP = 3
 """steps before the capture"""

@@ -39,7 +39,8 @@ from likewise.runs.settings import TrainSettings, to_json
 from likewise.runs.train_run import run_training
 from likewise.training import LoopSettings, train
 from likewise.training.launch import environment, launch
-from likewise.views.policies import CentreView, gray_small
+from likewise.views.centre_view import CentreView
+from likewise.views.policies import gray_small
 
 DATA = "fashion-mnist-mini"
 

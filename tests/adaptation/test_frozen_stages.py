@@ -8,7 +8,8 @@ from likewise.adaptation import prototype_classifier
 from likewise.adaptation.cached_fine_tuning import cache_views, fine_tune_last
 from likewise.adaptation.frozen_stages import split_before_last
 from likewise.evaluation.features import extract
-from likewise.views.policies import ViewPolicy, centre
+from likewise.views.policies import centre
+from likewise.views.view_policy import ViewPolicy
 
 
 @pytest.mark.parametrize("name", ["conv4", "timm/resnet10t", "timm/tf_efficientnet_lite0"])

@@ -23,7 +23,7 @@ from likewise.data.columns.targets import TargetColumn
 from likewise.data.images import InMemoryImages
 from likewise.encoders import build_encoder, choose_encoder
 from likewise.errors import LikewiseError
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 RANDOM = np.random.default_rng(0)
 

@@ -25,7 +25,8 @@ from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG
 from likewise.views.from_callable import CallableViews
 from likewise.views.image.making import make_view
-from likewise.views.policies import ViewPolicy, fixmatch_strong, simclr, weak
+from likewise.views.policies import fixmatch_strong, simclr, weak
+from likewise.views.view_policy import ViewPolicy
 
 SIZE, VIEW = 32, 28
 SIDES = ((200, 120), (90, 150), (64, 64), (300, 260), (40, 50), (128, 99))

@@ -13,7 +13,7 @@ from likewise.losses.kernel_matching import gaussian_log_kernel
 from likewise.methods import Progress
 from likewise.randomness import generator
 from likewise.report.pictures.method_pictures import illustrate
-from likewise.views.policies import ViewPolicy
+from likewise.views.view_policy import ViewPolicy
 from methods.fixtures import method, nets_of
 
 SIZE, CLIPS, FRAMES = 12, 8, 5

@@ -16,7 +16,7 @@ from likewise.methods.modist import MoDist
 from likewise.methods.progress import Progress
 from likewise.randomness import seed_networks
 from likewise.views.motion.motion_views import MotionViews
-from likewise.views.policies import ViewPolicy
+from likewise.views.view_policy import ViewPolicy
 
 SIDE, KEPT, FRAMES = 12, 10, 3
 PLAIN = ViewPolicy(crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0)

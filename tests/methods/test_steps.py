@@ -12,7 +12,8 @@ from likewise.methods.isd import ISD
 from likewise.methods.method import classify
 from likewise.methods.simclr import SimCLR
 from likewise.randomness import generator
-from likewise.views.policies import ViewPolicy, simclr_small
+from likewise.views.policies import simclr_small
+from likewise.views.view_policy import ViewPolicy
 from methods.fixtures import loader, method, nets_of, progress
 
 

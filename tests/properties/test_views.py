@@ -8,7 +8,8 @@ from torch import Tensor
 
 from likewise.data.batch import Pixels
 from likewise.randomness import BatchRNG
-from likewise.views.policies import CentreView, ViewPolicy
+from likewise.views.centre_view import CentreView
+from likewise.views.view_policy import ViewPolicy
 from properties.holding import holds
 
 CHANCES = some.sampled_from([0.0, 0.5, 1.0])

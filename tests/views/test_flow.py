@@ -6,6 +6,7 @@ import torch
 
 from likewise.data.batch import Pixels
 from likewise.randomness import BatchRNG
+from likewise.views.centre_view import CentreView
 from likewise.views.motion.flow import (
     flow_colours,
     flow_edges,
@@ -14,7 +15,7 @@ from likewise.views.motion.flow import (
     normalise_flow,
     relative_motion,
 )
-from likewise.views.policies import CentreView, ViewPolicy
+from likewise.views.view_policy import ViewPolicy
 
 
 def naive_edge(flow: torch.Tensor, row: int, column: int) -> float:

@@ -70,10 +70,8 @@ def test_views_are_a_function_of_the_key(transform):
     ("transform", "takes"), [(of_pil, "pil"), (of_tensor, "tensor"), (TORCHVISION, "pil")]
 )
 def test_what_a_callable_takes_is_found_once(transform, takes):
-    views, calls = (
-        CallableViews(lambda image: calls.append(image) or transform(image), size=SIZE),
-        [],
-    )
+    views = CallableViews(lambda image: calls.append(image) or transform(image), size=SIZE)
+    calls = []
     views(pixels(4), BatchRNG((0, "view"), 4))
     tried = len(calls) - 4
     assert views.takes == takes and tried == {"pil": 1, "tensor": 2}[takes]

@@ -10,7 +10,7 @@ from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG
 from likewise.views.motion.flow import flow_edges
 from likewise.views.motion.motion_views import LIMIT, MotionViews
-from likewise.views.policies import ViewPolicy
+from likewise.views.view_policy import ViewPolicy
 
 SIDE, KEPT, FRAMES = 16, 9, 4
 WHOLE = ViewPolicy(size=SIDE, crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0, frames=FRAMES)

@@ -21,7 +21,8 @@ from likewise.views.image import batched
 from likewise.views.image.view_params import ViewParams
 from likewise.views.native import library
 from likewise.views.native import views as native
-from likewise.views.policies import ViewPolicy, centre, simclr
+from likewise.views.policies import centre, simclr
+from likewise.views.view_policy import ViewPolicy
 
 EVERYTHING = replace(simclr(), jitter=0.9, grey=0.3, blur=0.6, solarize=0.4)
 PLAIN = ViewPolicy(jitter=1)

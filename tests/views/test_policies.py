@@ -13,7 +13,6 @@ from likewise.views import policies
 from likewise.views.image.blur import gaussian_blur, kernel_size
 from likewise.views.image.colour import grey, solarize
 from likewise.views.policies import (
-    ViewPolicy,
     byol,
     centre,
     comatch_strong,
@@ -22,14 +21,14 @@ from likewise.views.policies import (
     rand_augment,
     simclr,
     simclr_small,
-    strong,
     supcon,
     weak,
 )
 from likewise.views.view import View
+from likewise.views.view_policy import ViewPolicy
 
 pytestmark = pytest.mark.usefixtures("way")
-PRESETS = [simclr(), simclr_small(), supcon(), moco_v2(), weak(), strong(), *policies.byol()]
+PRESETS = [simclr(), simclr_small(), supcon(), moco_v2(), weak(), *policies.byol()]
 
 
 def noise(rows: int, channels: int = 3, side: int = 32) -> Pixels:
@@ -165,7 +164,7 @@ def test_presets_hold_the_papers_numbers() -> None:
     assert simclr_small() == ViewPolicy(
         jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.2
     )
-    assert moco_v2() == replace(simclr(0.5), crop_area=(0.2, 1.0)) == strong()
+    assert moco_v2() == replace(simclr(0.5), crop_area=(0.2, 1.0))
     assert supcon() == replace(moco_v2(), blur=0.0)
     assert weak() == ViewPolicy(crop_area=(0.2, 1.0))
 
@@ -198,10 +197,10 @@ def test_settings_survive_json() -> None:
     [
         ({"flip": 1.5}, "flip=1.5"),
         ({"grey": float("nan")}, "grey=nan"),
-        ({"hue": 0.6}, "from 0 to 0.5"),
-        ({"crop_area": (0.5, 0.2)}, "least <= greatest"),
+        ({"hue": 0.6}, "hue=0.6"),
+        ({"crop_area": (0.5, 0.2)}, "crop_area=\\(0.5, 0.2"),
         ({"crop_area": (0.0, 1.0)}, "crop_area"),
-        ({"brightness": -1.0}, "0 or more"),
+        ({"brightness": -1.0}, "brightness=-1.0"),
         ({"blur_sigma": (0.0, 1.0)}, "blur_sigma"),
         ({"size": 0}, "size=0"),
     ],

@@ -26,13 +26,13 @@ from likewise.views.image.random_ops import (
 )
 from likewise.views.image.view_params import CutoutParams, RandAugmentParams
 from likewise.views.policies import (
-    ViewPolicy,
     comatch_strong,
     fixmatch_strong,
     fixmatch_weak,
     rand_augment,
     simclr,
 )
+from likewise.views.view_policy import ViewPolicy
 
 ONE_LEVEL = 1 / 255
 NAMES = list(OPERATIONS)
@@ -322,9 +322,9 @@ def test_presets_hold_the_sources_numbers() -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"random_ops": -1}, "0 or more"),
-        ({"op_chance": 1.1}, "from 0 to 1"),
-        ({"op_strength": (0.5, 0.2)}, "least <= greatest <= 1"),
+        ({"random_ops": -1}, "random_ops=-1"),
+        ({"op_chance": 1.1}, "op_chance=1.1"),
+        ({"op_strength": (0.5, 0.2)}, r"op_strength=\(0.5, 0.2"),
         ({"op_strength": (0.5, 1.2)}, "op_strength"),
         ({"cutout": 2.0}, "cutout=2.0"),
     ],

@@ -5,7 +5,8 @@ import torch
 
 from likewise.data.batch import Pixels
 from likewise.randomness import BatchRNG
-from likewise.views.policies import CentreView, fixmatch_strong, moco_v2, simclr
+from likewise.views.centre_view import CentreView
+from likewise.views.policies import fixmatch_strong, moco_v2, simclr
 
 
 @pytest.mark.parametrize("policy", [moco_v2(), simclr(), fixmatch_strong(), CentreView(20)])

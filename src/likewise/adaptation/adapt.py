@@ -26,7 +26,9 @@ from likewise.randomness import restored_rng, seed_networks
 from likewise.training import Callback, CallbackState, choose_precision
 from likewise.training.fine_tuning import fine_tune
 from likewise.training.precision import Precision
-from likewise.views.policies import CentreView, ViewPolicy, weak
+from likewise.views.centre_view import CentreView
+from likewise.views.policies import weak
+from likewise.views.view_policy import ViewPolicy
 
 LEARNING_RATES = {"frozen": 1e-3, "lora": 4e-3, "last": 1e-3, "full": 1e-3}
 """For a batch of 256, of AdamW. Low-rank factors take a higher rate than whole weights."""

@@ -17,7 +17,8 @@ from likewise.encoders import Encoder
 from likewise.evaluation.features import eval_mode
 from likewise.randomness import BatchRNG, generator
 from likewise.training.memory_layout import channels_last
-from likewise.views.policies import ViewPolicy, weak
+from likewise.views.policies import weak
+from likewise.views.view_policy import ViewPolicy
 
 LEARNING_RATE = 5e-4
 """of AdamW, for a batch of 32"""

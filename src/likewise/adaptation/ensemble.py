@@ -18,7 +18,8 @@ from likewise.encoders import Encoder
 from likewise.evaluation.features import extract
 from likewise.methods import Recipe
 from likewise.training.precision import Precision
-from likewise.views.policies import CentreView, ViewPolicy
+from likewise.views.centre_view import CentreView
+from likewise.views.view_policy import ViewPolicy
 
 VOTERS = ("lora", "last:2", "full")
 """Adaptations whose mistakes differ, as those of the paper's LoRA and AdaptFormer do."""

@@ -19,7 +19,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.evaluation.features import extract
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 VIEWS, FEWEST_VIEWS, MOST_CACHED = 8, 2, 4000
 """of each labelled image that are cached, and fewest; views of all images at most, 40 kB each for lite0 at 128 px"""

@@ -26,7 +26,7 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.features import extract
 from likewise.randomness import generator, seed_networks
 from likewise.training.memory_layout import channels_last
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 PRETRAINED_SIZES = (128, 224)
 """pixels along a side at which a pretrained encoder sees images, smaller ones enlarged: it knows no smaller objects.

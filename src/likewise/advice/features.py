@@ -16,7 +16,7 @@ from likewise.encoders.weights_hash import weights_hash
 from likewise.errors import DamagedFile, EnvironmentIOError
 from likewise.evaluation.features import extract
 from likewise.tensor_files import load_tensors, save_tensors
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 CHUNK = 512
 """images hashed at a time"""

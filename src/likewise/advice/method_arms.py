@@ -26,7 +26,7 @@ from likewise.methods.simclr import SimCLR
 from likewise.randomness import seed_networks
 from likewise.runs.choices import fitted_support
 from likewise.training import LoopSettings, choose_precision, train
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 SEMI_SUPERVISED = ("fixmatch", "comatch", "suncet")
 """from the cheapest step to the dearest"""

@@ -15,7 +15,7 @@ from likewise.advice.heads import mean_of_two
 from likewise.data.batch import UNLABELLED
 from likewise.evaluation.features import extract
 from likewise.methods import Recipe
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 BACKWARD = {"frozen": 1.0, "last": 3.0, "lora": 4.6, "full": 5.0}
 """the time of a training step over that of a forward pass, before a step has been measured"""

@@ -21,8 +21,9 @@ from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.lira import LiRA, error_shares
 from likewise.training.launch import launch
 from likewise.views.audio.frame_targets import AudioFrameTargets
+from likewise.views.centre_view import CentreView
 from likewise.views.motion.temporal_windows import frames_from
-from likewise.views.policies import CentreView, lips
+from likewise.views.policies import lips
 from likewise.views.view import View
 
 

@@ -18,7 +18,7 @@ from likewise.evaluation.own_classifier import measure_classifier
 from likewise.evaluation.statistics.scores import Features
 from likewise.methods import Nets
 from likewise.runs.prepare import Prepared
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 
 class TrainedArm:

@@ -9,7 +9,7 @@ from likewise.claims.measures import Linear
 from likewise.methods import Recipe
 from likewise.methods.modist import MoDist
 from likewise.runs.settings import TrainSettings
-from likewise.views.policies import ViewPolicy
+from likewise.views.view_policy import ViewPolicy
 
 EDGES, DIFFERENCE, ALONE = "MoDist, flow edges", "MoDist, frame difference", "clips only (MoCo)"
 RECIPE = Recipe("adamw", 6e-3, weight_decay=1e-2)

@@ -22,7 +22,7 @@ from likewise.data.columns.targets import SEPARATOR
 from likewise.evaluation.features import pixels_of_view
 from likewise.training.launch import choose_device
 from likewise.training.memory_layout import channels_last
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -17,7 +17,7 @@ from likewise.evaluation.online_retrieval import OnlineRetrieval
 from likewise.evaluation.statistics.scores import Features
 from likewise.methods import Nets
 from likewise.randomness import generator
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 BANK = 2000
 """training images of each evaluation"""

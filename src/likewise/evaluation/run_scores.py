@@ -33,7 +33,7 @@ from likewise.json_files import write_json
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 
 @dataclass(frozen=True)

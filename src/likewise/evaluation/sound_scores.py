@@ -33,8 +33,8 @@ from likewise.evaluation.statistics.scores import NO_PREDICTIONS, Measurement, S
 from likewise.heads.sound_space import SoundSpace, load_sound_space
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
+from likewise.views.centre_view import CentreView
 from likewise.views.motion.temporal_windows import frames_from
-from likewise.views.policies import CentreView
 
 SHIFTS = (*range(-8, -2), *range(3, 9))
 """frames by which sound is shifted; fewer than three are hardly audible (0.12 s at 25 frames a second)"""

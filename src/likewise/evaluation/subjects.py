@@ -20,7 +20,7 @@ from likewise.evaluation.evaluate_features import FeatureSource, Part
 from likewise.evaluation.features import extract, extract_readable
 from likewise.run_folder import RunFolder
 from likewise.vectors import Vectors, has_vectors, read_vectors
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 PARTS: tuple[Part, ...] = get_args(Part)
 

@@ -28,7 +28,7 @@ from likewise.evaluation.statistics.scores import (
     ScoreDifference,
 )
 from likewise.randomness import generator
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 INTERVAL = "percentile bootstrap over test images, 95 %"
 INVERSE_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)

@@ -26,7 +26,7 @@ from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.statistics.scores import Measurement
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 
 class CaptionedImages(NamedTuple):

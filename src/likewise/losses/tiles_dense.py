@@ -19,13 +19,7 @@ MOST_PAIRS = 2**22
 
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
     """The sums of queries [N, D] over keys [M, D]; the scores are cached."""
-    scores = _scores(queries, keys, pairs.self_index)
-    shared = (
-        None
-        if pairs.query_id is None or pairs.key_id is None
-        else pairs.query_id[:, None] == pairs.key_id
-    )
-    return _sums(scores, shared)
+    return _sums(_scores(queries, keys, pairs.self_index), pairs.same_id())
 
 
 def forward_fixed(
@@ -34,7 +28,8 @@ def forward_fixed(
     """The sums over keys that get no gradient, [N], and the mean key under each query's softmax, [N, D]."""
     scores = _scores(queries, keys, self_index)
     log_sum = scores.logsumexp(dim=1)
-    return log_sum, scores.sub_(never_reached(log_sum)[:, None]).exp_() @ keys
+    softmax = scores.sub_(never_reached(log_sum)[:, None]).exp_()  # [N, M]
+    return log_sum, softmax @ keys
 
 
 def backward(
@@ -58,7 +53,7 @@ def backward_square(
     as_queries = _slopes(sums, grad_all, grad_positives, lambda values: values[:count, None])
     if count == len(z):
         return (as_queries + as_queries.T) @ z
-    # Scores are symmetric.
+    # The others' scores with these rows are the same numbers, as scores are symmetric.
     as_keys = _slopes(sums, grad_all, grad_positives, lambda values: values[None])
     return as_queries.add_(as_keys) @ z
 
@@ -73,24 +68,27 @@ def _scores(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> Tensor:
 
 
 def _sums(scores: Tensor, shared: Tensor | None) -> Sums:
+    """With the scores [N, M] themselves; ``shared`` says which are of positives."""
     all_logsumexp = scores.logsumexp(dim=1)
     if shared is None:
         return Sums(all_logsumexp, None, scores)
-    same = scores.masked_fill(~shared, -torch.inf)
-    return Sums(all_logsumexp, same.logsumexp(dim=1), scores, same)
+    of_positives = scores.masked_fill(~shared, -torch.inf)
+    return Sums(all_logsumexp, of_positives.logsumexp(dim=1), scores, of_positives)
 
 
 def _slopes(
     sums: Sums,
     grad_all: Tensor,
     grad_positives: Tensor | None,
-    beside: Callable[[Tensor], Tensor] | None = None,
+    per_score: Callable[[Tensor], Tensor] = lambda values: values[:, None],
 ) -> Tensor:
-    """[N, M], the derivative of the loss by each score; ``beside`` lays a number for each query beside the scores."""
+    """[N, M], the derivative of the loss by each score; ``per_score`` lays a number of each query along its scores."""
     assert sums.cached is not None
-    beside = beside or (lambda values: values[:, None])
-    slopes = (sums.cached - beside(never_reached(sums.all_logsumexp))).exp_().mul_(beside(grad_all))
-    if sums.positives_logsumexp is None or sums.cached_positives is None or grad_positives is None:
+    log_sum = per_score(never_reached(sums.all_logsumexp))
+    slopes = (sums.cached - log_sum).exp_().mul_(per_score(grad_all))
+    if sums.positives_logsumexp is None or grad_positives is None:
         return slopes
-    of_same = (sums.cached_positives - beside(never_reached(sums.positives_logsumexp))).exp_()
-    return slopes.addcmul_(of_same, beside(grad_positives))
+    assert sums.cached_positives is not None
+    log_sum = per_score(never_reached(sums.positives_logsumexp))
+    of_positives = (sums.cached_positives - log_sum).exp_()
+    return slopes.addcmul_(of_positives, per_score(grad_positives))

@@ -64,6 +64,12 @@ class Pairs(NamedTuple):
     key_id: Tensor | None = None
     """int64 [M], not descending"""
 
+    def same_id(self) -> Tensor | None:
+        """Bool [N, M], which query and key have one id; None without ids."""
+        if self.query_id is None or self.key_id is None:
+            return None
+        return self.query_id[:, None] == self.key_id
+
 
 def bounded(queries: Tensor, keys: Tensor) -> bool:
     """Whether every score is small enough to be exponentiated as it is; NaN is not."""
@@ -77,30 +83,24 @@ def _longest(rows: Tensor) -> Tensor:
 
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
     """The sums of queries [N, D] over keys [M, D]."""
-    all_logsumexp = [_Running(queries[rows]) for rows in _cut(len(queries))]
-    positives_logsumexp = (
-        [_Running(queries[rows]) for rows in _cut(len(queries))]
-        if pairs.query_id is not None
-        else None
-    )
+    blocks = [queries[rows] for rows in _cut(len(queries))]
+    of_all = [_Running(block) for block in blocks]
+    of_positives = [_Running(block) for block in blocks]
     for block, _, scores, shared in _tiles(queries, keys, pairs):
-        if positives_logsumexp is not None and shared is not None:
-            positives_logsumexp[block].add(scores.masked_fill(~shared, -torch.inf))
-        all_logsumexp[block].add(scores)
-    return Sums(
-        _joined(all_logsumexp),
-        None if positives_logsumexp is None else _joined(positives_logsumexp),
-    )
+        if shared is not None:
+            of_positives[block].add(scores.masked_fill(~shared, -torch.inf))
+        of_all[block].add(scores)
+    return Sums(_joined(of_all), None if pairs.query_id is None else _joined(of_positives))
 
 
 def forward_fixed(
     queries: Tensor, keys: Tensor, self_index: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The sums over keys that get no gradient, [N], and the mean key under each query's softmax, [N, D]."""
-    all_logsumexp = [_Running(queries[rows], mean_of=keys) for rows in _cut(len(queries))]
+    sums = [_Running(queries[rows], mean_of=keys) for rows in _cut(len(queries))]
     for block, columns, scores, _ in _tiles(queries, keys, Pairs(self_index)):
-        all_logsumexp[block].add(scores, keys[columns])
-    return _joined(all_logsumexp), torch.cat([running.mean() for running in all_logsumexp])
+        sums[block].add(scores, keys[columns])
+    return _joined(sums), torch.cat([running.mean() for running in sums])
 
 
 def backward(
@@ -113,22 +113,23 @@ def backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     all_logsumexp = never_reached(sums.all_logsumexp)
-    positives_logsumexp = (
-        None if sums.positives_logsumexp is None else never_reached(sums.positives_logsumexp)
-    )
-    grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
+    positives_logsumexp = None
+    if sums.positives_logsumexp is not None:
+        positives_logsumexp = never_reached(sums.positives_logsumexp)
+    grad_queries = torch.zeros_like(queries)
+    grad_keys = torch.zeros_like(keys)
     cut = _cut(len(queries))
     for block, columns, scores, shared in _tiles(queries, keys, pairs):
         rows = cut[block]
-        positive_slopes = None
+        of_positives = None
         if positives_logsumexp is not None and grad_positives is not None and shared is not None:
-            above = scores - positives_logsumexp[rows, None]
-            above.masked_fill_(~shared, -torch.inf)  # e^ of the others may be infinite
-            positive_slopes = above.exp_().mul_(grad_positives[rows, None])
-        # D loss / d score.
+            log_share = scores - positives_logsumexp[rows, None]
+            log_share.masked_fill_(~shared, -torch.inf)  # e^ of the others may be infinite
+            of_positives = log_share.exp_().mul_(grad_positives[rows, None])
+        # d loss / d score, [rows, columns]
         slopes = scores.sub_(all_logsumexp[rows, None]).exp_().mul_(grad_all[rows, None])
-        if positive_slopes is not None:
-            slopes += positive_slopes
+        if of_positives is not None:
+            slopes += of_positives
         grad_queries[rows].addmm_(slopes, keys[columns])
         grad_keys[columns].addmm_(slopes.T, queries[rows])
     return grad_queries, grad_keys
@@ -138,19 +139,15 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
     """The sums of each of the first ``count`` rows of [N, D] over all others; scores must be `bounded`."""
     if count < len(z):
         return forward(z[:count], z, _first_against_all(z, ids, count))
-    all_logsumexp = z.new_zeros(len(z))
-    positives_logsumexp = None if ids is None else torch.zeros_like(all_logsumexp)
-    parts, parts_same = (
-        all_logsumexp.split(TILE),
-        None if positives_logsumexp is None else positives_logsumexp.split(TILE),
-    )
+    of_all = z.new_zeros(len(z))
+    of_positives = torch.zeros_like(of_all)
+    parts = of_all.split(TILE)
+    positive_parts = of_positives.split(TILE)
     for i, j, tile, shared in _upper_tiles(z, ids):
         _add_both_ways(parts, i, j, tile)
-        if parts_same is not None and shared is not None:
-            _add_both_ways(parts_same, i, j, tile.mul_(shared))
-    return Sums(
-        all_logsumexp.log_(), None if positives_logsumexp is None else positives_logsumexp.log_()
-    )
+        if shared is not None:
+            _add_both_ways(positive_parts, i, j, tile.mul_(shared))
+    return Sums(of_all.log_(), None if ids is None else of_positives.log_())
 
 
 def backward_square(
@@ -169,11 +166,14 @@ def backward_square(
     if count < len(z):
         return _backward_of_first(z, ids, weight, weight_same, count)
     gradient = torch.zeros_like(z)
-    # Once, not once a tile.
-    parts, weights, gradients = z.split(TILE), weight.split(TILE), gradient.split(TILE)
+    # Split once, not once a tile.
+    parts = z.split(TILE)
+    weights = weight.split(TILE)
     weights_same = None if weight_same is None else weight_same.split(TILE)
+    gradients = gradient.split(TILE)
     for i, j, tile, shared in _upper_tiles(z, ids):
-        slopes = torch.add(weights[i][:, None], weights[j], out=room("slopes", z, tile.shape))
+        memory = room("slopes", z, tile.shape)
+        slopes = torch.add(weights[i][:, None], weights[j], out=memory)
         if weights_same is not None and shared is not None:
             slopes += (weights_same[i][:, None] + weights_same[j]).mul_(shared)
         slopes.mul_(tile)
@@ -196,7 +196,8 @@ def _backward_of_first(
     cut = _cut(count)
     for block, columns, scores, shared in _tiles(z[:count], z, _first_against_all(z, ids, count)):
         rows = cut[block]
-        slopes = torch.add(weight[rows, None], weight[columns], out=room("slopes", z, scores.shape))
+        memory = room("slopes", z, scores.shape)
+        slopes = torch.add(weight[rows, None], weight[columns], out=memory)
         if weight_same is not None and shared is not None:
             slopes += (weight_same[rows, None] + weight_same[columns]).mul_(shared)
         gradient[rows].addmm_(slopes.mul_(scores.exp_()), z[columns])
@@ -214,9 +215,9 @@ class _Running:
     def __init__(self, queries: Tensor, mean_of: Tensor | None = None) -> None:
         self.top = queries.new_full((len(queries),), -torch.inf)
         self.total = torch.zeros_like(self.top)
-        self.weighed = (
-            None if mean_of is None else queries.new_zeros(len(queries), mean_of.shape[1])
-        )
+        self.weighed = None
+        if mean_of is not None:
+            self.weighed = queries.new_zeros(len(queries), mean_of.shape[1])
 
     def add(self, scores: Tensor, keys: Tensor | None = None) -> None:
         """Take in a tile [n, m], which is altered on the way, and its keys [m, D] if their mean is wanted."""
@@ -234,7 +235,7 @@ class _Running:
 
     def mean(self) -> Tensor:
         assert self.weighed is not None
-        return self.weighed / self.total.clamp_min(torch.finfo(self.total.dtype).tiny)[:, None]
+        return self.weighed / above_zero(self.total)[:, None]
 
 
 def _joined(parts: list[_Running]) -> Tensor:
@@ -246,34 +247,35 @@ def _tiles(
 ) -> Iterator[tuple[int, slice, Tensor, Tensor | None]]:
     """All tiles: the index of the row block, the columns, scores (-inf for an own key), who shares an id if any may."""
     self_index, query_id, key_id = pairs
-    down, across = _cut(len(queries)), _cut(len(keys))
-    rows_share, columns_share = _spans(query_id, down), _spans(key_id, across)
+    down = _cut(len(queries))
+    across = _cut(len(keys))
+    # Of each block, the ids in it and the keys of its rows: most tiles have no pair that is special.
+    rows_share = _spans(query_id, down)
+    columns_share = _spans(key_id, across)
     rows_own = _spans(self_index, down)
     for block, rows in enumerate(down):
         for other, columns in enumerate(across):
             shape = rows.stop - rows.start, columns.stop - columns.start
             scores = torch.mm(queries[rows], keys[columns].T, out=room("tile", queries, shape))
-            if self_index is not None and _overlap(
-                rows_own[block], (columns.start, columns.stop - 1)
-            ):
+            ends = columns.start, columns.stop - 1
+            if self_index is not None and _overlap(rows_own[block], ends):
                 _leave_out(scores, self_index[rows] - columns.start)
             shared = None
-            if (
-                query_id is not None
-                and key_id is not None
-                and _overlap(rows_share[block], columns_share[other])
-            ):
+            may_share = _overlap(rows_share[block], columns_share[other])
+            if query_id is not None and key_id is not None and may_share:
                 shared = query_id[rows, None] == key_id[columns]
             yield block, columns, scores, shared
 
 
 def _upper_tiles(z: Tensor, ids: Tensor | None) -> Iterator[tuple[int, int, Tensor, Tensor | None]]:
     """Tiles (i, j) of e^score with i <= j, 0 on the diagonal; and who shares an id, where any may."""
-    parts, parts_of_ids = z.split(TILE), None if ids is None else ids.split(TILE)
+    parts = z.split(TILE)
+    parts_of_ids = None if ids is None else ids.split(TILE)
     spans = _spans(ids, _cut(len(z)))
     for i, rows in enumerate(parts):
         for j, columns in enumerate(parts[i:], i):
-            tile = torch.mm(rows, columns.T, out=room("tile", z, (len(rows), len(columns)))).exp_()
+            shape = len(rows), len(columns)
+            tile = torch.mm(rows, columns.T, out=room("tile", z, shape)).exp_()
             if i == j:
                 tile.fill_diagonal_(0)
             shared = None
@@ -294,6 +296,11 @@ def _leave_out(scores: Tensor, self_index: Tensor) -> None:
     scores[rows, self_index[rows]] = -torch.inf
 
 
+def above_zero(sums: Tensor) -> Tensor:
+    """Sums by which one may divide: an empty one, of which nothing is a share, becomes tiny."""
+    return sums.clamp_min(torch.finfo(sums.dtype).tiny)
+
+
 def never_reached(log_sums: Tensor) -> Tensor:
     """An empty sum has no terms, so nothing may be divided by it: e^(score - inf) = 0."""
     return torch.where(log_sums == -torch.inf, torch.inf, log_sums)
@@ -307,7 +314,11 @@ def _spans(values: Tensor | None, cut: list[slice]) -> list[tuple[int, int]]:
     """Least and greatest value in each block."""
     if values is None or not cut:
         return [(0, 0)] * len(cut)
-    return [(int(least), int(most)) for least, most in (values[part].aminmax() for part in cut)]
+    spans = []
+    for part in cut:
+        least, most = values[part].aminmax()
+        spans.append((int(least), int(most)))
+    return spans
 
 
 def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -11,7 +11,8 @@ from likewise.losses import barlow_twins
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, byol
+from likewise.views.policies import byol
+from likewise.views.view_policy import ViewPolicy
 
 PRESETS = {
     "small": Preset(

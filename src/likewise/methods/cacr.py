@@ -21,7 +21,8 @@ from likewise.memory import Queue, ema_update, make_ema_copy
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, one_view
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, moco_v2
+from likewise.views.policies import moco_v2
+from likewise.views.view_policy import ViewPolicy
 
 PRESETS = {
     "small": Preset(

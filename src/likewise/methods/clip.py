@@ -29,7 +29,8 @@ from likewise.losses.float32 import unit
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, one_view
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, mild_crop
+from likewise.views.policies import mild_crop
+from likewise.views.view_policy import ViewPolicy
 
 PRESETS = {
     "small": Preset(

@@ -37,7 +37,8 @@ from likewise.methods.method import (
     two_views,
 )
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, comatch_strong, fixmatch_weak, supcon, weak
+from likewise.views.policies import comatch_strong, fixmatch_weak, supcon, weak
+from likewise.views.view_policy import ViewPolicy
 
 RATE = 0.03 * 256 / 448
 """0.03 for 448 unlabelled images, stated for 256."""

@@ -14,7 +14,8 @@ from likewise.methods.card import Card, Preset
 from likewise.methods.comatch import CoMatch, predictions
 from likewise.methods.method import Nets, Outputs, Progress, Step, forward_concatenated
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, supcon, weak
+from likewise.views.policies import supcon, weak
+from likewise.views.view_policy import ViewPolicy
 
 EPOCHS = 400
 """Of the authors' run, in which the graph's weight starts at 1 and rises by 1 an epoch."""

@@ -15,7 +15,8 @@ from likewise.losses.waiting import may_wait
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, weak
+from likewise.views.policies import weak
+from likewise.views.view_policy import ViewPolicy
 
 PRESETS = {
     "small": Preset(

@@ -28,7 +28,8 @@ from likewise.views.motion.flow import (
     relative_motion,
 )
 from likewise.views.motion.temporal_windows import frames_from, random_start
-from likewise.views.policies import ViewPolicy, single_frame
+from likewise.views.policies import single_frame
+from likewise.views.view_policy import ViewPolicy
 
 RECIPE = Recipe("adamw", learning_rate=1e-3, weight_decay=1e-4)
 

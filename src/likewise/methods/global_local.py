@@ -24,8 +24,8 @@ from likewise.losses import mil_nce
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy
 from likewise.views.view import View
+from likewise.views.view_policy import ViewPolicy
 
 CODE = "https://github.com/yunyikristy/global_local"
 WIDE = {"sound_network": "resnet18", "bands": 80, "steps": 3, "dim": 512}

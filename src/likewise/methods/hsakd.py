@@ -21,7 +21,8 @@ from likewise.methods.method import Method, Nets, Outputs, Progress, Step, one_v
 from likewise.methods.recipe import Recipe
 from likewise.methods.step import sum_of
 from likewise.views.image.rotations import ROTATIONS
-from likewise.views.policies import ViewPolicy, fixmatch_weak
+from likewise.views.policies import fixmatch_weak
+from likewise.views.view_policy import ViewPolicy
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from likewise.methods.method import Method, Nets, Outputs, Progress, Step, one_v
 from likewise.methods.recipe import Recipe
 from likewise.methods.step import sum_of
 from likewise.views.image.rotations import ROTATIONS, class_logits, four_rotations, joint_labels
-from likewise.views.policies import ViewPolicy, fixmatch_weak
+from likewise.views.policies import fixmatch_weak
+from likewise.views.view_policy import ViewPolicy
 
 CODE = "the authors' code, https://github.com/winycg/HSAKD; their rate falls in steps, ours by a cosine"
 

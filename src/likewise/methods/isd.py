@@ -16,7 +16,8 @@ from likewise.memory import Queue, ema_update, make_ema_copy
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, strong, weak
+from likewise.views.policies import moco_v2, weak
+from likewise.views.view_policy import ViewPolicy
 
 PRESETS = {
     "small": Preset(
@@ -61,7 +62,7 @@ PRESETS = {
             "teacher_temperature": 0.02,
             "momentum": 0.999,
             "queue": 128000,
-            "teacher_views": strong(),
+            "teacher_views": moco_v2(),
         },
         image_size=224,
     ),
@@ -98,7 +99,7 @@ class ISD(Method):
     """of the teacher (paper: 0.99 for ResNet-50, 0.999 for ResNet-18)"""
     queue: int = 4096
     """anchors (paper: 128,000)"""
-    student_views: ViewPolicy = field(default_factory=strong)
+    student_views: ViewPolicy = field(default_factory=moco_v2)
     """what the student sees"""
     teacher_views: ViewPolicy = field(default_factory=weak)
     """what the teacher sees (paper: crops and flips for ResNet-50, the student's policy for ResNet-18)"""

@@ -15,7 +15,8 @@ from likewise.methods.cross_entropy import label_term, share_of_right
 from likewise.methods.distillation import DistillationMethod
 from likewise.methods.method import Nets, Outputs, Progress, Step, classify, one_view
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, fixmatch_weak
+from likewise.views.policies import fixmatch_weak
+from likewise.views.view_policy import ViewPolicy
 
 PRESETS = {
     "small": Preset(

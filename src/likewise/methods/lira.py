@@ -23,8 +23,9 @@ from likewise.methods.recipe import Recipe
 from likewise.views.audio.acoustic_targets import acoustic_target, target_width
 from likewise.views.audio.frame_targets import AudioFrameTargets
 from likewise.views.motion.temporal_windows import frames_from
-from likewise.views.policies import ViewPolicy, lips
+from likewise.views.policies import lips
 from likewise.views.view import View
+from likewise.views.view_policy import ViewPolicy
 
 PRESETS = {
     "small": Preset(

@@ -20,7 +20,8 @@ from likewise.methods.method import Method, Nets, Outputs, Progress, Step, featu
 from likewise.methods.recipe import Recipe
 from likewise.methods.simclr import SimCLR
 from likewise.methods.step import sum_of
-from likewise.views.policies import ViewPolicy, simclr
+from likewise.views.policies import simclr
+from likewise.views.view_policy import ViewPolicy
 
 PRESETS = {
     "small": replace(

@@ -24,7 +24,7 @@ from likewise.methods.manual_optimization import Backward
 from likewise.methods.nets import Nets
 from likewise.methods.progress import Progress
 from likewise.methods.step import Outputs, Step, compute_over_ranks
-from likewise.views.policies import ViewPolicy
+from likewise.views.view_policy import ViewPolicy
 
 MethodT = TypeVar("MethodT", bound="Method")
 

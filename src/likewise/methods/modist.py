@@ -22,7 +22,8 @@ from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.recipe import Recipe
 from likewise.views.motion.motion_views import MotionKind, MotionViews
-from likewise.views.policies import ViewPolicy, moco_v2, weak
+from likewise.views.policies import moco_v2, weak
+from likewise.views.view_policy import ViewPolicy
 
 AUTHORS = "https://github.com/amazon-science/self-supervised-maclr"
 MSCL = "https://github.com/megvii-research/MSCL"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from likewise.data.batch import Batch
 from likewise.methods.method import Progress, one_view, two_views
-from likewise.views.policies import ViewPolicy
+from likewise.views.view_policy import ViewPolicy
 
 
 def multi_crop(

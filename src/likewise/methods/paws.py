@@ -17,7 +17,8 @@ from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, one_view
 from likewise.methods.multi_crop import embed_views, multi_crop
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, simclr_small, swav, swav_small_crop
+from likewise.views.policies import simclr_small, swav, swav_small_crop
+from likewise.views.view_policy import ViewPolicy
 
 PRESETS = {
     "small": Preset(

@@ -21,8 +21,9 @@ from likewise.memory import Queue, ema_update, make_ema_copy
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, moco_v2
+from likewise.views.policies import moco_v2
 from likewise.views.view import View
+from likewise.views.view_policy import ViewPolicy
 
 
 class MatchedViews(NamedTuple):

@@ -13,7 +13,8 @@ from likewise.losses import cosine_regression
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, moco_v2
+from likewise.views.policies import moco_v2
+from likewise.views.view_policy import ViewPolicy
 
 NETWORKS = {"hidden": 2048, "dim": 2048, "bottleneck": 512}
 """The paper's widths, for every size of images."""

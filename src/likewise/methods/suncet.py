@@ -14,7 +14,8 @@ from likewise.methods.card import Card, Preset
 from likewise.methods.method import Nets, Outputs, Progress, Step, feature_std, one_view, two_views
 from likewise.methods.recipe import Recipe
 from likewise.methods.support_term import SupportTerm
-from likewise.views.policies import ViewPolicy, simclr
+from likewise.views.policies import simclr
+from likewise.views.view_policy import ViewPolicy
 
 PRESETS = {
     "small": Preset(

@@ -14,7 +14,8 @@ from likewise.losses import sup_con
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, simclr, supcon
+from likewise.views.policies import simclr, supcon
+from likewise.views.view_policy import ViewPolicy
 
 PRESETS = {
     "small": Preset(

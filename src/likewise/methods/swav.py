@@ -17,7 +17,8 @@ from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.multi_crop import embed_views, multi_crop
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, swav, swav_small_crop
+from likewise.views.policies import swav, swav_small_crop
+from likewise.views.view_policy import ViewPolicy
 
 CODED = ("first", "second")
 """The views that get codes; small crops only predict them."""

@@ -29,7 +29,8 @@ from likewise.methods.method import (
 )
 from likewise.methods.nets import kept_statistics
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, identity
+from likewise.views.policies import identity
+from likewise.views.view_policy import ViewPolicy
 
 RATE = 1e-3 * (256 / 64) ** 0.5
 """Bad-GAN's 1e-3 for 64 images, stated for 256."""

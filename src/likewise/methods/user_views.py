@@ -16,7 +16,7 @@ from likewise.errors import LikewiseError
 from likewise.methods.method import Method, MethodT, Nets
 from likewise.methods.progress import Progress
 from likewise.views.from_callable import CallableViews, RequestedViews
-from likewise.views.policies import ViewPolicy
+from likewise.views.view_policy import ViewPolicy
 
 UserViews = ViewPolicy | Callable[..., Any]
 """A policy of ours, or a callable on a PIL image, on a uint8 tensor [C, H, W], or of albumentations."""

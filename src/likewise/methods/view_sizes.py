@@ -9,7 +9,6 @@ from likewise.field_types import SIZE, typed_arguments
 from likewise.methods.method import MethodT
 from likewise.views.from_callable import CallableViews
 from likewise.views.policies import (
-    ViewPolicy,
     byol,
     moco_v2,
     simclr,
@@ -18,6 +17,7 @@ from likewise.views.policies import (
     swav,
     swav_small_crop,
 )
+from likewise.views.view_policy import ViewPolicy
 
 SMALL_VIEW = 64
 """Up to this many pixels views are made as the papers make them for CIFAR: no blur, SimCLR's colours halved."""

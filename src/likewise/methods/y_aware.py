@@ -18,7 +18,8 @@ from likewise.losses import y_aware_nce
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, supcon
+from likewise.views.policies import supcon
+from likewise.views.view_policy import ViewPolicy
 
 PRESETS = {
     "small": Preset(

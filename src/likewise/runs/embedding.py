@@ -30,7 +30,7 @@ from likewise.training.screen import Screen
 from likewise.vectors import Part, Vectors, part_rows, require_own_parts
 from likewise.vectors.parts import whole_set
 from likewise.vectors.vectors import VectorFile
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 
 class TrainedEncoder(NamedTuple):

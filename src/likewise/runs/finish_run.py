@@ -27,7 +27,7 @@ from likewise.report.pictures.write import write_method_pictures, write_pictures
 from likewise.run_folder import RunFolder
 from likewise.runs.prepare import Prepared
 from likewise.training import TrainingState
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 
 def finish_run(

@@ -3,9 +3,8 @@
 Every policy is also a transform for one image or a uint8 batch: ``likewise.views.simclr(size=224)(image)``.
 """
 
+from likewise.views.centre_view import CentreView
 from likewise.views.policies import (
-    CentreView,
-    ViewPolicy,
     byol,
     centre,
     comatch_strong,
@@ -20,13 +19,13 @@ from likewise.views.policies import (
     simclr,
     simclr_small,
     single_frame,
-    strong,
     supcon,
     swav,
     swav_small_crop,
     weak,
 )
 from likewise.views.view import View
+from likewise.views.view_policy import ViewPolicy
 
 __all__ = [
     "CentreView",
@@ -46,7 +45,6 @@ __all__ = [
     "simclr",
     "simclr_small",
     "single_frame",
-    "strong",
     "supcon",
     "swav",
     "swav_small_crop",

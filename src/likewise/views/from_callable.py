@@ -20,7 +20,7 @@ from likewise.views.transform import channels_first
 from likewise.views.view import View, unknown_box
 
 if TYPE_CHECKING:
-    from likewise.views.policies import ViewPolicy
+    from likewise.views.view_policy import ViewPolicy
 
 Takes = Literal["pil", "tensor", "albumentations"]
 """What a callable is given: a PIL image, uint8 [C, H, W], or ``image=`` uint8 [H, W, C]."""

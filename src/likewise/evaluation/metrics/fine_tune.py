@@ -16,7 +16,8 @@ from likewise.methods import Nets, Recipe
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import seed_networks
 from likewise.training.fine_tuning import fine_tune
-from likewise.views.policies import ViewPolicy, weak
+from likewise.views.policies import weak
+from likewise.views.view_policy import ViewPolicy
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from likewise.data.splits import Split
 from likewise.views.audio.log_mel import LogMel, as_image
-from likewise.views.policies import CentreView
+from likewise.views.centre_view import CentreView
 
 THUMBNAIL = 48
 """Pixels along a side of a thumbnail."""

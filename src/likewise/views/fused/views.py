@@ -39,13 +39,6 @@ BLUR_WARPS = 4
 log = logging.getLogger("likewise.views")
 
 
-class Normalisation(NamedTuple):
-    """Each channel less its mean, over its standard deviation: float32 [C] on the images' device."""
-
-    mean: Tensor
-    std: Tensor
-
-
 def supports(images: Tensor) -> bool:
     """Whether the kernels can make views of these images; if not, the caller takes another way.
 
@@ -55,15 +48,8 @@ def supports(images: Tensor) -> bool:
     return images.dtype == torch.uint8 and runs_on(images.device)
 
 
-def make(
-    images: Tensor,
-    packed: Packed,
-    size: int,
-    dtype: torch.dtype = torch.float32,
-    memory_format: torch.memory_format = torch.contiguous_format,
-    normalisation: Normalisation | None = None,
-) -> Tensor:
-    """The views' pixels: uint8 [B, C, H, W] -> [B, C, size, size], in [0, 1] where they are not normalised.
+def make(images: Tensor, packed: Packed, size: int) -> Tensor:
+    """The views' pixels: uint8 [B, C, H, W] -> float32 [B, C, size, size] in [0, 1].
 
     Launches one kernel up to `WHOLE` pixels, up to four beyond, and never waits for the device.
 
@@ -71,34 +57,21 @@ def make(
         images: of any strides: channels may come first or last, and rows may be a part of a larger tensor.
         packed: parameters of the B views, on the images' device. Contrast may come once a row.
         size: pixels along a side of a view.
-        dtype: of the result: float32, bfloat16 or float16. All is computed in float32, and rounded once.
-        memory_format: of the result: contiguous, or channels last.
-        normalisation: what an encoder would do first; None: nothing.
     """
     count, channels = images.shape[:2]
-    views = torch.empty(
-        count,
-        channels,
-        size,
-        size,
-        dtype=dtype,
-        device=images.device,
-        memory_format=memory_format,
-    )
+    views = torch.empty(count, channels, size, size, device=images.device)
     if count:
-        _launch_all(images, packed, views, normalisation)
+        _launch_all(images, packed, views)
     return views
 
 
-def _launch_all(
-    images: Tensor, packed: Packed, views: Tensor, normalisation: Normalisation | None
-) -> None:
+def _launch_all(images: Tensor, packed: Packed, views: Tensor) -> None:
     """The kernels that the views need, one after the other."""
     size = views.shape[-1]
     crop = _Crop.of(images, packed, size)
     sums = unblurred = None
     if packed.coloured and size > WHOLE:
-        sums = views.new_empty(crop.grid, dtype=torch.float32)
+        sums = views.new_empty(crop.grid)
         launch(
             "sum_kernel",
             crop.grid,
@@ -108,21 +81,16 @@ def _launch_all(
             **crop.flags,
         )
     if packed.blurs and size > BLURS_WHOLE:
-        unblurred = torch.empty(views.shape, dtype=torch.float32, device=views.device)
-    mean, std = normalisation or (None, None)
-    finish = {
-        **_blur_flags(size),
-        "CUTS_OUT": packed.cutout_side > 0,
-        "NORMALISED": normalisation is not None,
-    }
+        unblurred = torch.empty_like(views)
     launch(
         "view_kernel",
         crop.grid,
         crop.warps,
-        (images, packed.box, crop.rows, sums, views, unblurred, mean, std),
-        (packed.cutout_side, *crop.numbers, *views.stride()),
+        (images, packed.box, crop.rows, sums, views, unblurred),
+        (packed.cutout_side, *crop.numbers),
         **crop.flags,
-        **finish,
+        **_blur_flags(size),
+        CUTS_OUT=packed.cutout_side > 0,
         TILES=_power_of_two(crop.grid[1]),
         COLOURED=packed.coloured,
         BLURS=packed.blurs,
@@ -130,40 +98,32 @@ def _launch_all(
         BLURS_HERE=unblurred is None,
     )
     if unblurred is not None:
-        _launch_blur(unblurred, crop.rows, views, (mean, std), packed.cutout_side, finish)
+        _launch_blur(unblurred, crop.rows, views, packed.cutout_side)
 
 
-def _launch_blur(
-    unblurred: Tensor,
-    rows: Tensor,
-    views: Tensor,
-    normalisation: tuple[Tensor | None, Tensor | None],
-    cutout_side: float,
-    finish: dict[str, Any],
-) -> None:
+def _launch_blur(unblurred: Tensor, rows: Tensor, views: Tensor, cutout_side: float) -> None:
     """The views that are blurred, from what the kernel of views left unblurred: across, then down."""
     count, channels, size, _ = views.shape
     half_blurred = torch.empty_like(unblurred)
     grid = (count * channels, math.ceil(size / TILE) ** 2)
     numbers = (size, channels, rows.stride(0))
-    tile = {"ROWS": TILE, "COLUMNS": TILE}
+    flags = {"ROWS": TILE, "COLUMNS": TILE, **_blur_flags(size)}
     launch(
         "across_kernel",
         grid,
         BLUR_WARPS,
         (rows, unblurred, half_blurred),
         numbers,
-        **tile,
-        **_blur_flags(size),
+        **flags,
     )
     launch(
         "down_kernel",
         grid,
         BLUR_WARPS,
-        (rows, half_blurred, views, *normalisation),
-        (cutout_side, *numbers, *views.stride()),
-        **tile,
-        **finish,
+        (rows, half_blurred, views),
+        (cutout_side, *numbers),
+        **flags,
+        CUTS_OUT=cutout_side > 0,
     )
 
 

@@ -15,8 +15,8 @@ from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG
 from likewise.views.motion.flow import flow_edges, flow_view
 from likewise.views.motion.temporal_windows import frames_from
-from likewise.views.policies import ViewPolicy
 from likewise.views.view import View
+from likewise.views.view_policy import ViewPolicy
 
 MotionKind = Literal["flow-edges", "flow", "frame-difference"]
 """Edges of the flow; the flow itself (x, y); or the difference between neighbouring frames."""

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from likewise.views.fused.kernels.layout import BLURRED, NOT_SPECIALIZED, SAYS_ORDER, SIGMA
-from likewise.views.fused.kernels.tile import inside, store, tile_coordinates, within
+from likewise.views.fused.kernels.tile import inside, plane_offset, store, tile_coordinates, within
 
 
 @triton.jit
@@ -47,32 +47,31 @@ def across_kernel(
     row, channel, y, x = tile_coordinates(size, channels, ROWS, COLUMNS)
     parameters = packed + row * stride_p
     if tl.load(parameters + BLURRED) != 0:
-        plane = (row * channels + channel) * size * size
-        value = _line_sums(
-            unblurred + plane, y, x, size, tl.load(parameters + SIGMA), RADIUS, TAPS, False
-        )
+        plane = plane_offset(row, channel, channels, size, False)
+        sigma = tl.load(parameters + SIGMA)
+        value = _line_sums(unblurred + plane, y, x, size, sigma, RADIUS, TAPS, False)
         pointers = half_blurred + plane + (y * size)[:, None] + x[None, :]
         tl.store(pointers, value, mask=inside(y, x, size))
 
 
 @triton.jit(do_not_specialize=NOT_SPECIALIZED)
 def down_kernel(
-    packed, half_blurred, out, mean, std, cutout_side, size, channels, stride_p, out_b, out_c, out_h, out_w,
+    packed, half_blurred, out, cutout_side, size, channels, stride_p,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, RADIUS: tl.constexpr, TAPS: tl.constexpr,
-    CUTS_OUT: tl.constexpr, NORMALISED: tl.constexpr,
+    CUTS_OUT: tl.constexpr,
 ) -> None:  # fmt: skip
     """The same tile blurred along its columns too, and finished."""
     row, channel, y, x = tile_coordinates(size, channels, ROWS, COLUMNS)
     parameters = packed + row * stride_p
     if tl.load(parameters + BLURRED) != 0:
-        plane = half_blurred + (row * channels + channel) * size * size
-        value = within(
-            _line_sums(plane, y, x, size, tl.load(parameters + SIGMA), RADIUS, TAPS, True)
-        )
+        plane = plane_offset(row, channel, channels, size, False)
+        sigma = tl.load(parameters + SIGMA)
+        sums = _line_sums(half_blurred + plane, y, x, size, sigma, RADIUS, TAPS, True)
+        value = within(sums)
         there = inside(y, x, size)
         store(
-            value, value, value, y, x, there, out + row * out_b + channel * out_c, out_c, out_h, out_w, mean, std,
-            channel, parameters, cutout_side, size, False, True, CUTS_OUT, NORMALISED,
+            value, value, value, y, x, there, out + plane, parameters, cutout_side, size,
+            False, True, CUTS_OUT,
         )  # fmt: skip
 
 

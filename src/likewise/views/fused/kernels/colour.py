@@ -1,7 +1,7 @@
 """Colour jitter and grey on a tile, as ``likewise.views.image.colour`` defines them."""
 
 # What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
-# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false, reportReturnType=false
 from __future__ import annotations
 
 import triton
@@ -68,18 +68,24 @@ def luminance(red, green, blue, RGB: tl.constexpr) -> tl.tensor:
 
 
 @triton.jit
+def whole_sum(values) -> tl.tensor:
+    """Of a tile [ROWS, COLUMNS]: one number."""
+    return tl.sum(tl.sum(values, 1), 0)
+
+
+@triton.jit
 def _mean_luminance(
     red, green, blue, sums, there, size,
     TILES: tl.constexpr, RGB: tl.constexpr, WHOLE: tl.constexpr,
 ):  # fmt: skip
     """Over the view: from the tile, if it is all of it, or from the ``sums`` of all tiles."""
     if WHOLE:
-        seen = tl.where(there, luminance(red, green, blue, RGB), 0.0)
-        total = tl.sum(tl.sum(seen, 1), 0)
+        total = whole_sum(tl.where(there, luminance(red, green, blue, RGB), 0.0))
     else:
+        tiles = tl.num_programs(1)
         tile = tl.arange(0, TILES)
-        pointers = sums + tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tile
-        total = tl.sum(tl.load(pointers, mask=tile < tl.num_programs(1), other=0.0), 0)
+        pointers = sums + tl.program_id(0).to(tl.int64) * tiles + tile
+        total = tl.sum(tl.load(pointers, mask=tile < tiles, other=0.0), 0)
     return total / (size * size)
 
 

@@ -33,8 +33,5 @@ addresses are aligned (NOT_SPECIALIZED), since it then loads and stores each num
 operation that computes the addresses, so each of them gives it: what a function says of its argument is lost.
 """
 
-NOT_SPECIALIZED = [
-    *("size", "height", "width", "stride_b", "stride_c", "stride_h", "stride_w"),
-    *("out_b", "out_c", "out_h", "out_w"),
-]
+NOT_SPECIALIZED = ["size", "height", "width", "stride_b", "stride_c", "stride_h", "stride_w"]
 """Numbers for which Triton does not compile a kernel of its own where they are 1 or divisible by 16."""

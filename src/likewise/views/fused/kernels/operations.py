@@ -12,9 +12,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from likewise.views.fused.kernels.colour import blended, luminance
+from likewise.views.fused.kernels.colour import blended, luminance, whole_sum
 from likewise.views.fused.kernels.layout import BOX, SAYS_ORDER
-from likewise.views.fused.kernels.tile import EMPTY, inside, store, tile_coordinates, within
+from likewise.views.fused.kernels.tile import (
+    EMPTY,
+    inside,
+    plane_offset,
+    store,
+    tile_coordinates,
+    within,
+)
 from likewise.views.image import random_ops, tone
 
 KINDS = {name: tl.constexpr(number) for number, name in enumerate(random_ops.OPERATIONS)}
@@ -30,11 +37,6 @@ ROTATE = KINDS["rotate"]
 SHEAR_X, SHEAR_Y = KINDS["shear x"], KINDS["shear y"]
 TRANSLATE_X, TRANSLATE_Y = KINDS["translate x"], KINDS["translate y"]
 LEVELS = tl.constexpr(tone.LEVELS)
-
-
-@triton.jit
-def _whole_sum(values):
-    return tl.sum(tl.sum(values, 1), 0)
 
 
 @triton.jit
@@ -114,7 +116,8 @@ def _toned(
         green = within(green * amount)
         blue = within(blue * amount)
     elif kind == CONTRAST:
-        mean = _whole_sum(tl.where(there, luminance(red, green, blue, RGB), 0.0)) / (size * size)
+        seen = tl.where(there, luminance(red, green, blue, RGB), 0.0)
+        mean = whole_sum(seen) / (size * size)
         red, green, blue = blended(red, green, blue, mean, amount)
     else:
         red, green, blue = _toned_locally(plane, red, green, blue, kind, amount, y, x, size, RGB)
@@ -203,7 +206,7 @@ def operation_kernel(
     amount = tl.load(operations + row * stride_o + 1)
     there = inside(y, x, size)
     area = size * size
-    offset = (row * planes + channel) * area * (3 if RGB else 1)
+    offset = plane_offset(row, channel, planes, size, RGB)
     plane = source + offset
     xx, xy, x0, yx, yy, y0 = _lines(kind, amount)
     if channel == 0:
@@ -231,6 +234,6 @@ def operation_kernel(
             plane, red, green, blue, kind, amount, y, x, there, size, SIDE, RGB
         )
     store(
-        red, green, blue, y, x, there, out + offset, area, size, 1, None, None, channel,
-        packed + row * stride_p, cutout_side, size, RGB, False, CUTS_OUT, False,
+        red, green, blue, y, x, there, out + offset, packed + row * stride_p, cutout_side, size,
+        RGB, False, CUTS_OUT,
     )  # fmt: skip

@@ -28,6 +28,12 @@ def tile_coordinates(
 
 
 @triton.jit
+def plane_offset(row, channel, planes, size, RGB: tl.constexpr) -> tl.tensor:
+    """Where the first of a program's planes [size, size] lies in [B, C, size, size]."""
+    return (row * planes + channel) * size * size * (3 if RGB else 1)
+
+
+@triton.jit
 def inside(y, x, size) -> tl.tensor:
     """Which pixels of a tile lie in the view: bool [ROWS, COLUMNS]."""
     return (y < size)[:, None] & (x < size)[None, :]
@@ -41,10 +47,10 @@ def within(value) -> tl.tensor:
 
 @triton.jit
 def store(
-    red, green, blue, y, x, there, out, out_c, out_h, out_w, mean, std, channel, parameters, cutout_side, size,
-    RGB: tl.constexpr, COLOURED: tl.constexpr, CUTS_OUT: tl.constexpr, NORMALISED: tl.constexpr,
+    red, green, blue, y, x, there, out, parameters, cutout_side, size,
+    RGB: tl.constexpr, COLOURED: tl.constexpr, CUTS_OUT: tl.constexpr,
 ) -> None:  # fmt: skip
-    """The last changes, and the view into memory, in its dtype and layout."""
+    """The last changes, and a tile into planes [size, size]."""
     hidden = there
     if CUTS_OUT:
         across = _hidden_along(x, tl.load(parameters + CUTOUT), cutout_side, size)
@@ -53,34 +59,26 @@ def store(
     threshold = 2.0  # no value reaches it
     if COLOURED:
         threshold = 2.0 - 1.5 * tl.load(parameters + SOLARIZED)
-    pointers = out + (y * out_h)[:, None] + (x * out_w)[None, :]
+    pointers = out + (y * size)[:, None] + x[None, :]
     if SAYS_ORDER:
         pointers = tl.max_contiguous(pointers, [1, 2])
-    _store_channel(
-        red, pointers, there, hidden, threshold, out, mean, std, channel, COLOURED, CUTS_OUT, NORMALISED
-    )  # fmt: skip
+    _store_channel(red, pointers, there, hidden, threshold, COLOURED, CUTS_OUT)
     if RGB:
-        _store_channel(
-            green, pointers + out_c, there, hidden, threshold, out, mean, std, 1, COLOURED, CUTS_OUT, NORMALISED
-        )  # fmt: skip
-        _store_channel(
-            blue, pointers + 2 * out_c, there, hidden, threshold, out, mean, std, 2, COLOURED, CUTS_OUT, NORMALISED
-        )  # fmt: skip
+        area = size * size
+        _store_channel(green, pointers + area, there, hidden, threshold, COLOURED, CUTS_OUT)
+        _store_channel(blue, pointers + 2 * area, there, hidden, threshold, COLOURED, CUTS_OUT)
 
 
 @triton.jit
 def _store_channel(
-    value, pointers, there, hidden, threshold, out, mean, std, channel,
-    COLOURED: tl.constexpr, CUTS_OUT: tl.constexpr, NORMALISED: tl.constexpr,
-):  # fmt: skip
-    """``colour.solarize``, ``random_ops.cut_out`` and an encoder's normalisation of one channel, into memory."""
+    value, pointers, there, hidden, threshold, COLOURED: tl.constexpr, CUTS_OUT: tl.constexpr
+):
+    """``colour.solarize`` and ``random_ops.cut_out`` of one channel, into memory."""
     if COLOURED:
         value = tl.where(value >= threshold, 1 - value, value)
     if CUTS_OUT:
         value = tl.where(hidden, EMPTY, value)
-    if NORMALISED:
-        value = (value - tl.load(mean + channel)) / tl.load(std + channel)
-    tl.store(pointers, value.to(out.dtype.element_ty), mask=there)
+    tl.store(pointers, value, mask=there)
 
 
 @triton.jit

@@ -8,7 +8,14 @@ import triton
 import triton.language as tl
 
 from likewise.views.fused.kernels.blur import all_blurred, set_aside
-from likewise.views.fused.kernels.colour import CHANGES, CONTRAST, changed, coloured, luminance
+from likewise.views.fused.kernels.colour import (
+    CHANGES,
+    CONTRAST,
+    changed,
+    coloured,
+    luminance,
+    whole_sum,
+)
 from likewise.views.fused.kernels.crop import crop
 from likewise.views.fused.kernels.layout import (
     BLURRED,
@@ -18,7 +25,7 @@ from likewise.views.fused.kernels.layout import (
     NOT_SPECIALIZED,
     ORDER,
 )
-from likewise.views.fused.kernels.tile import inside, store, tile_coordinates, within
+from likewise.views.fused.kernels.tile import inside, plane_offset, store, tile_coordinates, within
 
 
 @triton.jit(do_not_specialize=NOT_SPECIALIZED)
@@ -60,23 +67,24 @@ def sum_kernel(
             red, green, blue = changed(red, green, blue, change, factor, 0.0, RGB)
         there = inside(y, x, size)
         seen = tl.where(there, luminance(red, green, blue, RGB), 0.0)
-        pointers = tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
-        tl.store(sums + pointers, tl.sum(tl.sum(seen, 1), 0))
+        tile = tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
+        tl.store(sums + tile, whole_sum(seen))
 
 
 @triton.jit(do_not_specialize=NOT_SPECIALIZED)
 def view_kernel(
-    images, boxes, packed, sums, out, unblurred, mean, std, cutout_side, size, height, width, planes,
-    stride_b, stride_c, stride_h, stride_w, stride_p, out_b, out_c, out_h, out_w,
+    images, boxes, packed, sums, out, unblurred, cutout_side, size, height, width, planes,
+    stride_b, stride_c, stride_h, stride_w, stride_p,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, TILES: tl.constexpr, RADIUS: tl.constexpr, TAPS: tl.constexpr,
     RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr, COLOURED: tl.constexpr, BLURS: tl.constexpr,
-    CUTS_OUT: tl.constexpr, NORMALISED: tl.constexpr, WHOLE: tl.constexpr, BLURS_HERE: tl.constexpr,
+    CUTS_OUT: tl.constexpr, WHOLE: tl.constexpr, BLURS_HERE: tl.constexpr,
 ) -> None:  # fmt: skip
     """A tile of a view, finished, but for rows to be blurred by other kernels: theirs goes to ``unblurred``."""
     row, channel, y, x = tile_coordinates(size, planes, ROWS, COLUMNS)
     parameters = packed + row * stride_p
     box = boxes + row * BOX
     image = images + row * stride_b + channel * stride_c
+    plane = plane_offset(row, channel, planes, size, RGB)
     there = inside(y, x, size)
     red, green, blue = crop(
         image,
@@ -108,11 +116,9 @@ def view_kernel(
                     red, green, blue, y, x, size, parameters, RADIUS, TAPS, RGB
                 )
         else:
-            plane = unblurred + (row * planes + channel) * size * size * (3 if RGB else 1)
-            set_aside(plane, red, green, blue, y, x, there & is_blurred, size, RGB)
+            set_aside(unblurred + plane, red, green, blue, y, x, there & is_blurred, size, RGB)
             there = there & (is_blurred == 0)
-    target = out + row * out_b + channel * out_c
     store(
-        red, green, blue, y, x, there, target, out_c, out_h, out_w, mean, std, channel, parameters, cutout_side, size,
-        RGB, COLOURED, CUTS_OUT, NORMALISED,
+        red, green, blue, y, x, there, out + plane, parameters, cutout_side, size,
+        RGB, COLOURED, CUTS_OUT,
     )  # fmt: skip
