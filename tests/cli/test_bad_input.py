@@ -143,7 +143,7 @@ def test_broken_files_among_good_ones_are_skipped_and_counted(tmp_path, capsys, 
     root = write_photographs(tmp_path / "some", ("cat", "dog"), each=14)
     (root / "cat" / "zero.png").write_bytes(b"")
     (root / "cat" / "half.png").write_bytes((root / "cat" / "01.png").read_bytes()[:200])
-    cli.main(["train", str(root), "--out", "out", *SHORT])
+    cli.main(["train", str(root), "--out", "out", "--max-bad", "0.2", *SHORT])
     printed = capsys.readouterr().out.replace("\n", " ")
     assert "2 files" in printed
     assert "cat/zero.png" in (tmp_path / "out" / "data.json").read_text()

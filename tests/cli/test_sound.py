@@ -165,8 +165,10 @@ def test_what_is_broken_in_a_folder_of_videos_is_left_out_or_told(tmp_path, caps
     (folder / "nothing.mp4").write_bytes(b"")
     (folder / "no index.mp4").write_bytes((folder / "good0.mp4").read_bytes()[:3000])
     out = tmp_path / "run"
-    words = f"--method global-local --steps 1 --batch-size 4 --frames 4 --frame-rate 16 --out {out} --device cpu"
-    main(["train", str(folder), *words.split(), "--method.dim", "8", "--method.bands", "8"])
+    words = f"--method global-local --steps 1 --batch-size 4 --frames 4 --frame-rate 16 --out {out} --max-bad 0.2"
+    main(
+        ["train", str(folder), *words.split(), "--device=cpu", "--method.dim=8", "--method.bands=8"]
+    )
     told = read_json(out / "data.json")
     assert {each["id"] for each in told["skipped"]} == {"nothing.mp4", "no index.mp4"}
     assert sum(told["splits"].values()) == 17 - 2, "all but what cannot be heard"

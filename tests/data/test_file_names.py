@@ -32,7 +32,7 @@ def folder(tmp_path):
 def test_every_file_that_names_it_escapes_its_bytes(folder, tmp_path):
     run = lw.train(
         str(folder), method="simclr", encoder="conv4", batch_size=8, steps=1, num_evals=0, loggers=(),
-        out=str(tmp_path / "run"),
+        out=str(tmp_path / "run"), max_bad=0.1,
     )  # fmt: skip
     main(["embed", str(run.folder.path), str(folder), "--out", str(tmp_path / "v.parquet")])
     vectors = read_vectors(tmp_path / "v.parquet")

@@ -210,17 +210,48 @@ def test_a_file_is_searched_for_by_its_encoders_range_or_a_given_one(eight_bit, 
     assert len(given) == 32
 
 
-def test_the_range_of_an_encoder_cannot_be_replaced():
+def test_the_range_of_an_encoder_is_taken_unless_another_is_given():
     scans = np.stack([scene(number, 1000, np.uint16) for number in range(3)])
     assert open_for_encoder(scans, (0, 4095)).pixel_range == (0, 4095)
-    with pytest.raises(LikewiseError, match="0 4095"):
-        open_for_encoder(scans, (0, 4095), (0, 1023))
+    assert open_for_encoder(scans, (0, 4095), (0, 1023)).pixel_range == (0, 1023)
     with pytest.raises(LikewiseError, match="0 to 1023"):
         open_for_encoder(open_manifest(scans), (0, 4095))
     with pytest.raises(LikewiseError, match="of another scale"):
         open_for_encoder(scans / np.float32(1000), (0, 4095))
     with pytest.raises(LikewiseError, match="of another scale"):
         open_for_encoder(scans, (0, 1))
+
+
+def beyond():
+    return pytest.raises(LikewiseError, match=r"0 to 60000.*0 to 4095.*--pixel-range 0 60000")
+
+
+@pytest.fixture(scope="module")
+def twelve_bits(tmp_path_factory):
+    """A run that found the range of 12 bits, and one to which it was given."""
+    root = tmp_path_factory.mktemp("twelve")
+    values = np.stack([scene(number, 4095, np.uint16) // (1 + number % 2) for number in range(32)])
+    settings = {"encoder": "conv4", "batch_size": 16, "steps": 2, "num_evals": 0, "loggers": ()}
+    data = (values, np.arange(32) % 2)
+    found = lw.train(data, method="simclr", out=root / "found", **settings)
+    given = lw.train(data, method="simclr", out=root / "given", pixel_range=(0, 4095), **settings)
+    return found, given
+
+
+def test_values_beyond_the_range_of_a_run_are_refused_with_both_ranges(twelve_bits, tmp_path):
+    run, with_window = twelve_bits
+    deep = np.stack([scene(number, 60_000, np.uint16) for number in range(8)])
+    for call in calls(run):
+        with beyond():
+            call(deep)
+    query = write(tmp_path, deep[:1]) / "00.png"
+    with beyond():
+        run.search(query, run.embed(deep // 15))
+    clipped = run.embed(deep, pixel_range=(0, 4095)).vectors
+    torch.testing.assert_close(run.embed(deep.clip(0, 4095)).vectors, clipped)
+    assert not torch.allclose(run.embed(deep, pixel_range=(0, 60_000)).vectors, clipped)
+    expected = with_window.embed(deep.clip(0, 4095)).vectors
+    torch.testing.assert_close(with_window.embed(deep).vectors, expected)
 
 
 @pytest.mark.parametrize("deep", [{"a.png": 1000}, {"a.tif": 1.0, "b.png": 65535}, {"a.tif": 20.0}])

@@ -11,7 +11,7 @@ import torch
 import likewise as lw
 from data.pictures import cut_short, picture
 from likewise.cli import main
-from likewise.errors import LikewiseError
+from likewise.errors import FilesLeftOut, LikewiseError
 from likewise.vectors import read_vectors
 
 SETTINGS = {
@@ -151,3 +151,25 @@ def test_evaluation_leaves_unread_images_out_of_every_encoder(run, tmp_path, dec
     with pytest.raises(LikewiseError):
         cut_short(data / "a" / "00.png")
         run.evaluate(str(data), strict=True)
+
+
+def test_files_that_cannot_be_opened_count_for_max_bad_with_those_found_in_training(
+    tmp_path, decoding
+):
+    data = hurt_folder(tmp_path / "data", broken=("a/03.png",))
+    (data / "b" / "empty.png").touch()
+    (data / "b" / "scan.cr2").touch()  # another format, which is named but not counted
+    settings = {**SETTINGS, "steps": 12}
+    with pytest.raises(FilesLeftOut, match=r"2 of \d+ .*b/empty\.png"):
+        lw.train(str(data), out=str(tmp_path / "a"), **{**settings, "max_bad": 0.09})
+    run = lw.train(str(data), out=str(tmp_path / "b"), **{**settings, "max_bad": 0.12})
+    listed = json.loads(run.folder.unread.read_text())["unread"]
+    assert set(listed) == {"a/03.png", "b/empty.png"}
+
+
+def test_many_files_that_cannot_be_opened_are_refused_before_anything_is_decoded(tmp_path):
+    data = hurt_folder(tmp_path / "data", broken=())
+    for name in ("b/empty.png", "a/empty.png"):
+        (data / name).touch()
+    with pytest.raises(FilesLeftOut, match="2 of 26"):
+        lw.prepare(str(data), max_bad=0.05)

@@ -57,7 +57,7 @@ def read(folder: Path, opened: str, labels: str | None, captions: str | None) ->
         for split in splitter.open(listed).values():
             lost |= _check_split(split)
         pixels, unread = _digests(manifest)
-        return Reading("", pixels, {**dict(manifest.skipped), **unread, **lost})
+        return Reading("", pixels, {**manifest.left_out, **unread, **lost})
     except LikewiseError as error:
         return Reading(str(error) or "no message", {}, {})
 

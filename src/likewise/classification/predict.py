@@ -130,7 +130,7 @@ def predict(
         overwrite: whether ``out`` may be replaced.
         batch_size: images at a time.
         module: of the shape of the encoder, for a user's module that cannot be rebuilt from its name.
-        pixel_range: values that become black and white, for an encoder of 8-bit images; others have their own.
+        pixel_range: values that become black and white; None: those of the encoder's training.
 
     Raises:
         LikewiseError: there is no classifier, no image, or the file exists.
@@ -157,12 +157,12 @@ def predict(
         predict_vectors(judge, index, sink)
         return _finished(sink, judge, before)
     manifest = with_clips(
-        open_for_encoder(data, settings.pixel_range, pixel_range),
+        open_for_encoder(data, settings.pixel_range, pixel_range or settings.given_range),
         settings.clip_sampling,
         settings.image_size,
         region=settings.region,
     )
-    sink = open_sink([*manifest.ids, *(skipped.id for skipped in manifest.skipped)])
+    sink = open_sink([*manifest.ids, *manifest.left_out])
     before = sink.written
     _predict(judge, _images(manifest, settings), manifest, sink, batch_size)
     return _finished(sink, judge, before)
@@ -192,9 +192,8 @@ def _predict(judge: Judge, images: Images, manifest: Manifest, sink: Sink, batch
             if position not in rows:
                 rows[position] = judge.unread(ids[position], images.unreadable[ids[position]])
         sink.append([rows[position] for position in batch.tolist()])
-    sink.append(
-        [judge.unread(*skipped) for skipped in manifest.skipped[max(sink.written - len(ids), 0) :]]
-    )
+    left_out = list(manifest.left_out.items())[max(sink.written - len(ids), 0) :]
+    sink.append([judge.unread(name, reason) for name, reason in left_out])
     sink.finish()
 
 

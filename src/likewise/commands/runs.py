@@ -61,7 +61,7 @@ class Evaluate:
     strict: bool = False
     """end with code 1 where files could not be read; the scores of the others are written all the same"""
     pixel_range: tuple[float, float] | None = None
-    """values of pixels that become black and white, for a run on 8-bit images; default: the run's own"""
+    """values of pixels of more than 8 bits that become black and white; default: the run's own"""
 
 
 def evaluate(words: list[str]) -> None:
@@ -91,7 +91,7 @@ class Embed:
     strict: bool = False
     """end with code 1 where images could not be read; the vectors of the others are written all the same"""
     pixel_range: tuple[float, float] | None = None
-    """values of pixels that become black and white, for a run on 8-bit images; default: the run's own"""
+    """values of pixels of more than 8 bits that become black and white; default: the run's own"""
 
 
 def embed(words: list[str]) -> None:
@@ -157,7 +157,7 @@ class Predict:
     strict: bool = False
     """end with code 1 where files could not be read; the predictions of the others are written all the same"""
     pixel_range: tuple[float, float] | None = None
-    """values of pixels that become black and white, for a run on 8-bit images; default: the run's own"""
+    """values of pixels of more than 8 bits that become black and white; default: the run's own"""
 
 
 def predict(words: list[str]) -> None:
@@ -206,7 +206,7 @@ class Search:
     strict: bool = False
     """end with code 1 where the file of vectors leaves out images that could not be read"""
     pixel_range: tuple[float, float] | None = None
-    """values of pixels that become black and white, for a run on 8-bit images; default: the run's own"""
+    """values of pixels of more than 8 bits that become black and white; default: the run's own"""
 
 
 def search(words: list[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import docstring_parser
 import tyro
 
-from likewise.data.manifest import require_all_read
+from likewise.data.left_out import require_all_read
 from likewise.errors import LikewiseError
 
 Positional = tyro.conf.Positional

@@ -13,7 +13,8 @@ from torch import Tensor
 from likewise.data.batch import Pixels
 from likewise.data.decoding import channels_of_mode
 from likewise.data.fallback_samples import FallbackSamples
-from likewise.data.manifest import Manifest, Skipped, some_files
+from likewise.data.left_out import Skipped, some_files
+from likewise.data.manifest import Manifest
 from likewise.data.parallel_map import parallel_map, shared_array
 from likewise.data.pixel_source import ArrayPixels, PixelSource, UnreadableImage
 from likewise.data.read_image import convertible, read_square
@@ -85,7 +86,7 @@ class InMemoryImages:
     def __init__(self, pixels: Pixels, lost: Mapping[int, Skipped] | None = None) -> None:
         self.pixels = pixels
         self._lost = dict(lost or {})
-        self.unreadable = dict(self._lost.values())
+        self.unreadable = {entry.id: entry.reason for entry in self._lost.values()}
         self.channels = int(pixels.images.shape[-3])
         self.size = int(pixels.images.shape[-1])
         self.frames = int(pixels.images.shape[1]) if pixels.images.ndim == 5 else 1

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,42 +20,13 @@ from likewise.data.columns.masks import Masks
 from likewise.data.columns.missing_labels import named_as_missing
 from likewise.data.columns.targets import targets_in
 from likewise.data.file_names import written_name, written_names
+from likewise.data.left_out import Skipped
 from likewise.data.pixel_source import VIDEO_MODE, PixelSource
 from likewise.data.stable_order import ranks_within_class
-from likewise.errors import FilesLeftOut, LikewiseError
+from likewise.errors import LikewiseError
 from likewise.field_types import checked_value
 
 SPLITS = ("train", "val", "test")
-
-
-class Skipped(NamedTuple):
-    """A file that cannot be an example, and why."""
-
-    id: str
-    reason: str
-
-
-def require_all_read(skipped: Mapping[str, str]) -> None:
-    """Refuse that files were left out.
-
-    Args:
-        skipped: their ids, each with the reason.
-
-    Raises:
-        FilesLeftOut: there are some.
-    """
-    if skipped:
-        raise FilesLeftOut(
-            f"{len(skipped):,} files were left out (--strict). {some_files(skipped)}"
-        )
-
-
-def some_files(skipped: Mapping[str, str], limit: int = 5) -> str:
-    """The first of some files that were not read, and the reason for each, as a sentence."""
-    some = "; ".join(f"{name} ({reason})" for name, reason in list(skipped.items())[:limit])
-    rest = len(skipped) - limit
-    more = f"; and {rest:,} more" if rest > 0 else ""
-    return f"Not read: {some}{more}."
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +59,8 @@ class Manifest:
     """what the images have besides pixels, by name: ``captions``"""
     pixel_range: tuple[float, float] | None = None
     """values that become black and white; None where all pixels have 8 bits"""
+    pixel_values: tuple[float, float] | None = None
+    """the least and the greatest value found in images of more than 8 bits; None where none was looked at"""
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -123,6 +96,7 @@ class Manifest:
         }
         kinds |= {"masks": Masks | None}
         kinds |= {"columns": Mapping, "pixel_range": tuple[float, float] | None}
+        kinds |= {"pixel_values": tuple[float, float] | None}
         for name, kind in kinds.items():
             checked_value(name, getattr(self, name), kind)
         if self.labels.ndim != 1:
@@ -132,7 +106,10 @@ class Manifest:
 
     def _write_names(self) -> None:
         """Names of files as they are written, so that any name can be stored and printed."""
-        skipped = tuple(Skipped(*map(written_name, entry)) for entry in self.skipped)
+        skipped = tuple(
+            entry._replace(id=written_name(entry.id), reason=written_name(entry.reason))
+            for entry in self.skipped
+        )
         as_text = {
             "source": written_name(self.source),
             "ids": self._written_ids(),
@@ -229,6 +206,16 @@ class Manifest:
         splits = self.splits.astype(object)
         splits[rows] = name
         return splits.astype(str)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The ids of all files that were left out, each with the reason."""
+        return {entry.id: entry.reason for entry in self.skipped}
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """Those of them that were to be examples and cannot be read."""
+        return {entry.id: entry.reason for entry in self.skipped if entry.unread}
 
     @property
     def groups(self) -> Groups | None:

@@ -112,6 +112,7 @@ def with_pixel_range(
         manifest,
         pixels=_scaled(manifest.pixels, found, is_strict),
         pixel_range=found,
+        pixel_values=(deep.seen.low, deep.seen.high),
         notes=(*manifest.notes, _note(found, deep.seen, given is not None)),
     )
 

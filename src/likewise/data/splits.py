@@ -11,7 +11,8 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.data_settings import Store
 from likewise.data.even_sample import evenly_spaced
 from likewise.data.images import Images, default_channels, stored_size
-from likewise.data.manifest import SPLITS, Manifest, some_files
+from likewise.data.left_out import some_files
+from likewise.data.manifest import SPLITS, Manifest
 from likewise.data.originals import open_originals
 from likewise.data.video.clip_columns import SOUND, Sound
 from likewise.data.video.clip_frames import ClipPixels, middle_start, open_frames, open_whole_clips

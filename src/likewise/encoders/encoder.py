@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 from likewise.encoders.checkpoints import KeyMatch
 from likewise.errors import LikewiseError
 from likewise.field_types import SIZE, typed_arguments
+
+if TYPE_CHECKING:  # which knows the encoders, and so imports this module
+    from likewise.encoders.encoder_settings import EncoderSettings
 
 
 class Encoder(nn.Module):
@@ -24,6 +28,8 @@ class Encoder(nn.Module):
     std: Tensor
     key_match: KeyMatch | None = None
     """how the file of weights that it started from fitted it; None where it started from none"""
+    settings: EncoderSettings | None = None
+    """what it is built from and reads, where it is that of a run"""
 
     @typed_arguments(width=SIZE)
     def __init__(self, width: int, mean: Sequence[float], std: Sequence[float]) -> None:

@@ -49,6 +49,9 @@ class EncoderSettings:
     """left, top, right and bottom of the region of each video frame that it sees, as shares of the sides"""
     pixel_range: tuple[float, float] | None = None
     """values of the images' pixels that are 0 and 1 in its input; None: they have 8 bits"""
+    pixel_range_given: bool = False
+    """whether that range was given to the training, so that values beyond it are to be black or white; else it was
+    found in the images"""
     intermediates: int = 0
     """how many of a timm network's last intermediate maps (its ``forward_intermediates``) are pooled and follow the
     features; each part then has unit norm"""
@@ -61,6 +64,11 @@ class EncoderSettings:
         """Everything but the module itself."""
         stored = [each.name for each in fields(self) if each.metadata.get("stored", True)]
         return {name: getattr(self, name) for name in stored}
+
+    @property
+    def given_range(self) -> tuple[float, float] | None:
+        """The range of pixels where it was given to the training; None where it was found, or there is none."""
+        return self.pixel_range if self.pixel_range_given else None
 
     @property
     def channels(self) -> int:

@@ -73,6 +73,7 @@ def load_encoder(
         raise LikewiseError(
             f"The weights in {path} do not fit the encoder {settings.name}: {error}{remedy}"
         ) from error
+    encoder.settings = settings
     return encoder.eval(), settings
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from likewise.data.batch import Pixels
 from likewise.data.images import DecodedRows, Images
-from likewise.data.manifest import some_files
+from likewise.data.left_out import some_files
 from likewise.errors import LikewiseError, NothingReadable
 from likewise.views.view import View
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from likewise.data.manifest import some_files
+from likewise.data.left_out import some_files
 from likewise.data.splits import Split
 from likewise.evaluation.features import EvalView, extract_readable
 

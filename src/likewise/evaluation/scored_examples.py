@@ -35,7 +35,12 @@ def open_examples(
         other = test if _is_data(test) else None
         if isinstance(subject, NetworkSubject) and subject.of_run:
             return open_for_encoder(
-                data, subject.pixel_range, given, labels=labels, test_data=other, columns=columns
+                data,
+                subject.pixel_range,
+                given or subject.given_range,
+                labels=labels,
+                test_data=other,
+                columns=columns,
             )
         manifest = open_manifest(data, labels, test_data=other, columns=columns, pixel_range=given)
         refuse_unused_range(manifest, given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, get_args
@@ -36,6 +37,8 @@ class NetworkSubject(NamedTuple):
     """colour channels; None: as the images have"""
     pixel_range: tuple[float, float] | None = None
     """values of deep pixels that are black and white; None: found in the data, or 8-bit images for a run's encoder"""
+    given_range: tuple[float, float] | None = None
+    """that range where it was given to a run, and not found in its images"""
     of_run: bool = False
     """whether a run says what it asks for"""
 
@@ -57,6 +60,9 @@ Subject: TypeAlias = NetworkSubject | FeatureSubject
 
 def subject_of(given: Any, image_size: int | None, channels: int | None) -> Subject:
     """What was given to be scored, as a network or as features."""
+    if isinstance(given, Encoder) and given.settings is not None:
+        size = image_size or given.settings.image_size
+        return _network_of_run(given, replace(given.settings, image_size=size), size, "The encoder")
     if isinstance(given, nn.Module):
         return NetworkSubject(_Pooled(given), image_size, channels)
     if isinstance(given, Vectors):
@@ -91,7 +97,7 @@ def _network_of_run(
 ) -> NetworkSubject:
     if settings.frames > 1:
         raise LikewiseError(
-            f"{path} learned from videos. Score it with likewise.load({path!r}).evaluate(data)."
+            f"{path} learned from videos. Score it as the run that it is of: likewise.load(folder).evaluate(data)."
         )
     if image_size not in (None, settings.image_size):
         raise LikewiseError(
@@ -99,7 +105,12 @@ def _network_of_run(
             f"pixels. Leave image_size out."
         )
     return NetworkSubject(
-        encoder, settings.image_size, settings.channels, settings.pixel_range, of_run=True
+        encoder,
+        settings.image_size,
+        settings.channels,
+        settings.pixel_range,
+        settings.given_range,
+        of_run=True,
     )
 
 

@@ -160,7 +160,8 @@ def choose_encoder(
             settings.allow_missing,
         )
     if inputs.sampling is None:
-        return replace(chosen, pixel_range=data.manifest.pixel_range)
+        given = settings.pixel_range is not None
+        return replace(chosen, pixel_range=data.manifest.pixel_range, pixel_range_given=given)
     frames, frame_rate = inputs.sampling
     return replace(
         chosen, frames=frames, frame_rate=frame_rate, region=inputs.region or WHOLE_FRAME

@@ -16,7 +16,7 @@ from torch import Tensor
 from likewise.collectives import on_first_rank
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import stored_size
-from likewise.data.manifest import some_files
+from likewise.data.left_out import some_files
 from likewise.data.sources.open import open_for_encoder
 from likewise.data.video.clip_frames import open_frames
 from likewise.data.video.clip_reading import with_clips
@@ -63,7 +63,7 @@ class EmbeddedImages:
     Args:
         encoder: what makes their vectors.
         data: images, by any door that `likewise.train` takes.
-        pixel_range: values that become black and white, for an encoder of 8-bit images.
+        pixel_range: values that become black and white; None: those of the encoder's training.
 
     Raises:
         LikewiseError: the data hold no image, or pixels whose scale is not known.
@@ -73,7 +73,7 @@ class EmbeddedImages:
         self, encoder: TrainedEncoder, data: Any, pixel_range: tuple[float, float] | None
     ) -> None:
         self.encoder, settings = encoder, encoder.settings
-        opened = open_for_encoder(data, settings.pixel_range, pixel_range)
+        opened = open_for_encoder(data, settings.pixel_range, pixel_range or settings.given_range)
         self.manifest = with_clips(
             opened, settings.clip_sampling, settings.image_size, region=settings.region
         )
@@ -86,7 +86,7 @@ class EmbeddedImages:
             NothingReadable: none can.
         """
         vectors = self.at_rows(range(len(self.manifest)), batch_size, device)
-        return vectors._replace(skipped={**dict(self.manifest.skipped), **vectors.skipped})
+        return vectors._replace(skipped={**self.manifest.left_out, **vectors.skipped})
 
     def at_rows(self, rows: range, batch_size: int, device: torch.device) -> Vectors:
         """The vectors of those images at some positions that can be read.
@@ -187,7 +187,7 @@ class PartWriter:
             vectors = Vectors([], [], torch.empty(0, 1), None, weights_hash, error.unreadable)
         if number:
             return vectors
-        return vectors._replace(skipped={**dict(self.images.manifest.skipped), **vectors.skipped})
+        return vectors._replace(skipped={**self.images.manifest.left_out, **vectors.skipped})
 
 
 def embed_parts(

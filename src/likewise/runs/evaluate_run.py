@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from likewise.data.batch import UNLABELLED
 from likewise.data.checks.mask_check import look_at_masks
 from likewise.data.data_settings import DataSettings
-from likewise.data.encoder_range import range_for, require_encoder_range
-from likewise.data.manifest import Manifest, Skipped
+from likewise.data.encoder_range import require_encoder_range
 from likewise.data.splits import Split
 from likewise.data.splitter import DataSplitter
 from likewise.encoders import Encoder, EncoderSettings
@@ -62,8 +61,8 @@ class EvaluationData(NamedTuple):
     """int64 [N]: training labels that training saw, -1 elsewhere"""
     seen: Tensor | None
     """bool [N]: which training images training saw; None: all"""
-    skipped: tuple[Skipped, ...]
-    """files that are no examples"""
+    left_out: dict[str, str]
+    """files that are no examples, each with the reason"""
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class RunEvaluation:
         if extras.fine_tune:
             for encoder, measurements in self.fine_tune(scored, opened, seed).items():
                 measured[encoder] = measured.get(encoder, []) + measurements
-        skipped = dict(opened.skipped) | scored.evaluation.unread
+        skipped = opened.left_out | scored.evaluation.unread
         write_scores(target, scored, measured, corrupted, skipped, multimodal.differences)
         write_pictures(target, scored, multimodal.retrieved)
         return target, skipped
@@ -142,8 +141,13 @@ class RunEvaluation:
         Raises:
             LikewiseError: they are gone, were in memory, or do not fit the encoder.
         """
-        pixel_range = range_for(self.settings.pixel_range, of_data.pixel_range)
+        own, given = self.settings, of_data.pixel_range
         if data is None:
+            if given is not None and given != own.pixel_range:
+                raise LikewiseError(
+                    f"--pixel-range {given[0]:g} {given[1]:g} was given, but the run's own data are scored as it was "
+                    f"trained on them. Leave --pixel-range out, or give other data with --data."
+                )
             wanted, source = self.trained_with, read_json(self.folder.config)["data"]
             if IN_MEMORY in source:
                 raise LikewiseError(
@@ -153,8 +157,8 @@ class RunEvaluation:
             wanted = replace(
                 of_data,
                 seed=self.trained_with.seed,
-                region=self.settings.region,
-                pixel_range=pixel_range,
+                region=own.region,
+                pixel_range=given or own.pixel_range,
             )
             source = data
         if full_bank and wanted.imbalance == "none":
@@ -166,33 +170,34 @@ class RunEvaluation:
             raise LikewiseError(
                 f"--full-bank brings back the training images that --imbalance left out, but {why}"
             )
-        splitter = DataSplitter(wanted, self.settings.clip_sampling, self.settings.image_size)
-        return (
-            self.with_left_out(splitter, source) if full_bank else self.as_trained(splitter, source)
-        )
+        splitter = DataSplitter(wanted, own.clip_sampling, own.image_size)
+        known = own.pixel_range if data is None else given or own.given_range
+        if full_bank:
+            return self.with_left_out(splitter, source, known)
+        return self.as_trained(splitter, source, known)
 
-    def as_trained(self, splitter: DataSplitter, source: Any) -> EvaluationData:
-        """The splits of training."""
+    def as_trained(
+        self, splitter: DataSplitter, source: Any, known: tuple[float, float] | None
+    ) -> EvaluationData:
+        """The splits of training; ``known`` is the range of pixels, where values beyond it are to be clipped."""
         manifest = splitter.list_examples(source)
-        self.require_fit(manifest, splitter)
+        require_encoder_range(manifest, self.settings.pixel_range, known)
         look_at_masks(manifest)
         splits = splitter.open(manifest, self.settings.channels)
         visible_labels = splitter.visible_labels(splits["train"].manifest)
-        return EvaluationData(splits, visible_labels, None, manifest.skipped)
+        return EvaluationData(splits, visible_labels, None, manifest.left_out)
 
-    def with_left_out(self, splitter: DataSplitter, source: Any) -> EvaluationData:
+    def with_left_out(
+        self, splitter: DataSplitter, source: Any, known: tuple[float, float] | None
+    ) -> EvaluationData:
         """The splits of training, with the training images that ``imbalance`` left out."""
         manifest, seen = splitter.list_before_imbalance(source)
-        self.require_fit(manifest, splitter)
+        require_encoder_range(manifest, self.settings.pixel_range, known)
         splits = splitter.open(manifest, self.settings.channels)
         seen_rows = seen.nonzero().flatten()
         visible_labels = torch.full((len(seen),), UNLABELLED)
         visible_labels[seen] = splitter.visible_labels(splits["train"].manifest.take(seen_rows))
-        return EvaluationData(splits, visible_labels, seen, manifest.skipped)
-
-    def require_fit(self, manifest: Manifest, splitter: DataSplitter) -> None:
-        """Refuse pixels whose range is not the encoder's."""
-        require_encoder_range(manifest, self.settings.pixel_range, splitter.settings.pixel_range)
+        return EvaluationData(splits, visible_labels, seen, manifest.left_out)
 
     def own_classifier(self) -> OwnClassifier | None:
         """The classifier that the method trained, if it has one.

@@ -122,7 +122,7 @@ def score_run(
         test, view = scored.test, CentreView(settings.image_size)
         own = measure_own_classifier(prepared.method, nets, test.images, test.labels, view)
         measured["trained"] = [*own, *measured.get("trained", [])]
-    skipped = dict(prepared.manifest.skipped)
+    skipped = prepared.manifest.left_out
     write_scores(run, scored, measured, skipped=skipped, differences=multimodal.differences)
     write_pictures(run, scored, multimodal.retrieved)
 

@@ -15,7 +15,8 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.checks.mask_check import MasksFound
 from likewise.data.columns.column import ColumnTransform, IndexedFeature
 from likewise.data.columns.targets import targets_in
-from likewise.data.encoder_range import refuse_unused_range
+from likewise.data.encoder_range import refuse_unused_range, require_encoder_range
+from likewise.data.left_out import require_few_unread
 from likewise.data.loader import Loader
 from likewise.data.manifest import Manifest
 from likewise.data.splits import Split
@@ -32,7 +33,6 @@ from likewise.runs.pretrained_start import choose_pretrained_start
 from likewise.runs.setting_checks import check_method, check_recipe, check_settings
 from likewise.runs.settings import TrainSettings
 from likewise.runs.teacher import require_teacher
-from likewise.training.unread_images import require_few_unread
 
 
 @dataclass(frozen=True)
@@ -137,11 +137,16 @@ def prepare(
     # What the encoder sees decides how the data are opened, and its statistics come from the opened data.
     start = start_encoder(settings, named)
     inputs = choose_inputs(settings, named, start)
-    pixel_range = settings.pixel_range or (start.pixel_range if start is not None else None)
+    trained = start.pixel_range if start is not None else None
+    pixel_range = settings.pixel_range or trained
     data_settings = replace(settings.data_settings, region=inputs.region, pixel_range=pixel_range)
     splitter = DataSplitter(data_settings, inputs.sampling, inputs.image_size)
     manifest = list_data(data, splitter, named)
     refuse_unused_range(manifest, settings.pixel_range)
+    if trained is not None:
+        require_encoder_range(manifest, trained, settings.pixel_range)
+    left_out = manifest.unread
+    require_few_unread(left_out, len(manifest) + len(left_out), settings.max_bad)
     settings, start_reason = choose_pretrained_start(
         settings, named, given.encoder, manifest, splitter
     )
@@ -150,7 +155,8 @@ def prepare(
         splitter = DataSplitter(data_settings, inputs.sampling, inputs.image_size)
     opened = open_data(manifest, splitter)
     images, columns = opened.train.train_images, opened.train.manifest.columns
-    require_few_unread(images.unreadable, len(images), settings.max_bad)
+    unread = left_out | images.unreadable
+    require_few_unread(unread, len(images) + len(left_out), settings.max_bad)
 
     targets = targets_in(columns) if splitter.budget.per_class != 0 else None
     rule, method_reason = choose_method(named, opened.visible_labels, targets)

@@ -15,7 +15,7 @@ from likewise.classification.predict import PRECISE
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.masks import VOID, MaskClasses
 from likewise.data.data_settings import DataSettings
-from likewise.data.manifest import require_all_read
+from likewise.data.left_out import require_all_read
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.encoders.weights_hash import weights_hash
 from likewise.errors import LikewiseError
@@ -94,7 +94,7 @@ class Run:
         Args:
             data: images, by any door that `likewise.train` takes.
             batch_size: images at a time.
-            pixel_range: values that become black and white, for an encoder of 8-bit images; others have their own.
+            pixel_range: values that become black and white; None: those of the encoder's training.
 
         Raises:
             LikewiseError: the data hold no image that can be read, or pixels whose scale is not known.
@@ -126,7 +126,7 @@ class Run:
             part_size: images in a part.
             batch_size: images at a time.
             devices: processes to start, one a device; under torchrun and srun leave it.
-            pixel_range: values that become black and white, for an encoder of 8-bit images; others have their own.
+            pixel_range: values that become black and white; None: those of the encoder's training.
             overwrite: whether parts of another set or encoder may be replaced.
             console: where each finished part is said; None: nowhere.
 
@@ -167,7 +167,7 @@ class Run:
             precise: the wanted share of correct predictions, of those that are not unsure.
             overwrite: whether ``out`` may be replaced.
             batch_size: images at a time.
-            pixel_range: values that become black and white, for an encoder of 8-bit images; others have their own.
+            pixel_range: values that become black and white; None: those of the encoder's training.
 
         Raises:
             LikewiseError: training saw no labels, there is no image, or the file exists.
@@ -285,7 +285,7 @@ class Run:
             ignore_index: the value in other data's masks of pixels that belong to no class.
             mask_classes: "binary" where the values of other data's masks number objects, all of one class.
             strict: raise an error at the end where files could not be read.
-            pixel_range: values of other data that become black and white, for an encoder of 8-bit images.
+            pixel_range: values of other data that become black and white; None: those of the encoder's training.
             console: where the table is printed; None prints nothing.
 
         Raises:

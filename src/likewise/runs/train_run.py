@@ -193,7 +193,7 @@ def _train(
 ) -> TrainingState:
     """The loop, with online scores taken by the first rank."""
     settings, steps = prepared.settings, prepared.steps(loader)
-    plan = _loop_settings(settings, steps, microbatch)
+    plan = _loop_settings(prepared, steps, microbatch)
     online = online_scores(prepared, fabric.device) if fabric.is_global_zero else None
     if starts_from_weights(prepared) and plan.eval_every:
         callbacks = [DeclineGuard(online, settings.on_decline, screen), *callbacks]
@@ -205,7 +205,8 @@ def _train(
     )
 
 
-def _loop_settings(settings: TrainSettings, steps: int, microbatch: int | None) -> LoopSettings:
+def _loop_settings(prepared: Prepared, steps: int, microbatch: int | None) -> LoopSettings:
+    settings = prepared.settings
     return LoopSettings(
         steps,
         settings.seed,
@@ -216,6 +217,7 @@ def _loop_settings(settings: TrainSettings, steps: int, microbatch: int | None) 
         accumulate_grad_batches=settings.accumulate_grad_batches,
         model_ema_decay=settings.model_ema_decay,
         max_bad=settings.max_bad,
+        left_out=prepared.manifest.unread,
         cuda_graph=settings.cuda_graph,
         on_collapse=settings.on_collapse,
     )

@@ -136,7 +136,7 @@ class _Loop:
         )
         self.load_checkpoint()
         self.collapse.start(self.state.step)
-        self.unread = UnreadImages(loader.images, self.settings.max_bad, folder, self.fabric.device)
+        self.unread = UnreadImages(loader.images, self.settings, folder, self.fabric.device)
         self.bottleneck = Bottleneck(remedy_for(loader))
         self.fabric.barrier()  # all ranks have read the log, which the first one now writes anew
         self.log = MetricLog(self.fabric, folder, self.state.step)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from likewise.training.captured_step import CUDAGraph
 from likewise.training.guard_action import Action
@@ -32,6 +33,8 @@ class LoopSettings:
     """decay of the moving average of the weights that is evaluated; None: the newest weights are"""
     max_bad: float = 1.0
     """share of the images that may be unreadable before training stops"""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """ids of the images that could not be read when the set was opened, each with the reason"""
     on_collapse: Action = "warn"
     """what happens where the embeddings, the loss or the labels collapse"""
     cuda_graph: CUDAGraph = "auto"

@@ -1,4 +1,4 @@
-"""Training images that cannot be decoded: counted and listed while others stand in for them."""
+"""Training images that cannot be read: counted and listed, while others stand in for those found in training."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ import torch
 
 from likewise.collectives import any_over_ranks, merged_over_ranks, rank
 from likewise.data.images import Images
-from likewise.data.manifest import some_files
-from likewise.errors import LikewiseError
+from likewise.data.left_out import require_few_unread
 from likewise.json_files import read_object, write_json
 from likewise.run_folder import RunFolder
+from likewise.training.loop_settings import LoopSettings
 
 
 class UnreadImages:
-    """The ids of the images that could not be decoded, each with the reason, over all processes.
+    """The ids of the images that could not be read, each with the reason, over all processes.
 
     Args:
         images: what is trained on.
-        max_bad: share of them above which training stops, 0 to 1.
+        settings: the share of them above which training stops, and those that were found when the set was opened.
         folder: where they are listed; None lists them nowhere.
         device: of this process.
     """
 
     def __init__(
-        self, images: Images, max_bad: float, folder: RunFolder | None, device: torch.device
+        self,
+        images: Images,
+        settings: LoopSettings,
+        folder: RunFolder | None,
+        device: torch.device,
     ) -> None:
-        self.images, self.max_bad, self.folder, self.device = images, max_bad, folder, device
+        self.images, self.settings, self.folder, self.device = images, settings, folder, device
         self.found: dict[str, str] = {}
         if folder is not None and folder.unread.exists():
             self.found = read_object(folder.unread, {"unread": dict})["unread"]
@@ -34,39 +38,17 @@ class UnreadImages:
         """Add what was found since the last call; every process must call it.
 
         Returns:
-            How many images could not be decoded so far.
+            How many images could not be read so far.
 
         Raises:
-            LikewiseError: they are more than ``max_bad``.
+            FilesLeftOut: they are more than ``max_bad``.
         """
-        is_new = not self.images.unreadable.keys() <= self.found.keys()
-        if any_over_ranks(is_new, self.device):
-            self.found = merged_over_ranks({**self.found, **self.images.unreadable})
+        known = {**self.settings.left_out, **self.images.unreadable}
+        if any_over_ranks(not known.keys() <= self.found.keys(), self.device):
+            self.found = merged_over_ranks({**self.found, **known})
             if self.folder is not None and rank() == 0:
                 write_json(self.folder.unread, {"unread": self.found})
-            require_few_unread(self.found, len(self.images), self.max_bad, self.folder)
+            files = len(self.images) + len(self.settings.left_out)
+            listed_in = self.folder.unread if self.folder is not None else None
+            require_few_unread(self.found, files, self.settings.max_bad, listed_in)
         return len(self.found)
-
-
-def require_few_unread(
-    unread: dict[str, str], images: int, max_bad: float, folder: RunFolder | None = None
-) -> None:
-    """Refuse to train on a set of which too much cannot be decoded.
-
-    Args:
-        unread: ids of those images, each with the reason.
-        images: size of the set.
-        max_bad: share that is allowed, 0 to 1.
-        folder: the run's, which lists them all.
-
-    Raises:
-        LikewiseError: more than that share cannot be decoded.
-    """
-    if len(unread) <= max_bad * images:
-        return
-    listed = f" All are listed in {folder.unread}." if folder is not None else ""
-    raise LikewiseError(
-        f"{len(unread):,} of {images:,} training images cannot be decoded ({len(unread) / images:.1%}), more than "
-        f"--max-bad {max_bad:g} allows. {some_files(unread)}{listed} Fetch those files again or delete them; or allow "
-        f"more, for instance --max-bad {min(2 * len(unread) / images, 1):.2g}."
-    )

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from likewise.data.columns.column_names import ColumnNames, MissingLabels
 from likewise.data.columns.targets import Task
-from likewise.data.manifest import SPLITS, Manifest, require_all_read
+from likewise.data.left_out import require_all_read
+from likewise.data.manifest import SPLITS, Manifest
 from likewise.data.packing.pack_facts import PackFacts, require_held
 from likewise.data.packing.pack_journal import MANIFEST, identity_of, open_journal
 from likewise.data.packing.packer import SHARD_SIZE, Packer, PackSettings
@@ -112,7 +113,6 @@ def pack_manifest(
     facts = PackFacts.of(manifest)
     require_held(facts, HELD[settings.to], manifest.source)
     identity = identity_of(manifest, facts, settings[:-1])
-    skipped = dict(manifest.skipped)
     done = _finished(out, identity)
     if done is None:
         with open_journal(out, identity) as journal:
@@ -125,7 +125,7 @@ def pack_manifest(
             journal.write_manifest(facts, identity)
         done = _finished(out, identity)
         assert done is not None
-    packed = done._replace(left_out={**skipped, **done.left_out})
+    packed = done._replace(left_out={**manifest.left_out, **done.left_out})
     if strict:
         require_all_read(packed.left_out)
     return packed

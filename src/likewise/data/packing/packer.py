@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from likewise.data.manifest import Manifest, some_files
+from likewise.data.left_out import require_few_unread
+from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import PackFacts
 from likewise.data.packing.pack_journal import PackJournal, WrittenShard
 from likewise.data.packing.packed_example import PackedExample, read_example
@@ -17,7 +18,7 @@ from likewise.data.packing.read_back import read_back, require_whole
 from likewise.data.packing.shard_writers import SUFFIX, ShardFormat, write_shard
 from likewise.data.pixel_source import NeverEncoded, UnreadableImage
 from likewise.data.stable_order import stable_score
-from likewise.errors import EnvironmentIOError, FilesLeftOut, LikewiseError
+from likewise.errors import EnvironmentIOError, LikewiseError
 
 MEGABYTE = 10**6
 
@@ -51,7 +52,7 @@ class Packer:
         self.manifest, self.facts, self.settings, self.journal = manifest, facts, settings, journal
         for shard in journal.shards:
             require_whole(journal.folder / shard.name, shard.sha256)
-        self.require_few_left_out({})
+        self.require_few_read_errors({})
 
     def pack_split(self, split: str) -> None:
         """Write the shards of a split that are not there yet."""
@@ -94,19 +95,13 @@ class Packer:
         self.journal.add(shard)
         return shard
 
-    def require_few_left_out(self, more: dict[str, str]) -> None:
+    def require_few_read_errors(self, more: dict[str, str]) -> None:
         """Refuse that more files cannot be read than may be left out."""
-        left_out = dict(self.manifest.skipped)
+        unread = self.manifest.unread
+        files = len(self.manifest) + len(unread)
         for shard in self.journal.shards:
-            left_out |= shard.left_out
-        left_out |= more
-        files = len(self.manifest) + len(self.manifest.skipped)
-        if len(left_out) > self.settings.max_bad * files:
-            raise FilesLeftOut(
-                f"{len(left_out):,} of {files:,} files cannot be read ({len(left_out) / files:.1%}), more than "
-                f"--max-bad {self.settings.max_bad:g} allows. {some_files(left_out)} Fetch those files again or delete "
-                f"them; or allow more, for instance --max-bad {min(2 * len(left_out) / files, 1):.2g}."
-            )
+            unread |= shard.left_out
+        require_few_unread(unread | more, files, self.settings.max_bad)
 
 
 class _Filling:
@@ -149,4 +144,4 @@ class _Filling:
     def _leave_out(self, row: int, reason: str) -> None:
         self.left_out[self._packer.manifest.ids[row]] = reason
         self.position += 1
-        self._packer.require_few_left_out(self.left_out)
+        self._packer.require_few_read_errors(self.left_out)

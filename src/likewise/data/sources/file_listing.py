@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from likewise.data.manifest import Skipped
+from likewise.data.left_out import Skipped
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError
 
@@ -55,7 +55,7 @@ def find_files(folder: Path, trouble: list[Skipped] | None = None) -> Iterator[P
         if real in seen:
             folders.clear()
             trouble.append(
-                Skipped(_within(folder, here), f"a link to {seen[real]}, which is read once")
+                Skipped(_within(folder, here), f"a link to {seen[real]}, which is read once", False)
             )
             continue
         seen[real] = _within(folder, here)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from likewise.data.batch import UNLABELLED
-from likewise.data.manifest import Manifest, Skipped
+from likewise.data.left_out import Skipped
+from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import FilePixels
 from likewise.data.sources.arrangement import arrange, classes_of
 from likewise.data.sources.file_listing import SUFFIXES, find_files, is_example, is_visible
@@ -48,7 +49,7 @@ def open_folder(folder: Path) -> Manifest:
         trouble
         + not_read
         + strays
-        + [Skipped(path.as_posix(), "outside the split folders") for path in outside]
+        + [Skipped(path.as_posix(), "outside the split folders", False) for path in outside]
     )
     left_out = set(outside)
     inside = [path for path in paths if path not in left_out]
@@ -102,7 +103,7 @@ def _of_one_kind(folder: Path, paths: list[Path]) -> tuple[list[Path], list[Skip
             f"{videos[0]}). Give a folder of one kind: move the others elsewhere."
         )
     reason = "a video among images" if strays is videos else "an image among videos"
-    return kept, [Skipped(path.as_posix(), reason) for path in strays]
+    return kept, [Skipped(path.as_posix(), reason, False) for path in strays]
 
 
 def _empty_folders(folder: Path, usable: list[Path], names: tuple[str, ...]) -> list[str]:

@@ -14,7 +14,8 @@ import torch
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.file_names import named_file, with_slashes, written_name
-from likewise.data.manifest import Manifest, Skipped
+from likewise.data.left_out import Skipped
+from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import FilePixels
 from likewise.data.sources.file_listing import find_files, is_example
 from likewise.data.sources.folder import describe

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
-from likewise.data.encoder_range import range_for, require_encoder_range
+from likewise.data.encoder_range import require_encoder_range
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_range import with_pixel_range
 from likewise.data.pixel_source import FilePixels
@@ -125,19 +125,18 @@ def open_for_encoder(
     given: tuple[float, float] | None = None,
     **sources: Any,
 ) -> Manifest:
-    """List the examples for an encoder that has been trained: pixels are scaled by its range, never by the set's own.
+    """List the examples for an encoder that has been trained: pixels are scaled by its range, or by a given one.
 
     Args:
         data: as for `open_manifest`.
         trained: the encoder's pixel range; None: it was trained on 8-bit images.
-        given: values that become black and white, where the encoder has no range.
+        given: values that become black and white, where those of the encoder's range are not to.
         **sources: other arguments of `open_manifest`.
 
     Raises:
-        LikewiseError: as `open_manifest` does; the encoder has another range than the given one; or it has none, and
-            the pixels have more than 8 bits and do not lie in [0, 1].
+        LikewiseError: as `open_manifest` does; or as `likewise.data.encoder_range.require_encoder_range` does.
     """
-    manifest = open_manifest(data, pixel_range=range_for(trained, given), **sources)
+    manifest = open_manifest(data, pixel_range=trained if given is None else given, **sources)
     require_encoder_range(manifest, trained, given)
     return manifest
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from likewise.data.manifest import Skipped
+from likewise.data.left_out import Skipped
 
 IMAGE_FORMATS = {
     **dict.fromkeys(
@@ -55,12 +55,16 @@ def images_not_read(folder: Path, others: Iterable[Path]) -> list[Skipped]:
         )
         if kind is not None:
             found.append(
-                Skipped(path.as_posix(), f"{kind}, which is not read: save it as JPEG or PNG")
+                Skipped(
+                    path.as_posix(), f"{kind}, which is not read: save it as JPEG or PNG", False
+                )
             )
         elif (known := _signature(folder / path)) is not None:
             ending = f"the ending {path.suffix}" if path.suffix else "no ending"
             found.append(
-                Skipped(path.as_posix(), f"{known} with {ending}, which is not read: rename it")
+                Skipped(
+                    path.as_posix(), f"{known} with {ending}, which is not read: rename it", False
+                )
             )
     return found
 

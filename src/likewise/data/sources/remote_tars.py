@@ -14,7 +14,8 @@ import numpy as np
 
 from likewise.atomic_write import disk_error
 from likewise.data.columns.column_names import MissingLabels
-from likewise.data.manifest import Manifest, Skipped
+from likewise.data.left_out import Skipped
+from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import PackFacts
 from likewise.data.pixel_source import Headers
 from likewise.data.sources.header_scan import Scan, read_header, scan

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from likewise.data.manifest import Manifest, Skipped
+from likewise.data.left_out import Skipped
+from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import Headers
 from likewise.data.sources.arrangement import SPLIT_NAMES
 from likewise.data.sources.folder import describe

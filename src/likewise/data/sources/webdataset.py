@@ -21,7 +21,8 @@ from likewise.data.columns.column import Column
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.groups import GROUP
 from likewise.data.columns.targets import TARGETS
-from likewise.data.manifest import Manifest, Skipped
+from likewise.data.left_out import Skipped
+from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import ID, TAR_MEMBER, PackFacts, common_facts
 from likewise.data.pixel_source import Headers
 from likewise.data.sources.file_listing import SUFFIXES as IMAGE_SUFFIXES
@@ -205,7 +206,9 @@ def _read_shard(stream: BinaryIO, name: str, called: str) -> Shard:
         if found_image is None:
             skipped.append(
                 Skipped(
-                    f"{name}/{key}", f"no image next to its {', '.join('.' + e for e in members)}"
+                    f"{name}/{key}",
+                    f"no image next to its {', '.join('.' + e for e in members)}",
+                    False,
                 )
             )
             continue
@@ -246,7 +249,7 @@ def _grouped(
             unread[ending] += 1
         elif ending in grouped.setdefault(key, {}):
             skipped.append(
-                Skipped(f"{name}/{member.name}", "there is another of that name before it")
+                Skipped(f"{name}/{member.name}", "there is another of that name before it", False)
             )
         else:
             grouped[key][ending] = member

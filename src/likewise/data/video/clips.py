@@ -13,7 +13,8 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.masks import Masks
-from likewise.data.manifest import Manifest, Skipped
+from likewise.data.left_out import Skipped
+from likewise.data.manifest import Manifest
 from likewise.data.parallel_map import shared_array
 from likewise.data.pixel_source import CLIP_MODE, VIDEO_MODE, Headers
 from likewise.data.video.clip_cache import decode_videos, flow_between
@@ -50,7 +51,9 @@ def as_clips(
             f"frames. Give videos, or a method and an encoder for still images."
         )
     still_rows = np.flatnonzero(~moving).tolist()
-    stills = [Skipped(str(manifest.ids[row]), "a still image, not a video") for row in still_rows]
+    stills = [
+        Skipped(str(manifest.ids[row]), "a still image, not a video", False) for row in still_rows
+    ]
     videos = manifest.take(np.flatnonzero(moving))
     decoded = decode_videos(videos, shape, cache)
     lost = [Skipped(videos.ids[row], reason) for row, reason in decoded.lost.items()]
