@@ -108,24 +108,19 @@ def evaluate(
     """
     settings = _settings(measures, k, few_labels, seed)
     _require_device(device)
-    subject = subject_of(encoder, image_size, channels)
-    subjects = {"encoder": subject}
-    for name, other in _named(baseline).items():
-        subjects[name] = subject_of(other, image_size, channels)
+    given = {"encoder": encoder, **_named(baseline)}
+    subjects = {name: subject_of(each, image_size, channels) for name, each in given.items()}
     columns = ColumnNames(label_column, path=path_column)
-    examples = open_examples(subject, data, labels, test, pixel_range, columns)
+    examples = open_examples(subjects["encoder"], data, labels, test, pixel_range, columns)
     manifest = with_parts(examples, test, seed, _needs_labels(settings))
     _require_classes(manifest, settings)
     subjects = {name: fitted(name, each, manifest) for name, each in subjects.items()}
     readable = _readable(subjects, manifest, batch_size, device)
-    held_out = readable.manifest.split("test")
+    train, held_out = readable.manifest.split("train"), readable.manifest.split("test")
     test_targets = _targets(held_out) if len(held_out) else None
-    found = evaluate_features(
-        readable.sources, _targets(readable.manifest.split("train")), test_targets, settings
-    )
-    return replace(
-        found, unread=readable.unread, notes=(*found.notes, *unread_note(readable.unread))
-    )
+    found = evaluate_features(readable.sources, _targets(train), test_targets, settings)
+    notes = (*found.notes, *unread_note(readable.unread))
+    return replace(found, unread=readable.unread, notes=notes)
 
 
 class _Readable(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from likewise.evaluation.metrics.linear_probe import FittedProbe, LinearProbe
 from likewise.evaluation.statistics.class_groups import ClassGroup, class_groups, class_mean
 from likewise.evaluation.statistics.design_effect import with_cluster_adjusted_ci
 from likewise.evaluation.statistics.score_differences import differences_to_first
-from likewise.evaluation.statistics.scores import Features, Measurement, require_usable
+from likewise.evaluation.statistics.scores import Features, Measurement, Score, require_usable
 
 Part = Literal["train", "test"]
 
@@ -121,59 +121,125 @@ def evaluate_features(
         raise LikewiseError(
             "There is no encoder to evaluate; give at least one by name, such as {'trained': encoder}."
         )
-    reason = why_unmeasurable(train.labels, None if test is None else test.labels)
-    few_label = (
-        settings.few_label.within(train.labels) if settings.few_label and not reason else None
-    )
-    groups = class_groups(_seen(train), test.labels) if test and not reason else []
-
-    measurements: dict[str, list[Measurement]] = {}
-    measures: dict[str, dict[str, float]] = {}
-    probes: dict[str, FittedProbe] = {}
-    first_vectors: Tensor | None = None
+    protocol = _Protocol.of(settings, train, test, device)
+    found = dict[str, _Found]()
+    vectors = None
     for name, source in sources.items():
-        queries = _features(name, source, "test" if test else "train", test or train)
-        first_vectors = queries.vectors if first_vectors is None else first_vectors
-        queries = queries._replace(vectors=scored_on(device, queries.vectors))
-        measures[name] = label_free(queries.vectors) if settings.label_free else {}
-        measurements[name] = []
-        if reason or test is None:
-            continue
-        bank = _features(name, source, "train", train)
-        bank = bank._replace(vectors=scored_on(device, bank.vectors))
-        if settings.linear:
-            probes[name] = settings.linear.fit(bank)
-        for measurement in _measured(
-            settings, probes.get(name), few_label, groups, bank, queries, train
-        ):
-            measurements[name].append(
-                with_cluster_adjusted_ci(measurement, test.labels, test.groups)
-            )
-    assert first_vectors is not None
-    of_first = next(iter(measurements.values()))
+        # Only the first encoder's features outlive their turn.
+        found[name], features = protocol.measure(name, source)
+        vectors = features if vectors is None else vectors
+    assert vectors is not None
+    first = next(iter(found.values()))
+    measurements = {name: each.measurements for name, each in found.items()}
     return Evaluation(
-        by_encoder={name: [each.score for each in found] for name, found in measurements.items()},
+        by_encoder={name: each.scores() for name, each in found.items()},
         differences=differences_to_first(measurements, test.labels, test.groups) if test else [],
-        label_free=measures,
-        calibration={name: _calibrations(found) for name, found in measurements.items()},
-        probes=probes,
-        predictions=next(
-            (each.predictions for each in of_first if each.score.name == "linear_top1"), None
-        ),
-        vectors=first_vectors,
-        notes=_notes(reason, settings.few_label, few_label),
+        label_free={name: each.label_free for name, each in found.items()},
+        calibration={name: each.calibrations() for name, each in found.items()},
+        probes={name: each.probe for name, each in found.items() if each.probe},
+        predictions=first.predictions("linear_top1"),
+        vectors=vectors,
+        notes=_notes(protocol.reason, settings.few_label, protocol.few_label),
     )
 
 
-def _features(name: str, source: FeatureSource, part: Part, targets: Targets) -> Features:
-    """An encoder's features of a part, with its labels.
+class _Found(NamedTuple):
+    """What was measured of one encoder."""
+
+    measurements: list[Measurement]
+    label_free: dict[str, float]
+    probe: FittedProbe | None
+
+    def scores(self) -> list[Score]:
+        return [each.score for each in self.measurements]
+
+    def calibrations(self) -> dict[str, Calibration]:
+        """By the score whose classifier they describe."""
+        return {each.score.name: each.calibration for each in self.measurements if each.calibration}
+
+    def predictions(self, score: str) -> Tensor | None:
+        """The predicted classes behind a score, int64 [N]; None where it was not measured."""
+        for each in self.measurements:
+            if each.score.name == score:
+                return each.predictions
+        return None
+
+
+@dataclass(frozen=True)
+class _Protocol:
+    """What is measured of every encoder alike."""
+
+    settings: EvaluationSettings
+    few_label: FewLabel | None
+    """with the amounts of labels that there are"""
+    groups: Sequence[ClassGroup]
+    train: Targets
+    test: Targets | None
+    reason: str | None
+    """why accuracy cannot be measured; None: it can"""
+    device: torch.device | str | None
+
+    @classmethod
+    def of(
+        cls,
+        settings: EvaluationSettings,
+        train: Targets,
+        test: Targets | None,
+        device: torch.device | str | None,
+    ) -> _Protocol:
+        """What these labels allow of the settings."""
+        reason = why_unmeasurable(train.labels, None if test is None else test.labels)
+        if reason or test is None:
+            return cls(settings, None, [], train, test, reason, device)
+        few_label = settings.few_label.within(train.labels) if settings.few_label else None
+        groups = class_groups(_seen(train), test.labels)
+        return cls(settings, few_label, groups, train, test, reason, device)
+
+    def measure(self, name: str, source: FeatureSource) -> tuple[_Found, Tensor]:
+        """What is measured of one encoder, and its features of the test part (of train without one)."""
+        test = self.test
+        vectors = _usable(name, source("test" if test else "train"))
+        queries = Features(scored_on(self.device, vectors), (test or self.train).labels)
+        measures = label_free(queries.vectors) if self.settings.label_free else {}
+        if self.reason or test is None:
+            return _Found([], measures, None), vectors
+        of_train = _usable(name, source("train"))
+        bank = Features(scored_on(self.device, of_train), self.train.labels)
+        probe = self.settings.linear.fit(bank) if self.settings.linear else None
+        measurements = []
+        for found in self.measurements(probe, bank, queries):
+            measurements.append(with_cluster_adjusted_ci(found, test.labels, test.groups))
+        return _Found(measurements, measures, probe), vectors
+
+    def measurements(
+        self, probe: FittedProbe | None, bank: Features, queries: Features
+    ) -> Iterator[Measurement]:
+        """Everything that compares predictions with labels."""
+        settings, visible_labels = self.settings, self.train.visible_labels
+        on_all_labels = []
+        if settings.knn:
+            on_all_labels.append(settings.knn.evaluate(bank, queries))
+        if probe:
+            on_all_labels.append(probe.evaluate(queries))
+        yield from on_all_labels
+        if settings.linear and visible_labels is not None:
+            on_budget = Features(bank.vectors, visible_labels)
+            yield from _on_budget(settings.linear, on_budget, queries)
+        if self.few_label:
+            yield from self.few_label.evaluate(bank, queries, self.train.ids)
+        for group in self.groups:
+            for measurement in on_all_labels:
+                yield class_mean(measurement, queries.labels, group)
+
+
+def _usable(name: str, vectors: Tensor) -> Tensor:
+    """An encoder's features.
 
     Raises:
         LikewiseError: they are NaN or infinite.
     """
-    found = Features(source(part), targets.labels)
-    require_usable(found.vectors, "encoder's" if name == "encoder" else f"{name} encoder's")
-    return found
+    require_usable(vectors, "encoder's" if name == "encoder" else f"{name} encoder's")
+    return vectors
 
 
 def scored_on(device: torch.device | str | None, vectors: Tensor) -> Tensor:
@@ -200,32 +266,6 @@ def _seen(train: Targets) -> Tensor:
     return train.labels if train.seen_in_training is None else train.labels[train.seen_in_training]
 
 
-def _measured(
-    settings: EvaluationSettings,
-    probe: FittedProbe | None,
-    few_label: FewLabel | None,
-    groups: Sequence[ClassGroup],
-    bank: Features,
-    queries: Features,
-    train: Targets,
-) -> Iterator[Measurement]:
-    on_all_labels = []
-    if settings.knn:
-        on_all_labels.append(settings.knn.evaluate(bank, queries))
-    if probe:
-        on_all_labels.append(probe.evaluate(queries))
-    yield from on_all_labels
-    if settings.linear and train.visible_labels is not None:
-        yield from _on_budget(
-            settings.linear, Features(bank.vectors, train.visible_labels), queries
-        )
-    if few_label:
-        yield from few_label.evaluate(bank, queries, train.ids)
-    for group in groups:
-        for measurement in on_all_labels:
-            yield class_mean(measurement, queries.labels, group)
-
-
 def _on_budget(probe: LinearProbe, bank: Features, queries: Features) -> Iterator[Measurement]:
     """The probe's score from the labels that training saw, where they are of two classes or more."""
     if len(bank.labelled().labels.unique()) > 1:
@@ -239,10 +279,6 @@ def group_numbers(manifest: Manifest) -> Tensor | None:
         return None
     _, numbers = np.unique(manifest.groups.names, return_inverse=True)
     return torch.from_numpy(numbers)
-
-
-def _calibrations(found: Sequence[Measurement]) -> dict[str, Calibration]:
-    return {each.score.name: each.calibration for each in found if each.calibration}
 
 
 def _notes(

@@ -63,6 +63,28 @@ class Scored:
         return self.splits.get("test") or self.splits["train"]
 
 
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """An encoder that is scored, and what its baselines and its probes are made with."""
+
+    encoder: Encoder
+    settings: EncoderSettings
+    """how it is built; baselines are built the same way"""
+    seed: int
+    """of the untrained baseline and of the pixel classifier"""
+    device: torch.device
+    """where to compute"""
+
+    @property
+    def view(self) -> CentreView:
+        """What the encoder is given of an image."""
+        return CentreView(self.settings.image_size)
+
+    def with_baselines(self) -> dict[str, Encoder]:
+        """The encoder and its baselines by name."""
+        return {"trained": self.encoder, **baselines(self.settings, self.seed)}
+
+
 def baselines(settings: EncoderSettings, seed: int) -> dict[str, Encoder]:
     """The baselines of a trained encoder: the same network untrained, and its pretrained start if it had one."""
     seed_networks(seed, "weights")
@@ -73,11 +95,8 @@ def baselines(settings: EncoderSettings, seed: int) -> dict[str, Encoder]:
 
 
 def score_encoder(
-    encoder: Encoder,
-    settings: EncoderSettings,
+    trained: TrainedNetwork,
     splits: Mapping[str, Split],
-    seed: int,
-    device: torch.device,
     measures: EvaluationSettings | None = None,
     visible_labels: Tensor | None = None,
     seen_in_training: Tensor | None = None,
@@ -85,37 +104,31 @@ def score_encoder(
     """Scores of an encoder and its baselines: probes are fitted on the training split and measured on the test split.
 
     Args:
-        encoder: the trained one.
-        settings: how it is built; baselines are built the same way.
+        trained: the encoder.
         splits: train, and test where there is one.
-        seed: of the untrained baseline and of the pixel classifier.
-        device: where to compute.
         measures: what is measured; None takes the defaults.
         visible_labels: int64 [N], the training labels that training saw. Probes use all known labels;
             ``linear_on_budget_top1`` uses these.
         seen_in_training: bool [N], which training images training saw, where it did not see them all. Neighbours and
             probes use all of them; which classes are rare depends on those that were seen.
     """
-    view = CentreView(settings.image_size)
     measures = measures or EvaluationSettings()
-    encoders = {"trained": encoder, **baselines(settings, seed)}
-    read = read_splits(encoder, splits, _scored_parts(splits), view, measures.batch_size, device)
+    encoders = trained.with_baselines()
+    view, device, size = trained.view, trained.device, measures.batch_size
+    read = read_splits(trained.encoder, splits, _scored_parts(splits), view, size, device)
     rows = read.positions.get("train")
     train = _examples(read.splits["train"], _at(visible_labels, rows), _at(seen_in_training, rows))
     test = read.splits.get("test")
+    held_out = _examples(test) if test else None
     evaluation = evaluate_encoders(
-        encoders,
-        train,
-        _examples(test) if test else None,
-        view,
-        measures,
-        device,
-        first_features=read.features,
+        encoders, train, held_out, view, measures, device, first_features=read.features
     )
     notes = (*evaluation.notes, *unread_note(read.unread))
     evaluation = replace(evaluation, notes=notes, unread=read.unread)
-    segmentation = _segmentation(encoders, read.splits, settings, seed, device)
-    return Scored(evaluation, read.splits, encoders, segmentation, settings.image_size, device)
+    segmentation = _segmentation(trained, encoders, read.splits)
+    return Scored(
+        evaluation, read.splits, encoders, segmentation, trained.settings.image_size, device
+    )
 
 
 def _at(values: Tensor | None, rows: Tensor | None) -> Tensor | None:
@@ -133,18 +146,11 @@ def _scored_parts(splits: Mapping[str, Split]) -> list[str]:
     return ["test", "train"] if is_measurable or train.manifest.masks is not None else ["test"]
 
 
-def score_corrupted(
-    scored: Scored,
-    size: int,
-    device: torch.device,
-    classifier: OwnClassifier | None = None,
-) -> CorruptedScores:
+def score_corrupted(scored: Scored, classifier: OwnClassifier | None = None) -> CorruptedScores:
     """The encoders' linear probes, and the method's own classifier, on corrupted test images.
 
     Args:
         scored: encoders with the probes that were fitted on clean features.
-        size: pixels along a side that the encoders see.
-        device: where to compute.
         classifier: the method's own, if it has one.
 
     Raises:
@@ -163,23 +169,20 @@ def score_corrupted(
         scored.encoders,
         scored.evaluation.probes,
         _examples(scored.test),
-        CentreView(size),
-        device,
+        CentreView(scored.image_size),
+        scored.device,
         {"trained": classifier} if classifier else {},
     )
 
 
 def _segmentation(
-    encoders: Mapping[str, Encoder],
-    splits: Mapping[str, Split],
-    settings: EncoderSettings,
-    seed: int,
-    device: torch.device,
+    trained: TrainedNetwork, encoders: Mapping[str, Encoder], splits: Mapping[str, Split]
 ) -> Segmentation | None:
     """The scores of a linear classifier of pixels, where training and test images have masks, which are of stills.
 
     An encoder that gives pooled features alone has none.
     """
+    settings = trained.settings
     if settings.frames > 1 or not all(encoder.has_map for encoder in encoders.values()):
         return None
     parts = []
@@ -190,15 +193,14 @@ def _segmentation(
     if len(parts) < 2:
         return None
     train, test = parts
-    return SegmentationProbe(seed=seed).evaluate(encoders, train, test, settings.image_size, device)
+    probe = SegmentationProbe(seed=trained.seed)
+    return probe.evaluate(encoders, train, test, settings.image_size, trained.device)
 
 
 def fine_tune_scores(
-    encoder: Encoder,
-    settings: EncoderSettings,
+    trained: TrainedNetwork,
     splits: Mapping[str, Split],
     visible_labels: Tensor,
-    seed: int,
     fabric: Fabric,
 ) -> dict[str, list[Measurement]]:
     """Accuracy after fine-tuning the whole network on the visible labels, for the encoder and its baselines.
@@ -213,15 +215,14 @@ def fine_tune_scores(
         raise LikewiseError(
             "Fine-tuning needs labelled test images, and labels of at least two classes to learn from."
         )
-    fine_tune = FineTune(seed=seed)
+    fine_tune = FineTune(seed=trained.seed)
     protocol = {**fine_tune.protocol(), "labels": len(labelled)}
-    view = CentreView(settings.image_size)
     method = CrossEntropy()
     found = {}
-    for who, start in {"trained": encoder, **baselines(settings, seed)}.items():
+    for who, start in trained.with_baselines().items():
         nets = fine_tune.fit(fabric, start, train.images, visible_labels, train.manifest.classes)
         measurement = measure_classifier(
-            "fine_tune_top1", method, nets, test.images, test.labels, view, protocol
+            "fine_tune_top1", method, nets, test.images, test.labels, trained.view, protocol
         )
         found[who] = [measurement]
     return found

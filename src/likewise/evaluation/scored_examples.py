@@ -111,28 +111,34 @@ def _joined(labels: Any, train: int, test: int) -> list[Any]:
 def with_parts(manifest: Manifest, test: Any, seed: int, needs_labels: bool) -> Manifest:
     """The examples with a training and a test part."""
     mask = _mask(test)
+    has_test = bool((manifest.splits == "test").any())
     if mask is not None:
-        if len(mask) != len(manifest):
-            raise LikewiseError(
-                f"test= has {len(mask):,} entries, but there are {len(manifest):,} examples."
-            )
-        manifest = replace(manifest, splits=np.where(mask, "test", "train"))
+        manifest = _parted_by(manifest, mask)
     elif isinstance(test, float):
-        if not 0 < test < 1:
-            raise LikewiseError(
-                f"test={test} was given; a share is between 0 and 1, for instance test=0.2."
-            )
-        anew = replace(manifest, splits=np.full(len(manifest), "train"))
-        manifest = anew.hold_out(test, seed)
-    elif (
-        test is None
-        and needs_labels
-        and manifest.labelled()
-        and not (manifest.splits == "test").any()
-    ):
+        manifest = _with_share(manifest, test, seed)
+    elif test is None and needs_labels and manifest.labelled() and not has_test:
         manifest = manifest.hold_out(HELD_OUT, seed)
     if not (manifest.splits == "train").any():
         raise LikewiseError(
             "All examples are in the test part, so there is nothing to learn from. Give test=0.2."
         )
     return manifest
+
+
+def _parted_by(manifest: Manifest, mask: np.ndarray) -> Manifest:
+    """The examples with those of a mask, bool [N], as test part."""
+    if len(mask) != len(manifest):
+        raise LikewiseError(
+            f"test= has {len(mask):,} entries, but there are {len(manifest):,} examples."
+        )
+    return replace(manifest, splits=np.where(mask, "test", "train"))
+
+
+def _with_share(manifest: Manifest, share: float, seed: int) -> Manifest:
+    """The examples with a share of each class as test part, whatever parts they had."""
+    if not 0 < share < 1:
+        raise LikewiseError(
+            f"test={share} was given; a share is between 0 and 1, for instance test=0.2."
+        )
+    together = replace(manifest, splits=np.full(len(manifest), "train"))
+    return together.hold_out(share, seed)

@@ -148,46 +148,57 @@ def embed_audio_visual(
     parts = []
     with eval_mode(encoder.to(device)), eval_mode(space.to(device)):
         for part in rows.split(CLIPS_AT_A_TIME):
-            clips = whole.read(part), sound.read(part), boxes.read(part)
-            parts.append(_embed_batch(encoder, space, *clips, frames, size, device))
+            windows = _windows(whole.read(part), sound.read(part), frames)
+            view = CentreView(size)
+            parts.append(_embed_batch(encoder, space, windows, boxes.read(part), view))
     fields = zip(*parts, strict=True)
     return AudioVisualEmbeddings(*(torch.cat(field) for field in fields))
 
 
-def _embed_batch(
-    encoder: Encoder,
-    space: SoundSpace,
-    pixels: Pixels,
-    sound: Tensor,
-    boxes: Tensor,
-    frames: int,
-    size: int,
-    device: torch.device,
-) -> AudioVisualEmbeddings:
+class _Windows(NamedTuple):
+    """The middle window of each of B clips, and its sound at K + 1 times."""
+
+    pixels: Pixels
+    sounds: list[Tensor]
+    """of that time first, then shifted by each of `SHIFTS`"""
+    valid: Tensor
+    """bool [B, 1 + K]: which of those stay within the clip"""
+
+
+def _windows(pixels: Pixels, sound: Tensor, frames: int) -> _Windows:
     stored = pixels.images.shape[1]
     valid = pixels.valid_frames
     lengths = torch.full((len(sound),), stored) if valid is None else valid  # [B] frames
     start = middle_start(lengths, frames)  # [B]
     window = Pixels(frames_from(pixels.images, start, frames), pixels.aspect)
-    view = CentreView(size)(window.map(lambda part: part.to(device)))
-    maps = encoder.feature_map(view.pixels)
     starts = start[:, None] + torch.tensor((0, *SHIFTS))  # [B, 1 + K]
-    sounds = [sound_of_frames(sound, first, frames, stored).to(device) for first in starts.T]
-    own = space(maps, encoder.normalise(view.pixels), sounds[0])
-    cosines = [_synchrony(own.video_steps, own.audio_steps)]
-    for shifted in sounds[1:]:
-        cosines.append(_synchrony(own.video_steps, space.audio_steps(shifted, frames)))
-    scores = torch.stack(cosines, dim=1)  # [B, 1 + K]
+    sounds = [sound_of_frames(sound, first, frames, stored) for first in starts.T]
     last = torch.maximum(lengths, torch.tensor(frames))[:, None]
-    valid = (starts >= 0) & (starts + frames <= last)  # [B, 1 + K]
+    return _Windows(window, sounds, (starts >= 0) & (starts + frames <= last))
+
+
+def _embed_batch(
+    encoder: Encoder, space: SoundSpace, windows: _Windows, boxes: Tensor, view: CentreView
+) -> AudioVisualEmbeddings:
+    """Embeddings by networks on one device; ``boxes`` [B, 4] are relative to the stored frame."""
+    device = space.video_global.weight.device
+    seen = view(windows.pixels.map(lambda part: part.to(device)))
+    maps = encoder.feature_map(seen.pixels)
+    own_sound, *shifted_sounds = [sound.to(device) for sound in windows.sounds]
+    own = space(maps, encoder.normalise(seen.pixels), own_sound)
+    cosines = [_synchrony(own.video_steps, own.audio_steps)]
+    for shifted in shifted_sounds:
+        audio_steps = space.audio_steps(shifted, windows.pixels.images.shape[1])
+        cosines.append(_synchrony(own.video_steps, audio_steps))
+    scores = torch.stack(cosines, dim=1)  # [B, 1 + K]
     return AudioVisualEmbeddings(
         space.of_clips(encoder.pool(maps)),
         own.sound.float().cpu(),
         scores[:, 0].float().cpu(),
         scores[:, 1:].float().cpu(),
-        valid[:, 1:],
+        windows.valid[:, 1:],
         own.attention.float().cpu(),
-        _boxes_in_view(boxes, view.box.cpu()),
+        _boxes_in_view(boxes, seen.box.cpu()),
     )
 
 

@@ -72,24 +72,27 @@ def subject_of(given: Any, image_size: int | None, channels: int | None) -> Subj
     if isinstance(given, (tuple, list)) and len(given) == 2:
         return _pair(*given)
     if isinstance(given, (str, Path)):
-        if has_vectors(given) or Path(given).suffix == ".parquet":
-            vectors = read_vectors(Path(given))
-            return FeatureSubject(_float_matrix(vectors.vectors), vectors.labels)
-        return _network_of_run(
-            *load_encoder(RunFolder(given).require().path), image_size, str(given)
-        )
+        return _stored(given, image_size)
     folder = getattr(given, "folder", None)
     if isinstance(folder, RunFolder):
         run: Any = given  # a Run, whose encoder may be a user's module
-        return _network_of_run(
-            run.encoder, encoder_settings_of(folder.path), image_size, str(folder.path)
-        )
+        settings = encoder_settings_of(folder.path)
+        return _network_of_run(run.encoder, settings, image_size, str(folder.path))
     if callable(given):
         return NetworkSubject(_Pooled(given), image_size, channels)
     raise LikewiseError(
         f"evaluate() was given an encoder of type {type(given).__name__}; allowed: an nn.Module, a function of images, "
         f"a run or its folder, a matrix of features [N, D], or a pair of matrices (train, test)."
     )
+
+
+def _stored(path: str | Path, image_size: int | None) -> Subject:
+    """The vectors of a file, or the encoder of a run's folder."""
+    if has_vectors(path) or Path(path).suffix == ".parquet":
+        vectors = read_vectors(Path(path))
+        return FeatureSubject(_float_matrix(vectors.vectors), vectors.labels)
+    encoder, settings = load_encoder(RunFolder(path).require().path)
+    return _network_of_run(encoder, settings, image_size, str(path))
 
 
 def _network_of_run(
@@ -230,11 +233,9 @@ def read_network(
 
 def at_rows(subject: Subject, rows: Tensor) -> Subject:
     """A matrix at some of its rows; a network as it is."""
-    return (
-        subject
-        if isinstance(subject, NetworkSubject)
-        else subject._replace(vectors=subject.vectors[rows])
-    )
+    if isinstance(subject, NetworkSubject):
+        return subject
+    return subject._replace(vectors=subject.vectors[rows])
 
 
 def source_of(

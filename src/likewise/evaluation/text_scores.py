@@ -62,31 +62,28 @@ def text_scores(
     captioned = captioned_images(test.manifest)
     scores, retrieved = {}, None
     for who, network in scored.encoders.items():
-        if who == "trained":
-            space = trained.to(scored.device)
-            features = scored.evaluation.vectors
-        else:
-            space = untrained.to(scored.device)
-            features = _features(network, test, scored.image_size, scored.device)
+        is_trained = who == "trained"
+        space = (trained if is_trained else untrained).to(scored.device)
+        features = scored.evaluation.vectors if is_trained else _features(network, test, scored)
         images = in_space(space, features)
         scores[who] = _zero_shot(images, space, tokenizer, test)
         if captioned is None:
             continue
-        positions, captions, owner = captioned
-        texts = space.vectors(tokenizer, captions)
-        found = ranks(images[positions], texts, owner)
+        texts = space.vectors(tokenizer, captioned.texts)
+        of_texts = images[captioned.positions]
+        found = ranks(of_texts, texts, captioned.owner)
         scores[who] = measure_retrieval(found) + scores[who]
-        if who == "trained":
+        if is_trained:
             retrieved = Retrieved(
-                positions, images[positions], texts, owner, found.of_queries, captions
+                captioned.positions, of_texts, texts, found.owner, found.of_queries, captioned.texts
             )
     return scores, retrieved
 
 
-def _features(network: nn.Module, split: Split, size: int, device: torch.device) -> Tensor:
-    """Features [N, D] of a split's images."""
-    everything = torch.arange(len(split.manifest))
-    return extract(network, split.images, everything, CentreView(size), device=device)
+def _features(network: nn.Module, test: Split, scored: Scored) -> Tensor:
+    """Features [N, D] of the test images."""
+    everything, view = torch.arange(len(test.manifest)), CentreView(scored.image_size)
+    return extract(network, test.images, everything, view, device=scored.device)
 
 
 @torch.no_grad()

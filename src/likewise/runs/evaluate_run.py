@@ -23,13 +23,13 @@ from likewise.evaluation.metrics.knn import Knn
 from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.own_classifier import OWN, OwnClassifier
 from likewise.evaluation.run_scores import (
-    Scored,
+    TrainedNetwork,
     fine_tune_scores,
     score_corrupted,
     score_encoder,
     write_scores,
 )
-from likewise.evaluation.statistics.scores import Measurement, Score
+from likewise.evaluation.statistics.scores import Measurement, Score, joined
 from likewise.json_files import read_json, reading
 from likewise.methods import Method
 from likewise.report.pictures.write import write_pictures
@@ -93,37 +93,26 @@ class RunEvaluation:
         Raises:
             LikewiseError: data that are not there any more or do not fit the encoder.
         """
-        device, seed = choose_device("auto"), self.trained_with.seed
+        seed, is_own = self.trained_with.seed, data is None
+        trained = TrainedNetwork(self.encoder, self.settings, seed, choose_device("auto"))
         opened = self.open(data, of_data, extras.full_bank)
-        splits = opened.splits
         measures = EvaluationSettings(knn=Knn(extras.neighbours))
-        scored = score_encoder(
-            self.encoder,
-            self.settings,
-            splits,
-            seed,
-            device,
-            measures,
-            opened.visible_labels,
-            opened.seen,
-        )
-        multimodal = multimodal_scores(self.folder, scored, splits["train"], seed)
-        measured = multimodal.measurements
-        own = None
-        if data is None:  # other data may have other classes than the run's own classifier
-            measured["trained"] = [
-                *stored_classifier_scores(self.folder),
-                *measured.get("trained", []),
-            ]
-            own = self.own_classifier() if extras.corruptions else None
+        labels = opened.visible_labels
+        scored = score_encoder(trained, opened.splits, measures, labels, opened.seen)
+        multimodal = multimodal_scores(self.folder, scored, opened.splits["train"], seed)
+        # Other data may have other classes than the run's own classifier.
+        further = [{"trained": stored_classifier_scores(self.folder)}] if is_own else []
+        further.append(multimodal.measurements)
         corrupted = None
         if extras.corruptions:
-            corrupted = score_corrupted(scored, self.settings.image_size, device, own)
-        target = self.folder if data is None else folder_of_other_data(self.folder, data)
+            corrupted = score_corrupted(scored, self.own_classifier() if is_own else None)
         if extras.fine_tune:
-            for encoder, measurements in self.fine_tune(scored, opened, seed).items():
-                measured[encoder] = measured.get(encoder, []) + measurements
+            splits = opened.splits | ({} if scored.test is None else {"test": scored.test})
+            fabric, _ = launch(devices=1)
+            further.append(fine_tune_scores(trained, splits, labels, fabric))
+        target = self.folder if is_own else folder_of_other_data(self.folder, data)
         skipped = opened.left_out | scored.evaluation.unread
+        measured = joined(further)
         write_scores(target, scored, measured, corrupted, skipped, multimodal.differences)
         write_pictures(target, scored, multimodal.retrieved)
         return target, skipped
@@ -148,33 +137,33 @@ class RunEvaluation:
                     f"--pixel-range {given[0]:g} {given[1]:g} was given, but the run's own data are scored as it was "
                     f"trained on them. Leave --pixel-range out, or give other data with --data."
                 )
-            wanted, source = self.trained_with, read_json(self.folder.config)["data"]
-            if IN_MEMORY in source:
-                raise LikewiseError(
-                    f"The data of the run {self.folder.path} were in memory ({source}). Give them: run.evaluate(data)."
-                )
+            wanted, source, known = self.trained_with, self.own_data(), own.pixel_range
         else:
-            wanted = replace(
-                of_data,
-                seed=self.trained_with.seed,
-                region=own.region,
-                pixel_range=given or own.pixel_range,
-            )
-            source = data
-        if full_bank and wanted.imbalance == "none":
-            why = (
-                "this run left none out."
-                if data is None
-                else "other data were given. Leave one of the two out."
-            )
-            raise LikewiseError(
-                f"--full-bank brings back the training images that --imbalance left out, but {why}"
-            )
+            seed, pixel_range = self.trained_with.seed, given or own.pixel_range
+            wanted = replace(of_data, seed=seed, region=own.region, pixel_range=pixel_range)
+            source, known = data, given or own.given_range
         splitter = DataSplitter(wanted, own.clip_sampling, own.image_size)
-        known = own.pixel_range if data is None else given or own.given_range
-        if full_bank:
-            return self.with_left_out(splitter, source, known)
-        return self.as_trained(splitter, source, known)
+        if not full_bank:
+            return self.as_trained(splitter, source, known)
+        if wanted.imbalance == "none":
+            why = "this run left none out" if data is None else "other data were given"
+            raise LikewiseError(
+                f"--full-bank brings back the training images that --imbalance left out, but {why}. Leave it out."
+            )
+        return self.with_left_out(splitter, source, known)
+
+    def own_data(self) -> str:
+        """The source of the data that the run was trained on.
+
+        Raises:
+            LikewiseError: they were in memory.
+        """
+        source = str(read_json(self.folder.config)["data"])
+        if IN_MEMORY in source:
+            raise LikewiseError(
+                f"The data of the run {self.folder.path} were in memory ({source}). Give them: run.evaluate(data)."
+            )
+        return source
 
     def as_trained(
         self, splitter: DataSplitter, source: Any, known: tuple[float, float] | None
@@ -209,18 +198,6 @@ class RunEvaluation:
             return None
         trained = load_trained(self.folder.path, self.module)
         return OwnClassifier(trained.method, trained.nets)
-
-    def fine_tune(
-        self, scored: Scored, opened: EvaluationData, seed: int
-    ) -> dict[str, list[Measurement]]:
-        """Scores by encoder of the whole network after fine-tuning."""
-        splits = dict(opened.splits)
-        if scored.test is not None:
-            splits["test"] = scored.test
-        fabric, _ = launch(devices=1)
-        return fine_tune_scores(
-            self.encoder, self.settings, splits, opened.visible_labels, seed, fabric
-        )
 
 
 def stored_classifier_scores(folder: RunFolder) -> list[Measurement]:

@@ -18,7 +18,8 @@ from likewise.evaluation.evaluate_features import group_numbers
 from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.own_classifier import measure_own_classifier
-from likewise.evaluation.run_scores import score_encoder, write_scores
+from likewise.evaluation.run_scores import TrainedNetwork, score_encoder, write_scores
+from likewise.evaluation.statistics.scores import Measurement, joined
 from likewise.json_files import read_json, write_json
 from likewise.methods import Nets, Progress
 from likewise.report.pages.page import write_report
@@ -112,16 +113,13 @@ def score_run(
     device: torch.device,
 ) -> None:
     """``scores.json`` and the pictures of what was scored."""
-    seed, splits, settings = prepared.settings.seed, prepared.splits, prepared.encoder
-    scored = score_encoder(
-        nets.encoder, settings, splits, seed, device, measures, prepared.visible_labels
-    )
-    multimodal = multimodal_scores(run, scored, splits["train"], seed)
-    measured = dict(multimodal.measurements)
-    if scored.test is not None:
-        test, view = scored.test, CentreView(settings.image_size)
-        own = measure_own_classifier(prepared.method, nets, test.images, test.labels, view)
-        measured["trained"] = [*own, *measured.get("trained", [])]
+    trained = TrainedNetwork(nets.encoder, prepared.encoder, prepared.settings.seed, device)
+    scored = score_encoder(trained, prepared.splits, measures, prepared.visible_labels)
+    multimodal = multimodal_scores(run, scored, prepared.train, trained.seed)
+    own, test = list[Measurement](), scored.test
+    if test is not None:
+        own = measure_own_classifier(prepared.method, nets, test.images, test.labels, trained.view)
+    measured = joined([{"trained": own}, multimodal.measurements])
     skipped = prepared.manifest.left_out
     write_scores(run, scored, measured, skipped=skipped, differences=multimodal.differences)
     write_pictures(run, scored, multimodal.retrieved)

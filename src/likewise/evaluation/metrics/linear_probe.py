@@ -103,17 +103,13 @@ class LinearProbe:
     ) -> tuple[dict[str, Any], Tensor | None]:
         """The strength with how it was chosen, and weights [1, C, R + 1] as the start of the final fit."""
         if len(self.strengths) == 1:
-            return {
-                "strength": self.strengths[0],
-                "strength_chosen": "given",
-                "validation": 0,
-            }, None
+            return _without_validation(self.strengths[0], "given"), None
         order = torch.randperm(len(targets), generator=generator(self.seed, "searched"))
         searched = order[:SEARCHED].sort().values
         fold_of = stratified_folds(targets[searched], self.seed)  # [N]
         if not bool((fold_of >= 0).any()):
             how = "not searched: no class has a second label to validate with"
-            return {"strength": UNSEARCHED_STRENGTH, "strength_chosen": how, "validation": 0}, None
+            return _without_validation(UNSEARCHED_STRENGTH, how), None
         folds = 1 if len(fold_of) >= SINGLE_SPLIT else int(fold_of.max()) + 1
         held_out = torch.stack([fold_of == fold for fold in range(folds)])  # [K, N]
         best = self.search(axes.some(searched), targets[searched], classes, held_out)
@@ -154,6 +150,10 @@ class LinearProbe:
             best = tried
         assert best is not None
         return best
+
+
+def _without_validation(strength: float, how: str) -> dict[str, Any]:
+    return {"strength": strength, "strength_chosen": how, "validation": 0}
 
 
 class Tried(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -72,14 +72,20 @@ def ranks(images: Tensor, queries: Tensor, owner: Tensor) -> Ranks:
     without = int(best.isinf().sum())
     if without:
         raise LikewiseError(f"{without} of the {len(images)} images have no text to be found by.")
-    of_images = torch.zeros(len(images), dtype=torch.int64)
+    return Ranks(torch.cat(of_queries), _ranks_of_images(images, chunks, best), owner)
+
+
+def _ranks_of_images(
+    images: Tensor, chunks: Sequence[tuple[Tensor, Tensor]], best: Tensor
+) -> Tensor:
+    """int64 [N]: how many queries of other images are as similar to an image as the ``best`` of its own, or more."""
+    found = torch.zeros(len(images), dtype=torch.int64)
     for part, own in chunks:
         similarity = images @ part.T  # [N, m]
         as_similar = similarity >= best[:, None]
-        # An image's own queries do not count against it.
         as_similar[own, torch.arange(len(part))] = False
-        of_images += as_similar.sum(dim=1)
-    return Ranks(torch.cat(of_queries), of_images, owner)
+        found += as_similar.sum(dim=1)
+    return found
 
 
 class Retrieved(NamedTuple):

@@ -68,6 +68,41 @@ class SampledPixels(NamedTuple):
 
 
 @dataclass(frozen=True)
+class DenseEncoder:
+    """An encoder whose map of whole images is classified location by location."""
+
+    network: Encoder
+    size: int
+    """pixels along a side of its input"""
+    stage: int | None
+    """which of its maps, counted from 1; None: the deepest of at least 7 x 7"""
+    device: torch.device | str
+
+    @torch.no_grad()
+    def map(self, pixels: Pixels) -> Tensor:
+        """The map of whole images, float32 [B, D, s, s] on the CPU."""
+        _, maps = self.network.forward_with_maps(whole(pixels, self.size).to(self.device))
+        return dense_map(maps, self.stage).float().cpu()
+
+    def protocol(self) -> dict[str, str]:
+        """Which map, of which images."""
+        sides = [side for _, side in self.network.map_shapes(self.size)]
+        stage = dense_stage(sides, self.stage)
+        return {
+            "map": f"{stage} of {len(sides)}, {sides[stage - 1]} x {sides[stage - 1]}",
+            "image": f"whole, resized to {self.size} x {self.size}",
+        }
+
+
+class _OfEncoder(NamedTuple):
+    """What the classifier of one encoder's map was measured to be."""
+
+    confusions: Tensor
+    """int64 [N, C, C] of the test images"""
+    protocol: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class SegmentationProbe:
     """Mean intersection over union of per-pixel multinomial logistic regression on a frozen map.
 
@@ -116,23 +151,21 @@ class SegmentationProbe:
         examples = rows[torch.from_numpy(evenly_spaced(len(rows), EXAMPLES))]
         largest = max(int(test.masks.read(row).max()) for row in rows.tolist())
         classes = 1 + max(int(sampled.labels.max()), largest)
-        tables = {}
-        protocols = {}
+        found = dict[str, _OfEncoder]()
         predictions = list[np.ndarray]()
         for who, encoder in encoders.items():
             with eval_mode(encoder.to(device)):
-                probe = self._fit(encoder, train, sampled, size, device)
+                dense = DenseEncoder(encoder, size, self.stage, device)
+                probe = self._fit(dense, train, sampled)
                 confusions = []
-                for row, prediction in self._predict(encoder, probe, test, rows, size, device):
+                for row, prediction in self._predict(dense, probe, test, rows):
                     confusions.append(confusion(prediction, test.masks.read(row), classes))
-                tables[who] = torch.stack(confusions)  # [N, C, C]
-                protocols[who] = self._protocol(
-                    encoder, probe, sampled, size, test.masks.ignore_index
-                )
-                if len(tables) == 1:
-                    of_examples = self._predict(encoder, probe, test, examples, size, device)
+                protocol = _protocol(dense, probe, sampled, test.masks.ignore_index)
+                found[who] = _OfEncoder(torch.stack(confusions), protocol)
+                if len(found) == 1:
+                    of_examples = self._predict(dense, probe, test, examples)
                     predictions = [prediction for _, prediction in of_examples]
-        return self._measured(tables, protocols, test.masks, examples, predictions)
+        return self._measured(found, test.masks, examples, predictions)
 
     def _sample(self, masks: Masks) -> SampledPixels:
         """The same number of pixels from each training mask, with their classes; a function of the seed."""
@@ -159,33 +192,22 @@ class SegmentationProbe:
         return SampledPixels(torch.tensor(rows), torch.stack(locations), torch.stack(labels))
 
     def _fit(
-        self,
-        encoder: Encoder,
-        train: SceneImages,
-        sampled: SampledPixels,
-        size: int,
-        device: torch.device | str,
+        self, encoder: DenseEncoder, train: SceneImages, sampled: SampledPixels
     ) -> FittedProbe:
         vectors = []
         for start in range(0, len(sampled.rows), self.batch_size):
             batch = slice(start, start + self.batch_size)
-            maps = self._map(encoder, train.images.read(sampled.rows[batch]), size, device)
+            maps = encoder.map(train.images.read(sampled.rows[batch]))
             vectors.append(sample_features(maps, sampled.locations[batch]))  # [B, P, D]
         pixels = Features(torch.cat(vectors).flatten(0, 1), sampled.labels.flatten())
         return LinearProbe(seed=self.seed).fit(pixels)
 
     def _predict(
-        self,
-        encoder: Encoder,
-        probe: FittedProbe,
-        test: SceneImages,
-        rows: Tensor,
-        size: int,
-        device: torch.device | str,
+        self, encoder: DenseEncoder, probe: FittedProbe, test: SceneImages, rows: Tensor
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Each test image's position, and its predicted classes int16 [H, W]."""
         for batch in rows.split(self.batch_size):
-            features = self._map(encoder, test.images.read(batch), size, device)  # [B, D, s, s]
+            features = encoder.map(test.images.read(batch))  # [B, D, s, s]
             logits = probe.logits(flatten_locations(features).flatten(0, 1))  # [B * s * s, C]
             logits = logits.unflatten(0, (len(batch), *features.shape[2:]))  # [B, s, s, C]
             logits = logits.permute(0, 3, 1, 2)
@@ -197,65 +219,35 @@ class SegmentationProbe:
                 column = full.argmax(dim=1)[0]  # [H, W]
                 yield row, probe.classes[column].numpy().astype(np.int16)
 
-    @torch.no_grad()
-    def _map(
-        self,
-        encoder: Encoder,
-        pixels: Pixels,
-        size: int,
-        device: torch.device | str,
-    ) -> Tensor:
-        """The map of whole images, float32 [B, D, s, s] on the CPU."""
-        _, maps = encoder.forward_with_maps(whole(pixels, size).to(device))
-        return dense_map(maps, self.stage).float().cpu()
-
-    def _protocol(
-        self,
-        encoder: Encoder,
-        probe: FittedProbe,
-        sampled: SampledPixels,
-        size: int,
-        ignore_index: int,
-    ) -> dict[str, Any]:
-        sides = [side for _, side in encoder.map_shapes(size)]
-        stage = dense_stage(sides, self.stage)
-        chosen = {key: probe.protocol[key] for key in ("strength", "strength_chosen", "seed")}
-        return {
-            "map": f"{stage} of {len(sides)}, {sides[stage - 1]} x {sides[stage - 1]}",
-            "image": f"whole, resized to {size} x {size}",
-            "resized": "logits bilinearly to the mask's size, align_corners=False",
-            "training_pixels": sampled.labels.numel(),
-            "training_images": len(sampled.rows),
-            "ignore_index": ignore_index,
-            **chosen,
-        }
-
     def _measured(
         self,
-        tables: dict[str, Tensor],
-        protocols: dict[str, dict[str, Any]],
+        found: Mapping[str, _OfEncoder],
         masks: Masks,
         examples: Tensor,
         predictions: list[np.ndarray],
     ) -> Segmentation:
-        first, *others = tables
-        if not bool(tables[first].sum() > 0):
+        first, *others = found
+        of_first = found[first].confusions
+        if not bool(of_first.sum() > 0):
             raise LikewiseError(
                 "No pixel of the test masks belongs to a class: all are ignore_index."
             )
-        scores: dict[str, list[Score]] = {who: [] for who in tables}
-        for name, measure in MEASURES.items():
-            for who, table in tables.items():
-                interval = bootstrap(table, measure, self.seed)
-                protocol = protocols[who] | {"interval": INTERVAL}
-                scores[who].append(Score(name, *interval, len(table), protocol))
+        scores = {who: self._scores(each) for who, each in found.items()}
         differences = []
         for other in others:
-            differences += self._differences(tables[first], tables[other], other)
+            differences += self._differences(of_first, found[other].confusions, other)
         per_class = {}
-        for who, table in tables.items():
-            per_class[who] = _named_ious(masks, table.sum(dim=0))
+        for who, each in found.items():
+            per_class[who] = _named_ious(masks, each.confusions.sum(dim=0))
         return Segmentation(scores, differences, per_class, examples, predictions)
+
+    def _scores(self, found: _OfEncoder) -> list[Score]:
+        protocol = found.protocol | {"interval": INTERVAL}
+        scores = []
+        for name, measure in MEASURES.items():
+            interval = bootstrap(found.confusions, measure, self.seed)
+            scores.append(Score(name, *interval, len(found.confusions), protocol))
+        return scores
 
     def _differences(self, first: Tensor, second: Tensor, other: str) -> Iterator[ScoreDifference]:
         """Paired differences of two encoders, from their tables [N, C, C]."""
@@ -292,6 +284,20 @@ def whole(pixels: Pixels, size: int) -> Tensor:
     as_if_square = torch.ones_like(pixels.aspect)
     box = centre_boxes(as_if_square, share=1.0)
     return make_view(pixels.images, ViewParams(box), size).pixels
+
+
+def _protocol(
+    encoder: DenseEncoder, probe: FittedProbe, sampled: SampledPixels, ignore_index: int
+) -> dict[str, Any]:
+    chosen = {key: probe.protocol[key] for key in ("strength", "strength_chosen", "seed")}
+    return {
+        **encoder.protocol(),
+        "resized": "logits bilinearly to the mask's size, align_corners=False",
+        "training_pixels": sampled.labels.numel(),
+        "training_images": len(sampled.rows),
+        "ignore_index": ignore_index,
+        **chosen,
+    }
 
 
 def confusion(predicted: np.ndarray, mask: np.ndarray, classes: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -160,3 +161,12 @@ def require_labelled(features: Features, whose: str) -> Features:
             f"Give labels with --labels labels.csv; without labels only the label-free measures are available."
         )
     return rows
+
+
+def joined(found: Iterable[Mapping[str, Sequence[Measurement]]]) -> dict[str, list[Measurement]]:
+    """Measurements by encoder, in order."""
+    together: dict[str, list[Measurement]] = {}
+    for by_encoder in found:
+        for encoder, measurements in by_encoder.items():
+            together.setdefault(encoder, []).extend(measurements)
+    return together
