@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import gc
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -57,6 +58,11 @@ def in_turns(
             if turn >= warm_up:
                 times[name].append(spent)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def processor_seconds() -> float:
+    """Seconds that this process has worked, and those of its children that have ended."""
+    return sum(os.times()[:4])
 
 
 def megabytes(name: str) -> float:

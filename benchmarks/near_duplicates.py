@@ -210,9 +210,9 @@ def large(settings: Settings) -> None:
     ]
     images = np.stack([np.asarray(opened(content)) for content in [*contents, *flips]])
     manifest = open_manifest(images)
-    start = time.perf_counter(), processor_seconds()
+    start = time.perf_counter(), measuring.processor_seconds()
     findings = {finding.name: finding.count for finding in examine(manifest).found}
-    wall, processor = time.perf_counter() - start[0], processor_seconds() - start[1]
+    wall, processor = time.perf_counter() - start[0], measuring.processor_seconds() - start[1]
     others = f"{os.getloadavg()[2]:.0f} processes wanted the {os.cpu_count()} cores meanwhile."
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     rows: list[Sequence[str]] = [
@@ -225,12 +225,6 @@ def large(settings: Settings) -> None:
         [Claim("processor seconds for 100,000 images, 10 minutes of one core", 600, processor, at_least=False)],
         command=f"python benchmarks/near_duplicates.py --data DATA --large {settings.large}",
     )  # fmt: skip
-
-
-def processor_seconds() -> float:
-    """Of this process and of those that it has started and that have ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
 
 
 def main(settings: Settings) -> None:

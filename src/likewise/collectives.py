@@ -332,9 +332,11 @@ class BatchNormOverRanks(nn.modules.batchnorm._BatchNorm):
         self._check_input_dim(input)
         dims = [0, *range(2, input.dim())]
         values = input.to(torch.promote_types(input.dtype, torch.float32))
-        moments = torch.stack([values.mean(dims), values.square().mean(dims)])  # [2, C]
-        mean, square = gather(moments[None]).mean(0)  # [C] each, over all ranks
-        variance = square - mean.square()
+        moments = torch.stack(torch.var_mean(values, dims, correction=0))  # [2, C]
+        variances, means = gather(moments[None]).unbind(1)  # [W, C] each
+        mean = means.mean(0)  # [C]
+        # Not the mean of squares less the square of the mean, which float32 loses where the mean is large.
+        variance = variances.mean(0) + (means - mean).square().mean(0)  # [C]
         if (
             self.running_mean is not None
             and self.running_var is not None

@@ -1,5 +1,7 @@
 """Real runs in processes of their own, which tests kill, starve and mislead."""
 
+import hashlib
+import json
 import os
 import random
 import signal
@@ -128,3 +130,12 @@ def losses(out: Path):
         for line in lines
         if "loss" in line
     ]
+
+
+def end_of(out):
+    """What must be equal of two runs: hash of the encoder, losses, scores."""
+    return (
+        hashlib.sha256((out / "encoder.safetensors").read_bytes()).hexdigest(),
+        losses(out),
+        json.loads((out / "scores.json").read_text()),
+    )

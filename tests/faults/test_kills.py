@@ -1,7 +1,5 @@
 """Runs that are killed at random instants, in the middle of a write too, end bit for bit as those that are not."""
 
-import hashlib
-import json
 import multiprocessing
 import os
 import random
@@ -15,6 +13,7 @@ from lightning_fabric import Fabric
 from faults.processes import (
     FOREVER,
     children_of,
+    end_of,
     from_files,
     kill_at_random,
     losses,
@@ -96,15 +95,6 @@ def test_a_loop_that_is_killed_again_and_again_ends_the_same(name, tmp_path):
     ends = [torch.load(each.path / "end.pt", weights_only=True) for each in (whole, parts)]
     assert [key for key in ends[0] if not torch.equal(ends[0][key], ends[1][key])] == []
     assert losses(whole.path) == losses(parts.path)
-
-
-def end_of(out):
-    """What must be equal of two runs: hash of the encoder, losses, scores."""
-    return (
-        hashlib.sha256((out / "encoder.safetensors").read_bytes()).hexdigest(),
-        losses(out),
-        json.loads((out / "scores.json").read_text()),
-    )
 
 
 def test_a_command_that_is_killed_anywhere_ends_the_same(pictures, tmp_path):

@@ -174,6 +174,29 @@ def test_with_batch_norm_and_dropout_it_is_that_of_the_microbatches_at_once(name
     assert_same(found, by_hand(rule, networks(rule, dropout=0.3), 3, batch))
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("name", ["byol", "moco-v2", "kd", "comatch-ema", "clip-distill"])
+def test_a_teacher_embeds_once_unless_it_drops_units(name, dropout):
+    """BYOL's student embeds a view after its teacher, and must drop the units that it dropped before."""
+    rule, pieces = rule_of(name), 3
+    batch, calls = batch_of(rule), []
+
+    def networks_with_counter():
+        nets = networks(rule, dropout=0.3)
+        (teacher,) = [each for each in nets.teacher.modules() if isinstance(each, Encoder)]
+        if dropout:
+            teacher.stages()[1].append(nn.Dropout(dropout))
+        teacher.stages()[0].register_forward_hook(lambda *_: calls.append(1))
+        return nets
+
+    expected = by_hand(rule, networks_with_counter(), pieces, batch)
+    once = len(calls)
+    _, found = gradients(rule, networks_with_counter(), pieces, batch)
+    assert_same(found, expected)
+    again = once * (pieces - 1) // pieces if dropout else 0
+    assert len(calls) - once == once + again
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_running_statistics_move_once_a_step(name):
     rule = method(name)
@@ -225,10 +248,19 @@ def test_batch_norm_in_the_loss_sees_the_whole_batch_and_keeps_its_statistics():
 
 
 def trained(
-    name, microbatch, folder=None, evaluate=None, steps=4, devices=1, dropout=0.0, callbacks=()
+    name,
+    microbatch,
+    folder=None,
+    evaluate=None,
+    steps=4,
+    devices=1,
+    dropout=0.0,
+    callbacks=(),
+    batch_size=16,
+    labels=None,
 ):
     """Weights and buffers after a few steps of the real loop, in float64."""
-    rule = rule_of(name)
+    rule = rule_of(name) if isinstance(name, str) else name
     if hasattr(rule, "supervised_until"):  # the support ends half-way
         rule = dataclasses.replace(rule, supervised_until=0.5)
     fabric = Fabric(accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto")
@@ -236,9 +268,16 @@ def trained(
     nets = networks(rule, dropout=dropout)
     if devices > 1:
         nets = synchronise_batch_norm(nets).double()
-    labels, at = torch.arange(48) % CLASSES, fabric.global_rank
     batches = Loader(
-        images(48, rule), labels, 16, 5, rule.support, 0, at, devices, modalities(rule, 48)
+        images(48, rule),
+        torch.arange(48) % CLASSES if labels is None else labels,
+        batch_size,
+        5,
+        rule.support,
+        0,
+        fabric.global_rank,
+        devices,
+        modalities(rule, 48),
     )
     plan = LoopSettings(steps, seed=4, log_every=1, eval_every=1, microbatch=microbatch)
     where = RunFolder(folder) if folder else None

@@ -42,6 +42,7 @@ SPECIAL = {
 CASES = {name: (name, SGD, {}) for name in FULLY_SHARDED} | SPECIAL
 RESUMED = ("moco-v2", "suncet", "adamw", "lars", "clipped average")
 MAIN = ("simclr", "supcon", "cross-entropy", "byol", "accumulated", *RESUMED)
+BFLOAT16 = ("supcon", "moco-v2")
 OTHERS = [case for case in CASES if case not in MAIN]
 
 
@@ -61,22 +62,32 @@ class Stop(Callback):
         )
 
 
-def trained(case, devices=1, folder=None, stop_after=None, microbatch=None):
-    """What the caller's networks hold after some steps in float64."""
+def trained(
+    case, devices=1, folder=None, stop_after=None, microbatch=None, precision="32-true", dtypes=None
+):
+    """What the caller's networks hold after some steps in float64, or in float32 and bfloat16.
+
+    ``dtypes`` gets those of a layer's weights at its use.
+    """
     name, recipe, settings = CASES[case]
     rule = method(name)
     if hasattr(rule, "supervised_until"):  # the support ends half-way
         rule = replace(rule, supervised_until=0.5)
-    strategy = "auto" if devices == 1 else sharding_strategy(devices)
-    fabric = Fabric(accelerator="cpu", strategy=strategy, devices=devices)
+    strategy = "auto" if devices == 1 else sharding_strategy(devices, precision)
+    fabric = Fabric(accelerator="cpu", strategy=strategy, devices=devices, precision=precision)
     fabric.launch()
     torch.manual_seed(0)
     network = VisionTransformer(SIZE, 4, 1, num_classes=0, embed_dim=16, depth=2, num_heads=2)
-    nets = rule.build(TimmEncoder(network, "vit", (0.4,), (0.3,)), CLASSES).double()
-    for encoder in [module for module in nets.modules() if isinstance(module, Encoder)]:
-        encoder.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
+    nets = rule.build(TimmEncoder(network, "vit", (0.4,), (0.3,)), CLASSES)
+    seen = set() if dtypes is None else dtypes
+    layer = network.blocks[0].mlp.fc1
+    layer.register_forward_pre_hook(lambda used, _: seen.add(used.weight.dtype))
     if devices > 1:
-        synchronise_batch_norm(nets).double()
+        synchronise_batch_norm(nets)
+    if precision == "32-true":
+        nets.double()
+        for encoder in [module for module in nets.modules() if isinstance(module, Encoder)]:
+            encoder.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
     labels, at = torch.arange(48) % CLASSES, fabric.global_rank
     loader = Loader(images(48), labels, 16, 5, rule.support, 0, at, devices, modalities(rule, 48))
     steps = STEPS if case in RESUMED else STEPS // 2
@@ -105,6 +116,10 @@ def one_of_two(at, port, folder, cases, results):
     found = {}
     for case in cases:
         found[case] = trained(case, 2)
+    for case in BFLOAT16 if cases == MAIN else cases:
+        dtypes = set()
+        weights, _ = trained(case, 2, precision="bf16-mixed", dtypes=dtypes)
+        found[f"{case}, bfloat16"] = weights, dtypes
     for case in RESUMED if cases == MAIN else ():
         parts = folder / f"parts of {case}"
         trained(case, 2, parts, stop_after=2)
@@ -192,6 +207,27 @@ def test_a_checkpoint_of_one_process_goes_on_in_two(two_processes):
 
 def test_microbatches_are_of_the_whole_batch(two_processes):
     assert_close(two_processes[0]["microbatches"][0], trained("byol", microbatch=8)[0])
+
+
+@pytest.mark.parametrize("case", BFLOAT16)
+def test_weights_are_gathered_in_the_precision_of_the_run(case, two_processes):
+    weights, dtypes = two_processes[0][f"{case}, bfloat16"]
+    assert dtypes == {torch.bfloat16}
+    by_rounding = distance(trained(case, precision="bf16-mixed")[0], trained(case)[0])
+    assert 0 < distance(weights, trained(case)[0]) < 4 * by_rounding < 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", OTHERS)
+def test_those_of_the_other_methods_too(case, two_more_processes):
+    weights, dtypes = two_more_processes[0][f"{case}, bfloat16"]
+    assert dtypes == {torch.bfloat16}
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def distance(one, other):
+    """Of all weights."""
+    return sum(float((one[name] - other[name]).double().square().sum()) for name in one) ** 0.5
 
 
 def test_what_cannot_be_cut_is_refused_by_name():

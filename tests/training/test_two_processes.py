@@ -68,7 +68,15 @@ def one_of_two(at, port, results):
     with alone():
         rows = torch.ones(2, 1)
         results[f"alone {at}"] = world_size() == 1 and gather(rows) is rows
+    results[f"normalised {at}"] = BatchNormOverRanks(torch.nn.BatchNorm1d(3))(
+        far_from_zero()[8 * at : 8 * at + 8]
+    ).detach()
     torch.distributed.destroy_process_group()
+
+
+def far_from_zero():
+    """Float32 [16, 3] whose mean is a thousand times their spread."""
+    return torch.randn(16, 3, generator=torch.Generator().manual_seed(0)) + 1000
 
 
 def gathered(at):
@@ -125,6 +133,11 @@ def test_a_flag_on_any_rank_is_seen_by_all_and_one_that_is_alone_waits_for_none(
         assert two_processes[f"any {at}"] == [False, True, True]
         assert two_processes[f"min {at}"] == 4
         assert two_processes[f"alone {at}"]
+
+
+def test_batch_norm_over_ranks_is_exact_where_the_mean_is_large(two_processes):
+    ours = torch.cat([two_processes["normalised 0"], two_processes["normalised 1"]])
+    torch.testing.assert_close(ours, torch.nn.BatchNorm1d(3)(far_from_zero()), rtol=0, atol=1e-3)
 
 
 def test_on_one_process_batch_norm_over_ranks_is_batch_norm():

@@ -20,6 +20,7 @@ from likewise.methods import Method, Nets, Outputs, Progress, Step
 from likewise.methods.manual_optimization import Objective
 from likewise.randomness import seed_networks
 from likewise.training.one_device import OneDevice
+from likewise.training.teacher_rows import TeacherRows
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """PyTorch's names for the running statistics of batch normalisation."""
@@ -76,8 +77,9 @@ class CachedGradients:
     The sum is the gradient of the whole batch. With N devices the rows are gathered as in `Method.step`, and the
     devices average their gradients once a step.
 
-    Two things differ from the paper. The first pass embeds its last microbatch with gradient, so that it need not be
-    embedded again. And parameters that the loss itself uses (prototypes, a classifier) get their gradient too.
+    Three things differ from the paper. The first pass embeds its last microbatch with gradient, so that it need not be
+    embedded again. Features of a teacher are kept from the first pass to the second. And parameters that the loss
+    itself uses (prototypes, a classifier) get their gradient too.
 
     Batch normalisation alone makes a difference: as in the paper, it normalises by the statistics of a microbatch over
     all devices, not by those of the whole batch. Its running statistics move once a step, by the mean over the
@@ -98,16 +100,14 @@ class CachedGradients:
         """The first pass, and the loss over all rows."""
         self.parts, self.progress = batch.microbatches(self.pieces), progress
         self.statistics = _RunningStatistics(self.nets)
+        self.teacher_rows = TeacherRows(self.nets)
+        last = self.pieces - 1
         cached: list[Outputs] = []
-        for number in range(self.pieces):
-            last = number == self.pieces - 1
-            with (
-                torch.set_grad_enabled(last),
-                self._devices_apart(number),
-                self.statistics.of_a_microbatch(),
-            ):
-                cached.append(self._embed(number))
-        self.last_rows = cached[-1]
+        for number in range(last):
+            with torch.no_grad(), self.teacher_rows.kept(number):
+                cached.append(self._embed_first(number))
+        self.last_rows = self._embed_first(last)
+        cached.append(self.last_rows)
         self.rows = _joined(cached)
         for name, row in self.rows.items():
             if name in self.last_rows:
@@ -157,10 +157,16 @@ class CachedGradients:
         seed_networks(self.progress.seed, self.progress.step, self.progress.rank, "dropout", number)
         return self.learner(self.parts[number], self.progress, embed_only=True)
 
+    def _embed_first(self, number: int) -> Outputs:
+        """The rows of a part in the first pass, whose running statistics count."""
+        with self._devices_apart(number), self.statistics.of_a_microbatch():
+            return self._embed(number)
+
     def _embed_again(self, number: int) -> Outputs:
         """The same rows again; what was normalised by running statistics is normalised by the same ones."""
         self.statistics.rewind()
-        return self._embed(number)
+        with self.teacher_rows.given_again(number):
+            return self._embed(number)
 
     def _devices_apart(self, number: int) -> AbstractContextManager:
         """No averaging over devices, except with the part that ends the second pass."""

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from torch import Tensor, nn
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from likewise.collectives import rank
+from likewise.encoders import Encoder
 from likewise.methods import Nets
 
 Strategy = Literal["ddp", "fsdp"]
@@ -29,9 +31,21 @@ BLOCKS = ("blocks", "layers", "stages")
 """What timm and torchvision call the sequence of a network's blocks."""
 
 
-def sharding_strategy(ranks: int) -> ModelParallelStrategy:
-    """Fabric's strategy, for so many ranks."""
-    return ModelParallelStrategy(_shard_learner, data_parallel_size=ranks, tensor_parallel_size=1)
+def sharding_strategy(ranks: int, precision: str = "32-true") -> ModelParallelStrategy:
+    """Fabric's strategy, for so many ranks and a precision by Fabric's name.
+
+    With ``bf16-mixed`` the weights of encoders are gathered in bfloat16, half the bytes. Gradients are summed in
+    float32, and heads, which a loss may use, are gathered in float32.
+    """
+    shard = partial(_shard_learner, policy=_policy(precision))
+    return ModelParallelStrategy(shard, data_parallel_size=ranks, tensor_parallel_size=1)
+
+
+def _policy(precision: str) -> MixedPrecisionPolicy:
+    """Autocast chooses each operation's precision, so inputs and outputs stay as they are."""
+    if precision != "bf16-mixed":
+        return MixedPrecisionPolicy()
+    return MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
 
 
 def is_fully_sharded(fabric: Fabric) -> bool:
@@ -39,29 +53,31 @@ def is_fully_sharded(fabric: Fabric) -> bool:
     return isinstance(fabric.strategy, ModelParallelStrategy)
 
 
-def _shard_learner(learner: nn.Module, mesh: Any) -> nn.Module:
+def _shard_learner(learner: nn.Module, mesh: Any, policy: MixedPrecisionPolicy) -> nn.Module:
     # It warns of changes in place, of which there are none: tests compare with one process.
     warnings.filterwarnings(
         "ignore", message="FSDP2-wrapped module .* returned a view", category=UserWarning
     )
     for part in learner.nets.children():  # type: ignore[union-attr]
-        _shard(part, mesh["data_parallel"])
+        _shard(part, mesh["data_parallel"], policy)
     return learner
 
 
-def _shard(part: nn.Module, mesh: Any) -> None:
+def _shard(part: nn.Module, mesh: Any, policy: MixedPrecisionPolicy) -> None:
     """Cut a part's parameters: those of each block by themselves, the others together."""
     if next(part.parameters(), None) is None:  # a queue
         part.to(mesh.device_type)
     elif isinstance(part, nn.ModuleList | nn.ModuleDict | Nets):  # which nobody calls
         for child in part.children():
-            _shard(child, mesh)
+            _shard(child, mesh, policy)
     else:
         for parameter in part.parameters():
             parameter.data = parameter.data.contiguous()  # FSDP cuts no channels-last weights
         for block in _blocks(part):
-            fully_shard(block, mesh=mesh)
-        fully_shard(part, mesh=mesh, reshard_after_forward=True)
+            fully_shard(block, mesh=mesh, mp_policy=policy)
+        if not any(isinstance(module, Encoder) for module in part.modules()):
+            policy = MixedPrecisionPolicy()
+        fully_shard(part, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
 
 
 def _blocks(part: nn.Module) -> Iterator[nn.Module]:

@@ -94,7 +94,7 @@ def launch(
         accelerator=device.type,
         devices=count if started is None else started.per_node,
         num_nodes=1 if started is None else started.nodes,
-        strategy=_fabric_strategy(strategy, count),
+        strategy=_fabric_strategy(strategy, count, chosen),
         precision=chosen.fabric,
         loggers=build_loggers(loggers, folder) if folder is not None else None,
         # A single task of SLURM may start processes of its own, which Fabric takes for tasks unless it is told.
@@ -109,7 +109,7 @@ def launch(
     return fabric, chosen
 
 
-def _fabric_strategy(strategy: Strategy, count: int) -> str | ModelParallelStrategy:
+def _fabric_strategy(strategy: Strategy, count: int, chosen: Chosen) -> str | ModelParallelStrategy:
     """Fabric's strategy for so many devices."""
     if strategy == "fsdp" and count == 1:
         raise LikewiseError(
@@ -117,7 +117,7 @@ def _fabric_strategy(strategy: Strategy, count: int) -> str | ModelParallelStrat
             "leave --strategy out."
         )
     if strategy == "fsdp":
-        return sharding_strategy(count)
+        return sharding_strategy(count, chosen.fabric)
     return "ddp" if count > 1 else "auto"
 
 
