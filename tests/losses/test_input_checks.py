@@ -141,3 +141,28 @@ def test_views_are_a_list_of_tensors(argument):
     ):
         with pytest.raises(LossInputError, match=argument):
             call("swapped_prediction", **{argument: odd})
+
+
+WRONG_AFTER_FITTING = {
+    "shape": {"second": torch.ones(4, 3)},
+    "dtype": {"second": torch.ones(4, 2, dtype=torch.int64)},
+    "no tensor": {"second": [[1.0, 2.0]] * 4},
+    "text": {"temperature": "0.5"},
+    "a number that equals what fitted": {"detach_keys": 0},
+    "too many elements": {"temperature": torch.ones(2)},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_AFTER_FITTING)
+def test_arguments_that_fitted_once_do_not_excuse_others(wrong: str) -> None:
+    fitting = {
+        "first": torch.randn(4, 2, generator=torch.Generator().manual_seed(0)),
+        "second": torch.randn(4, 2, generator=torch.Generator().manual_seed(1)),
+        "temperature": 0.5,
+        "detach_keys": False,
+    }
+    for _ in range(2):
+        losses.nt_xent(**fitting)
+    for _ in range(2):
+        with pytest.raises(LossInputError):
+            losses.nt_xent(**(fitting | WRONG_AFTER_FITTING[wrong]))

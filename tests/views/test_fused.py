@@ -5,7 +5,6 @@ must be chosen before Triton is imported, and so has a process of its own.
 """
 
 import itertools
-import math
 from dataclasses import replace
 
 import pytest
@@ -14,11 +13,11 @@ from sampled_params import natural, synthetic, whole_images
 
 from likewise.data.batch import Pixels
 from likewise.randomness import BatchRNG
-from likewise.views.fused import boxes
+from likewise.views import view_policy
 from likewise.views.fused import operations as fused_operations
 from likewise.views.fused import views as fused
-from likewise.views.fused.packing import pack
-from likewise.views.image import batched, crop
+from likewise.views.fused.packing import CUTOUT, ORDER, pack
+from likewise.views.image import batched
 from likewise.views.image.random_ops import OPERATIONS, amounts, chained, cut_out, operate
 from likewise.views.image.view_params import CutoutParams, RandAugmentParams, ViewParams
 from likewise.views.policies import centre, comatch_strong, rand_augment, simclr
@@ -194,26 +193,37 @@ def test_kernels_make_the_operations_of_randaugment(name: str, channels: int) ->
     assert (off > CLOSE).float().mean() < (0.01 if name in ("equalize", "posterize") else 1e-9)
 
 
+NONE_FITS = ViewPolicy(crop_area=(0.9, 1.0), crop_ratio=(2.0, 3.0), flip=0.2, contrast=0.3)
+"""At most of its boxes: none of ten tries."""
+
+
 @on_kernels
-@pytest.mark.parametrize(
-    ("area", "ratio"), [((0.08, 1.0), (3 / 4, 4 / 3)), ((0.9, 1.0), (2.0, 3.0))]
-)
-def test_kernels_place_boxes_as_pytorch_does(
-    area: tuple[float, float], ratio: tuple[float, float]
+@pytest.mark.parametrize("policy", [EVERYTHING, NONE_FITS, ViewPolicy()])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("part", [{}, {"total": 200, "first": 3, "stride": 2}])
+def test_kernels_sample_the_parameters_of_pytorch(
+    policy: ViewPolicy, channels: int, part: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At most of the second kind none of ten tries fits."""
-    random = torch.Generator().manual_seed(0)
-    aspect = torch.rand(70, generator=random) * 2 + 0.2
-    draws = boxes.BoxDraws(
-        torch.rand(70, boxes.TRIES, generator=random) * (area[1] - area[0]) + area[0],
-        torch.rand(70, boxes.TRIES, generator=random) * math.log(ratio[1] / ratio[0])
-        + math.log(ratio[0]),
-        torch.rand(70, generator=random) * 2 - 1,
-        torch.rand(70, generator=random) * 2 - 1,
-        torch.rand(70, generator=random) < 0.5,
-    )
-    found = boxes.boxes(draws, aspect.to(DEVICE), ratio).cpu()
-    torch.testing.assert_close(found, crop.boxes(draws, aspect, ratio))
+    images = torch.zeros(70, channels, 1, 1, dtype=torch.uint8)
+    pixels = Pixels(images, torch.rand(70, generator=torch.Generator().manual_seed(0)) * 2 + 0.2)
+    expected = pack(policy.sample_params(pixels, BatchRNG((1, "view"), 70, **part)))
+    monkeypatch.setattr(view_policy, "runs_on", lambda device: True)
+    there = pixels.map(lambda tensor: tensor.to(DEVICE))
+    found = pack(policy.sample_params(there, BatchRNG((1, "view"), 70, **part)))
+    torch.testing.assert_close(found.box.cpu(), expected.box)
+    boxes = policy.sample_boxes(BatchRNG((1, "view"), 70, **part), there.aspect)
+    assert torch.equal(boxes, found.box)
+    assert (found.coloured, found.scaled) == (expected.coloured, expected.scaled)
+    assert found.cutout_side == expected.cutout_side
+    found, expected = found.rows.cpu(), expected.rows
+    if not policy.cutout:
+        found, expected = (rows[:, :CUTOUT] for rows in (found, expected))
+    # An operation that is left out may stand anywhere.
+    order = slice(ORDER, ORDER + 4)
+    for found_row, expected_row in zip(found[:, order], expected[:, order], strict=True):
+        assert torch.equal(found_row[found_row >= 0], expected_row[expected_row >= 0])
+    found[:, order] = expected[:, order]
+    assert torch.equal(found, expected)
 
 
 @on_cuda

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, get_args, get_type_hints
 
 import torch
@@ -31,6 +31,13 @@ KINDS = {"float": "floating-point numbers", "int": "whole numbers", "real": "num
 
 LARGEST = 2**31 - 1
 """Whole numbers up to this one can be multiplied with any tensor."""
+
+
+MOST_FORMS = 1000
+"""Sets of arguments of a loss that are remembered as fitting, and not checked again."""
+
+PLAIN = (float, int, bool, str, type(None))
+"""Types of arguments that are no tensors and can be remembered."""
 
 
 class LossInputError(LikewiseError, ValueError):
@@ -71,36 +78,78 @@ def shapes(**wanted: str) -> Callable[[Callable[P, ResultT]], Callable[P, Result
     forms = {name: TensorForm.parse(text) for name, text in wanted.items()}
 
     def decorate(loss: Callable[P, ResultT]) -> Callable[P, ResultT]:
-        names = tuple(inspect.signature(loss).parameters)
-        hints = get_type_hints(loss)
-        others = {
-            name: hints[name]
-            for name in names
-            if name not in forms and hints.get(name, Tensor) is not Tensor
-        }
-        optional = {name for name in forms if type(None) in get_args(hints[name])}
-        numbers = {name for name in forms if float in get_args(hints[name])}
-        called = loss.__qualname__.removesuffix(".forward")
+        checks = _Checks.of(loss, forms)
+        fitting: set[tuple[Any, ...]] = set()
 
         @functools.wraps(loss)
         def checked(*args: P.args, **kwargs: P.kwargs) -> ResultT:
-            given: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
-            sizes: dict[str, int] = {}
-            for name, form in forms.items():
-                if name not in given or (given[name] is None and name in optional):
-                    continue
-                if name in numbers and _is_number(given[name]):
-                    check_other(called, name, given[name], hints[name])
-                else:
-                    check_tensor(called, name, given[name], form, sizes)
-            for name, hint in others.items():
-                if name in given:
-                    check_other(called, name, given[name], hint)
+            looked_at = _looked_at(args, kwargs)
+            if looked_at is None or looked_at not in fitting:
+                checks.check(args, kwargs)
+                if looked_at is not None and len(fitting) < MOST_FORMS:
+                    fitting.add(looked_at)
             return loss(*args, **kwargs)
 
         return checked
 
     return decorate
+
+
+class _Checks(NamedTuple):
+    """What `shapes` knows of a loss."""
+
+    loss: str
+    """its name"""
+    names: tuple[str, ...]
+    """of all arguments, in their order"""
+    hints: Mapping[str, Any]
+    """annotations"""
+    forms: Mapping[str, TensorForm]
+    """of the tensors"""
+
+    @classmethod
+    def of(cls, loss: Callable[..., Any], forms: Mapping[str, TensorForm]) -> _Checks:
+        """From a signature."""
+        names = tuple(inspect.signature(loss).parameters)
+        name = loss.__qualname__.removesuffix(".forward")
+        return cls(name, names, get_type_hints(loss), forms)
+
+    def check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Raise if an argument does not fit."""
+        given = dict(zip(self.names, args, strict=False)) | dict(kwargs)
+        sizes: dict[str, int] = {}
+        for name, form in self.forms.items():
+            if name in given:
+                self._check_form(name, given[name], form, sizes)
+        for name, value in given.items():
+            hint = self.hints.get(name, Tensor)
+            if name not in self.forms and hint is not Tensor:
+                check_other(self.loss, name, value, hint)
+
+    def _check_form(self, name: str, value: Any, form: TensorForm, sizes: dict[str, int]) -> None:
+        alternatives = get_args(self.hints[name])
+        if value is None and type(None) in alternatives:
+            return
+        if float in alternatives and _is_number(value):
+            check_other(self.loss, name, value, self.hints[name])
+        else:
+            check_tensor(self.loss, name, value, form, sizes)
+
+
+def _looked_at(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
+    """All that the checks of `shapes` look at, so that a training step does not repeat them; None: look anew."""
+    if torch.compiler.is_compiling():
+        return None
+    parts: list[Any] = [*kwargs]
+    for value in (*args, *kwargs.values()):
+        kind = type(value)
+        if isinstance(value, Tensor):
+            parts += (value.shape, value.dtype)
+        elif kind in PLAIN:
+            parts += (kind, value)  # the kind too, since 1 equals True
+        else:
+            return None
+    return tuple(parts)
 
 
 def _is_number(value: Any) -> bool:

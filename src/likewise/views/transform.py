@@ -32,7 +32,7 @@ def as_transform(policy: Callable[..., Any], given: Given) -> Tensor:
     alone = images.dim() == 3
     batch = images[None] if alone else images  # [B, C, H, W]
     count, _, height, width = batch.shape
-    pixels = Pixels(batch, torch.full((count,), width / height))
+    pixels = Pixels(batch, torch.full((count,), width / height, device=batch.device))
     if getattr(policy, "size", None) is None:
         raise LikewiseError(
             f"{type(policy).__name__} was called as a transform, but names no size. Give it one, for instance "

@@ -14,11 +14,14 @@ from likewise.errors import WrongArgument
 from likewise.field_types import ABOVE_ZERO, COUNT, SHARE, SIZE, Range, check_fields
 from likewise.randomness import BatchRNG, Uniform
 from likewise.views.from_callable import CallableViews, RequestedViews
+from likewise.views.fused.device import runs_on
+from likewise.views.fused.packing import CUTOUT
+from likewise.views.fused.sampling import JITTER_LINE, BoxChances, ColourChances, sampled
 from likewise.views.image.colour import COLOUR_OPS
 from likewise.views.image.crop import BOX_DRAWS, box_ranges, boxes_of, random_boxes
 from likewise.views.image.making import crop_of, make_view, view_of_crop
 from likewise.views.image.random_ops import random_operations
-from likewise.views.image.view_params import ColourParams, CutoutParams, ViewParams
+from likewise.views.image.view_params import ColourParams, ColourRows, CutoutParams, ViewParams
 from likewise.views.motion.temporal_windows import frames_from, random_start
 from likewise.views.prepared import PreparedViews
 from likewise.views.transform import Given, as_transform
@@ -150,15 +153,40 @@ class ViewPolicy:
 
     def sample_params(self, pixels: Pixels, rng: BatchRNG) -> ViewParams:
         """The random parameters of one view of each image."""
+        sample = self._by_kernel if runs_on(pixels.aspect.device) else self._by_pytorch
+        params = sample(pixels, rng)
+        if not self.random_ops:
+            return params
+        operations = random_operations(rng, self.random_ops, self.op_chance, self.op_strength)
+        return params._replace(rand_augment=operations)
+
+    def _by_pytorch(self, pixels: Pixels, rng: BatchRNG) -> ViewParams:
         drawn = rng.uniforms(self._ranges())
         box_draws, colour_draws, centre = drawn[:BOX_DRAWS], drawn[BOX_DRAWS:-1], drawn[-1]
         box = boxes_of(box_draws, pixels.aspect, self.crop_ratio, self.flip)
         colour = self._colour_params(colour_draws, pixels.images.shape[-3], rng)
-        rand_augment = None
-        if self.random_ops:
-            rand_augment = random_operations(rng, self.random_ops, self.op_chance, self.op_strength)
         cutout = CutoutParams(centre, self.cutout) if self.cutout else None
-        return ViewParams(box, colour, rand_augment, cutout)
+        return ViewParams(box, colour, cutout=cutout)
+
+    def _by_kernel(self, pixels: Pixels, rng: BatchRNG) -> ViewParams:
+        """The same from the same numbers on a GPU, so that nothing waits for it to say what the aspect is."""
+        channels = pixels.images.shape[-3]
+        drawn = rng.lines(self._ranges())
+        colours = ColourChances(
+            active=sum(has << place for place, has in enumerate(self._active(channels))),
+            jitter=self.jitter,
+            grey=self.grey if channels in GREY_OR_RGB else 0.0,
+            blur=self.blur,
+            solarize=self.solarize,
+        )
+        box, rows = sampled(drawn, pixels.aspect, BoxChances(*self.crop_ratio, self.flip), colours)
+        assert rows is not None
+        cutout = CutoutParams(rows[:, CUTOUT : CUTOUT + 2], self.cutout) if self.cutout else None
+        factors = self._channel_factors(drawn[JITTER_LINE] < self.jitter, channels, rng)
+        if factors is not None:
+            rows = torch.cat([rows, factors.to(rows.device)], dim=1)
+        colour = ColourRows(rows, blurs=self.blur > 0, scaled=factors is not None)
+        return ViewParams(box, colour, cutout=cutout)
 
     def _ranges(self) -> list[Uniform]:
         """What is drawn for each image, whichever augmentations are on."""
@@ -181,21 +209,19 @@ class ViewPolicy:
 
     def _colour_params(self, drawn: Sequence[Tensor], channels: int, rng: BatchRNG) -> ColourParams:
         *factors, order, jitter, grey, blur, sigma, solarize = drawn
-        order = order.argsort(dim=1)  # [B, 4]
+        order = order.argsort(dim=1, stable=True)  # [B, 4]
         jittered = jitter < self.jitter
-        has_effect = self._active(channels).to(order.device)[order]  # [B, 4]
+        has_effect = torch.tensor(self._active(channels), device=order.device)[order]  # [B, 4]
         applied = has_effect & jittered[:, None]
-        colour = ColourParams(
+        return ColourParams(
             torch.stack(factors, dim=1),  # [B, 4]
             order.masked_fill(~applied, -1),
-            grey=grey < self.grey,
+            grey=grey < (self.grey if channels in GREY_OR_RGB else 0.0),
             blurred=blur < self.blur,
             sigma=sigma,
             solarized=solarize < self.solarize,
+            channel_factors=self._channel_factors(jittered, channels, rng),
         )
-        if channels in GREY_OR_RGB:
-            return colour
-        return self._per_channel(colour, jittered, channels, rng)
 
     def sample_boxes(self, rng: BatchRNG, aspect: Tensor) -> Tensor:
         """The box of one view of each image, float32 [B, 2, 3], as `sample_params` has it with the same numbers.
@@ -204,28 +230,26 @@ class ViewPolicy:
             rng: a new stream of the view's name.
             aspect: float [B], width / height in the file.
         """
-        return random_boxes(rng, aspect, self.crop_area, self.crop_ratio, self.flip)
+        if not runs_on(aspect.device):
+            return random_boxes(rng, aspect, self.crop_area, self.crop_ratio, self.flip)
+        drawn = rng.lines(box_ranges(self.crop_area, self.crop_ratio))
+        return sampled(drawn, aspect, BoxChances(*self.crop_ratio, self.flip))[0]
 
-    def _active(self, channels: int) -> Tensor:
-        """Bool [4]: which of ``colour.COLOUR_OPS`` have an effect."""
+    def _active(self, channels: int) -> list[bool]:
+        """Which of ``colour.COLOUR_OPS`` have an effect."""
         has_colour = channels == 3
-        saturation = self.saturation * has_colour
-        hue = self.hue * has_colour
-        return torch.tensor([self.brightness, self.contrast, saturation, hue]) > 0
+        saturation, hue = self.saturation * has_colour, self.hue * has_colour
+        return [strength > 0 for strength in (self.brightness, self.contrast, saturation, hue)]
 
-    def _per_channel(
-        self, colour: ColourParams, jittered: Tensor, channels: int, rng: BatchRNG
-    ) -> ColourParams:
-        """Replaces what needs RGB by a brightness factor per channel, as strong as saturation or hue would be."""
+    def _channel_factors(self, jittered: Tensor, channels: int, rng: BatchRNG) -> Tensor | None:
+        """In place of what needs RGB: a brightness factor per channel [B, C], as strong as saturation or hue are."""
         strength = self._channel_strength()
-        if not strength:
-            return colour._replace(grey=torch.zeros_like(colour.grey))
-        # Of its own, so that other views are as they are with RGB.
-        channel_rng = rng.stream("channels")
-        # [B, C]
-        factors = channel_rng.uniform(max(0.0, 1 - strength), 1 + strength, columns=channels)
-        factors = factors.where(jittered[:, None], 1.0)
-        return colour._replace(grey=torch.zeros_like(colour.grey), channel_factors=factors)
+        if channels in GREY_OR_RGB or not strength:
+            return None
+        # Of a stream of its own, so that other views are as they are with RGB.
+        range_of_factors = (max(0.0, 1 - strength), 1 + strength)
+        factors = rng.stream("channels").uniform(*range_of_factors, columns=channels)
+        return factors.where(jittered[:, None], 1.0)
 
     def _channel_strength(self) -> float:
         return max(self.saturation, self.hue) if self.jitter else 0.0

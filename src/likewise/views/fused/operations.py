@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likewise.views.fused.boxes import to_device
+from likewise.views.fused.device import to_device
 from likewise.views.fused.packing import Packed
 from likewise.views.fused.views import WARPS, WHOLE, launch, tile_of
 from likewise.views.image.view_params import RandAugmentParams

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from likewise.views.fused.boxes import to_device
+from likewise.views.fused.device import to_device
 from likewise.views.image.colour import COLOUR_OPS
-from likewise.views.image.view_params import ColourParams, ViewParams
+from likewise.views.image.view_params import ColourParams, ColourRows, ViewParams
 
 FACTORS = 0
 ORDER = FACTORS + len(COLOUR_OPS)
@@ -48,6 +48,9 @@ def pack(params: ViewParams) -> Packed:
     """RandAugment's operations are not included. Parts stay on their devices, but for colours, which are packed."""
     box = params.box.float().contiguous()
     colour, cutout = params.colour, params.cutout
+    if isinstance(colour, ColourRows):
+        side = 0.0 if cutout is None else cutout.side
+        return Packed(box, colour.rows, True, colour.blurs, colour.scaled, side)
     if colour is None and cutout is None:
         return Packed(box)
     columns = _colour_columns(colour, len(box))

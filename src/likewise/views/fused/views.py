@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from likewise.views.fused.boxes import kernel, runs_on
+from likewise.views.fused.device import kernel, runs_on
 from likewise.views.fused.packing import Packed
 from likewise.views.image.blur import kernel_size
 
@@ -42,7 +42,7 @@ log = logging.getLogger("likewise.views")
 def supports(images: Tensor) -> bool:
     """Whether the kernels can make views of these images; if not, the caller takes another way.
 
-    They need uint8, and a device on which `boxes.runs_on` says that they run. On a CPU they run only through Triton's
+    They need uint8, and a device on which `device.runs_on` says that they run. On a CPU they run only through Triton's
     interpreter (``TRITON_INTERPRET=1`` before Triton is imported), for tests.
     """
     return images.dtype == torch.uint8 and runs_on(images.device)

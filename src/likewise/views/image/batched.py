@@ -21,6 +21,7 @@ def make(images: Tensor, params: ViewParams, size: int) -> Tensor:
         is_cut = params.is_cut and images.shape[-2:] == (size, size)
         view = as_they_are(images, box) if is_cut else resample(images, box, size)
         if params.colour is not None:
+            assert isinstance(params.colour, ColourParams)  # rows are for the kernels alone
             _augment_colours(view, params.colour)
         return view
 

@@ -8,14 +8,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from likewise.randomness import BatchRNG, Uniform
-from likewise.views.fused import boxes as fused
-from likewise.views.fused.boxes import TRIES, BoxDraws
+
+TRIES = 10
+"""Attempts at a box that fits, as in torchvision's ``RandomResizedCrop``."""
+
+
+class BoxDraws(NamedTuple):
+    """The random numbers of a batch of boxes."""
+
+    share: Tensor
+    """float32 [B, TRIES], of the image's area"""
+    log_ratio: Tensor
+    """float32 [B, TRIES], the logarithm of width / height in the file"""
+    across: Tensor
+    """float32 [B] in [-1, 1), position of the box within the remaining space"""
+    down: Tensor
+    """float32 [B], the same below and above"""
+    mirror: Tensor
+    """float32 [B] in [0, 1), mirrored below the chance of that"""
+
 
 BOX_DRAWS = len(BoxDraws._fields)
 """Ranges that are drawn for a box."""
@@ -41,10 +59,6 @@ def random_boxes(
         area: least and greatest share of the image.
         ratio: least and greatest width / height of the box.
         flip: probability of a mirrored box, which has a negative width.
-
-    Returns:
-        On the device of the aspect where a GPU's kernel works them out, so that nothing waits for the GPU to say what
-        the aspect is; else where the random numbers are.
     """
     return boxes_of(rng.uniforms(box_ranges(area, ratio)), aspect, ratio, flip)
 
@@ -65,17 +79,10 @@ def boxes_of(
     drawn: Sequence[Tensor], aspect: Tensor, ratio: tuple[float, float], flip: float
 ) -> Tensor:
     """The boxes from what was drawn in `box_ranges`; see `random_boxes`."""
-    share, log_ratio, across, down, mirror = drawn
-    random = BoxDraws(share, log_ratio, across, down, mirror < flip)
-    make = fused.boxes if fused.runs_on(aspect.device) else boxes
-    return make(random, aspect, ratio)
-
-
-def boxes(random: BoxDraws, aspect: Tensor, ratio: tuple[float, float]) -> Tensor:
-    """The boxes that were drawn: float32 [B, 2, 3]."""
+    random = BoxDraws(*drawn)
     share = random.share
     width, height = _first_that_fits(share, random.log_ratio.exp(), aspect.to(share), ratio)
-    signed = torch.where(random.mirrored, -width, width)
+    signed = torch.where(random.mirror < flip, -width, width)
     across = random.across * (1 - width)
     down = random.down * (1 - height)
     return _box(signed, height, across, down)

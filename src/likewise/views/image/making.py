@@ -12,7 +12,7 @@ from likewise.views.fused import views as fused
 from likewise.views.fused.packing import pack
 from likewise.views.image import batched
 from likewise.views.image.random_ops import chained, cut_out, operate
-from likewise.views.image.view_params import ViewParams
+from likewise.views.image.view_params import ColourParams, ViewParams
 from likewise.views.native import views as native
 from likewise.views.view import View
 
@@ -92,7 +92,7 @@ def _with_operations(view: View, params: ViewParams) -> View:
 def _needs_pytorch(images: Tensor, params: ViewParams) -> bool:
     """Whether images that are neither grey nor RGB get colour augmentations, which the compiled code does not have."""
     colour = params.colour
-    if images.shape[1] in (1, 3) or colour is None:
+    if images.shape[1] in (1, 3) or not isinstance(colour, ColourParams):
         return False
     is_jittered = bool((colour.order >= 0).any())
     return is_jittered or colour.channel_factors is not None

@@ -26,6 +26,17 @@ class ColourParams(NamedTuple):
     """float32 [B, C]: a factor for each channel, applied first; None of grey and RGB images"""
 
 
+class ColourRows(NamedTuple):
+    """Colour augmentations that a GPU's kernel has chosen: what ``fused.packing.pack`` makes of `ColourParams`."""
+
+    rows: Tensor
+    """float32 [B, columns] on the GPU"""
+    blurs: bool
+    """whether a row may be blurred"""
+    scaled: bool
+    """whether channels have factors of their own"""
+
+
 class RandAugmentParams(NamedTuple):
     """RandAugment's operations on each view, applied after the colour augmentations, in order. One row per image."""
 
@@ -49,7 +60,7 @@ class ViewParams(NamedTuple):
 
     box: Tensor
     """float32 [B, 2, 3]: see ``View.box``"""
-    colour: ColourParams | None = None
+    colour: ColourParams | ColourRows | None = None
     """None: no colour augmentation"""
     rand_augment: RandAugmentParams | None = None
     """None: no RandAugment"""

@@ -1,6 +1,7 @@
 """The GPU kernels behind `likewise.views.fused.views`; imported late, since they need Triton.
 
-Nothing is random here: a row of `packing` says everything about a view. What each function computes is defined, in
+Nothing is random here: a row of `packing` says everything about a view, and `sampling_kernel` makes it from the
+numbers that the host has drawn. What each function computes is defined, in
 PyTorch, by the function of ``likewise.views.image`` that it names; the two differ by rounding.
 
 A program makes a tile [ROWS, COLUMNS] of one view. Of an RGB image it holds the three channels, as colours need them
@@ -10,15 +11,15 @@ and for the rows that are blurred `across_kernel` and `down_kernel`.
 """
 
 from likewise.views.fused.kernels.blur import across_kernel, down_kernel
-from likewise.views.fused.kernels.boxes import box_kernel
 from likewise.views.fused.kernels.operations import operation_kernel
+from likewise.views.fused.kernels.sampling import sampling_kernel
 from likewise.views.fused.kernels.views import sum_kernel, view_kernel
 
 __all__ = [
     "across_kernel",
-    "box_kernel",
     "down_kernel",
     "operation_kernel",
+    "sampling_kernel",
     "sum_kernel",
     "view_kernel",
 ]

@@ -1,40 +1,18 @@
-"""Random boxes on a GPU, and where the kernels of this folder run at all."""
+"""Where the kernels of this folder run, and what they are given."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
-import math
 import os
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-TRIES = 10
-"""Attempts at a box that fits, as in torchvision's ``RandomResizedCrop``."""
-
 OLDEST_TRITON = (3, 3)
 """The oldest that the kernels were compiled with; it comes with PyTorch 2.7."""
-
-ROWS = 32
-"""Boxes of a program."""
-
-
-class BoxDraws(NamedTuple):
-    """The random numbers of a batch of boxes."""
-
-    share: Tensor
-    """float32 [B, TRIES], of the image's area"""
-    log_ratio: Tensor
-    """float32 [B, TRIES], the logarithm of width / height in the file"""
-    across: Tensor
-    """float32 [B] in [-1, 1), position of the box within the remaining space"""
-    down: Tensor
-    """float32 [B], the same below and above"""
-    mirrored: Tensor
-    """bool [B]"""
 
 
 def runs_on(device: torch.device) -> bool:
@@ -48,28 +26,6 @@ def runs_on(device: torch.device) -> bool:
     if torch.version.hip is not None or torch.cuda.get_device_capability(device) < (7, 5):
         return False
     return _triton_version() >= OLDEST_TRITON
-
-
-def boxes(random: BoxDraws, aspect: Tensor, ratio: tuple[float, float]) -> Tensor:
-    """``crop.boxes`` on the device of the aspect: float32 [B, 2, 3]."""
-    positions = torch.stack([random.across, random.down, random.mirrored.float()], dim=1)  # [B, 3]
-    columns = [random.share, random.log_ratio, positions]
-    drawn = to_device(torch.cat(columns, dim=1), aspect.device)  # [B, 2 * TRIES + 3]
-    count = len(drawn)
-    found = torch.empty(count, 2, 3, device=aspect.device)
-    if count:
-        launch = kernel("box_kernel")[(math.ceil(count / ROWS),)]
-        with torch.cuda.device_of(found):
-            launch(
-                drawn,
-                aspect.float(),
-                found,
-                *ratio,
-                count,
-                ROWS=ROWS,
-                num_warps=1,
-            )
-    return found
 
 
 def to_device(drawn: Tensor, device: torch.device) -> Tensor:

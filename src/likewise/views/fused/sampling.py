@@ -1,0 +1,80 @@
+"""The parameters of views on a GPU, made there from the random numbers of a CPU."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from likewise.views.fused.device import kernel, to_device
+from likewise.views.fused.packing import CHANNEL_FACTORS
+from likewise.views.image.colour import COLOUR_OPS
+from likewise.views.image.crop import TRIES
+
+BOX_LINES = 2 * TRIES + 3
+"""Numbers that a box takes of each row: the parts of `BoxDraws`."""
+
+CHANGES = len(COLOUR_OPS)
+
+JITTER_LINE = BOX_LINES + 2 * CHANGES
+"""After the factors and the numbers of their order: the chance of the jitter."""
+
+ROWS = 32
+"""Views of a program."""
+
+
+class BoxChances(NamedTuple):
+    """How boxes are placed."""
+
+    least_ratio: float
+    """of width to height, in the file's geometry"""
+    greatest_ratio: float
+    flip: float
+    """probability of a mirrored box"""
+
+
+class ColourChances(NamedTuple):
+    """Which colour augmentations there are, and how probable."""
+
+    active: int
+    """a bit for each of ``colour.COLOUR_OPS`` that has an effect"""
+    jitter: float
+    grey: float
+    blur: float
+    solarize: float
+
+
+def sampled(
+    drawn: Tensor, aspect: Tensor, box: BoxChances, colour: ColourChances | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Boxes float32 [B, 2, 3] on the device of the aspect, and rows of `packing` where colours are asked for.
+
+    Args:
+        drawn: the numbers of ``ViewPolicy._ranges`` as `BatchRNG.lines` gives them: [L, B] on a CPU. Of boxes alone
+            the first `BOX_LINES` are enough.
+        aspect: float [B], width / height in the file.
+        box: see there.
+        colour: None: boxes alone.
+    """
+    device, count = aspect.device, len(aspect)
+    boxes = torch.empty(count, 2, 3, device=device)
+    rows = None if colour is None else torch.empty(count, CHANNEL_FACTORS, device=device)
+    if count:
+        launch = kernel("sampling_kernel")[(math.ceil(count / ROWS),)]
+        with torch.cuda.device_of(boxes):
+            launch(
+                to_device(drawn, device),
+                aspect.float(),
+                boxes,
+                boxes if rows is None else rows,
+                count,
+                CHANNEL_FACTORS,
+                *box,
+                *(colour or ColourChances(0, 0.0, 0.0, 0.0, 0.0)),
+                COLOURED=colour is not None,
+                ROWS=ROWS,
+                num_warps=1,
+            )
+    return boxes, rows
