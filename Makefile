@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
-# A process a core, each with one thread: most tests are too small for two.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
+# A process a core, each with one thread: most tests are too small for two. A file's tests run in one process, which
+# makes what they share once; files start in the order of tests/conftest.py.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all test-faults check docs clean fuzz
 

@@ -13,6 +13,12 @@ os.environ.setdefault("COLUMNS", "120")
 torch.set_num_threads(1)  # tests are many and small; threads only get in each other's way
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests come first, so that no process of xdist works on one alone at the end."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture
 def likewise(tmp_path):
     """Run the command line; what it said, and its exit code."""

@@ -298,6 +298,7 @@ def wait_for_steps(out, count, process):
     raise AssertionError(f"no step {count}: {process.communicate()}")
 
 
+@pytest.mark.long
 def test_stopped_killed_and_continued_gives_the_same_weights(photographs, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     cli.main(simclr_words(photographs, whole))
@@ -367,6 +368,7 @@ def test_a_run_is_not_continued_with_other_settings_nor_overwritten(trained, pho
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.long
 def test_two_devices_learn_what_one_learns(photographs, likewise, tmp_path):
     """Through the launcher, in float32: the same weights but for the order of sums."""
     words = ["train", str(photographs), "--method", "moco-v2", "--precision", "32", *SHORT]

@@ -122,6 +122,7 @@ def test_every_command_of_a_page_runs_in_order(page, data):
     assert list((data / "runs").glob("*/report.html"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "page", [README, pytest.param(ROOT / "docs" / "quick-start.md", marks=pytest.mark.slow)]
 )

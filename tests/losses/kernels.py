@@ -29,23 +29,13 @@ OF_THE_INTERPRETER = ("aten.set_", "aten.copy_") if INTERPRETED else ()
 """Operations by which Triton's interpreter moves data between the host and the kernels."""
 
 
-def pass_through_the_interpreter(file):
-    """Every case of a file whose name says ``kernels``, in a process of its own."""
+def pass_through_the_interpreter(*files):
+    """Every case of some files whose name says ``kernels``, in a process of its own."""
+    words = ["-m", "pytest", *files, "-k", "kernels", "-p", "no:cacheprovider", "-p", "no:xdist"]
     run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            file,
-            "-k",
-            "kernels",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:xdist",
-        ],
+        [sys.executable, *words],
         env=os.environ | {"TRITON_INTERPRET": "1"},
-        cwd=Path(file).parents[2],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
     )

@@ -18,16 +18,8 @@ from losses.kernels import (
     compiled_for_a_gpu_that_is_not_here,
     needs_triton,
     on_kernels,
-    pass_through_the_interpreter,
-    runs_elsewhere,
 )
 from losses.launches import Launches
-
-
-@needs_triton
-@runs_elsewhere
-def test_every_case_through_the_interpreter():
-    pass_through_the_interpreter(__file__)
 
 
 def rows(count, width=12, seed=0):

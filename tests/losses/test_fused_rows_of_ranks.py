@@ -11,7 +11,7 @@ from likewise import losses
 from likewise.collectives import sharded_rows
 from likewise.losses import fused_batch
 from losses.kernels import Counted, needs_triton
-from training.test_two_processes import free_port
+from ranks import free_port
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,13 +1,11 @@
 """Losses as modules: they are the functions, on one process and on two."""
 
-import socket
-
 import pytest
 import torch
-import torch.multiprocessing as multiprocessing
 import torch.nn.functional as F
 
 from likewise import losses
+from ranks import needs_gloo, results_of_ranks
 
 ROWS, WIDTH = 8, 6
 
@@ -150,19 +148,10 @@ def one_of_two(rank, port, results):
 
 @pytest.fixture(scope="module")
 def two_processes():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = multiprocessing.get_context("forkserver")  # which imports once for both
-    started.set_forkserver_preload(["likewise.losses", "pytest"])
-    with started.Manager() as manager:
-        results = manager.dict()
-        multiprocessing.start_processes(
-            one_of_two, (port, results), nprocs=2, start_method="forkserver"
-        )
-        yield dict(results)
+    return results_of_ranks(one_of_two, 2)
 
 
+@needs_gloo
 @pytest.mark.parametrize("name", DISTRIBUTED)
 def test_two_processes_have_the_loss_and_the_gradient_of_one(name, two_processes):
     loss, gradients = loss_and_gradients(name)
@@ -179,6 +168,7 @@ def test_two_processes_have_the_loss_and_the_gradient_of_one(name, two_processes
         assert torch.allclose(found, gradient, atol=1e-9)
 
 
+@needs_gloo
 def test_a_rank_can_keep_to_its_own_rows(two_processes):
     half = ROWS // 2
     expected = losses.NTXentLoss()(rows(1)[:half], rows(2)[:half])

@@ -1,20 +1,15 @@
 """Real processes that divide a loss's rows have the value and the gradient of one process, in float64."""
 
-import socket
-import sys
-
 import pytest
 import torch
-import torch.multiprocessing as multiprocessing
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from likewise import losses
 from likewise.collectives import over_ranks, shard_of, sharded_rows
 from likewise.losses import similarity_sums, tiles_cached, tiles_torch
+from ranks import needs_gloo, results_of_ranks
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "win32", reason="gloo over loopback is not set up on Windows"
-)
+pytestmark = needs_gloo
 
 ROWS, WIDTH = 10, 5
 """No multiple of three rows, so that of three processes one computes more."""
@@ -149,7 +144,7 @@ def uneven(ranks):
     ]
 
 
-def one_of(rank, ranks, port, results):
+def one_of(rank, port, ranks, results):
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks
@@ -173,17 +168,8 @@ def one_of(rank, ranks, port, results):
 @pytest.fixture(scope="module", params=[2, 3])
 def of_ranks(request):
     """What each of several processes found."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = multiprocessing.get_context("forkserver")  # which imports once for all of them
-    started.set_forkserver_preload(["likewise.losses", "pytest"])
-    with started.Manager() as manager:
-        results = manager.dict()
-        multiprocessing.start_processes(
-            one_of, (request.param, port, results), nprocs=request.param, start_method="forkserver"
-        )
-        return [results[rank] for rank in range(request.param)]
+    results = results_of_ranks(one_of, request.param, request.param)
+    return [results[rank] for rank in range(request.param)]
 
 
 @pytest.mark.parametrize("path", PATHS)

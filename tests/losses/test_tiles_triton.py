@@ -29,18 +29,10 @@ from losses.kernels import (
     compiled_for_a_gpu_that_is_not_here,
     needs_triton,
     on_kernels,
-    pass_through_the_interpreter,
-    runs_elsewhere,
 )
 
 SMALL = Tiles(16, 16)
 """so that a few dozen rows are several blocks and tiles"""
-
-
-@needs_triton
-@runs_elsewhere
-def test_every_case_through_the_interpreter():
-    pass_through_the_interpreter(__file__)
 
 
 def dense(queries, keys, self_index, query_id, key_id):

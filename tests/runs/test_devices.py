@@ -45,6 +45,7 @@ def images(tmp_path, monkeypatch):
     return "images.npz"
 
 
+@pytest.mark.long
 def test_every_rank_of_a_script_returns_the_same_scores_twice(images, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -1,10 +1,9 @@
 """Two processes never train in one folder, and a killed one never blocks it."""
 
+import multiprocessing
 import os
 import platform
-import signal
-import subprocess
-import sys
+import time
 
 import pytest
 
@@ -13,14 +12,11 @@ from likewise.json_files import read_json, write_json
 from likewise.run_folder import RunFolder
 from likewise.runs.run_lock import locked
 
-HOLD = """
-import sys, time
-from likewise.run_folder import RunFolder
-from likewise.runs.run_lock import locked
-with locked(RunFolder(sys.argv[1])):
-    print("locked", flush=True)
-    time.sleep(60)
-"""
+
+def hold(run, is_locked):
+    with locked(run):
+        is_locked.set()
+        time.sleep(60)
 
 
 @pytest.fixture
@@ -33,13 +29,14 @@ def run(tmp_path):
 @pytest.fixture
 def holder(run):
     """Another process that has the folder locked."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(run.path)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None and process.stdout.readline() == "locked\n"
+    fork = multiprocessing.get_context("fork")
+    is_locked = fork.Event()
+    process = fork.Process(target=hold, args=(run, is_locked))
+    process.start()
+    assert is_locked.wait(60)
     yield process
     process.kill()
-    process.wait()
+    process.join()
 
 
 def test_the_second_is_refused_and_told_who_has_it(run, holder):
@@ -51,8 +48,8 @@ def test_the_second_is_refused_and_told_who_has_it(run, holder):
 
 
 def test_a_killed_process_leaves_no_block_and_is_named(run, holder):
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
+    holder.kill()
+    holder.join()
     with locked(run) as message:
         assert str(holder.pid) in message
         assert read_json(run.owner)["pid"] == os.getpid()

@@ -2,12 +2,10 @@
 
 import os
 import shutil
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
-import torch.multiprocessing as multiprocessing
 from lightning_fabric import Fabric
 from timm.models.vision_transformer import VisionTransformer
 
@@ -24,11 +22,9 @@ from likewise.training import Callback, LoopSettings, train
 from likewise.training.fully_sharded import own_part, sharding_strategy
 from likewise.training.launch import launch
 from methods.fixtures import ALL, CLASSES, SIZE, images, method, modalities
-from training.test_two_processes import free_port
+from ranks import needs_gloo, results_of_ranks
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "win32", reason="gloo over loopback is not set up on Windows"
-)
+pytestmark = [needs_gloo, pytest.mark.long]
 
 STEPS = 4
 SGD = Recipe("sgd", 0.2)
@@ -144,22 +140,12 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def two_processes(folder):
     trained("suncet", 1, folder / "one process", stop_after=2)
-    return started_processes(folder, MAIN)
+    return results_of_ranks(one_of_two, 2, folder, MAIN)
 
 
 @pytest.fixture(scope="module")
 def two_more_processes(folder):
-    return started_processes(folder, OTHERS)
-
-
-def started_processes(folder, cases):
-    started = multiprocessing.get_context("forkserver")  # which imports once for both
-    started.set_forkserver_preload(["likewise.training", "pytest"])
-    with started.Manager() as manager:
-        results = manager.dict()
-        arguments = free_port(), folder, cases, results
-        multiprocessing.start_processes(one_of_two, arguments, nprocs=2, start_method="forkserver")
-        return dict(results)
+    return results_of_ranks(one_of_two, 2, folder, OTHERS)
 
 
 def assert_close(ours, theirs):

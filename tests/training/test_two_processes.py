@@ -1,12 +1,10 @@
 """Two gloo processes take the same steps as one, for every registered method: weights, queues and statistics."""
 
 import os
-import sys
 
 import pytest
 import timm
 import torch
-import torch.multiprocessing as multiprocessing
 
 from likewise.collectives import (
     BatchNormOverRanks,
@@ -21,13 +19,13 @@ from likewise.collectives import (
 from likewise.losses import tiles_cached, tiles_torch
 from likewise.training import Callback
 from methods.fixtures import ALL
+from ranks import needs_gloo, results_of_ranks
 from training.test_cached_gradients import KINDS, trained
 
 STEPS = 2
 TILED = ("simclr", "supcon", "suncet", "moco-v2", "isd")
 """Methods that are trained once more by the path that large batches take."""
-# The two processes are started once, for one worker.
-pytestmark = pytest.mark.xdist_group("two_processes")
+pytestmark = pytest.mark.long
 
 
 class LastLoss(Callback):
@@ -88,21 +86,10 @@ def gathered(at):
 
 @pytest.fixture(scope="module")
 def two_processes():
-    with multiprocessing.Manager() as manager:
-        results = manager.dict()
-        multiprocessing.spawn(one_of_two, (free_port(), results), nprocs=2)
-        return dict(results)
+    return results_of_ranks(one_of_two, 2)
 
 
-def free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="gloo over loopback is not set up on Windows")
+@needs_gloo
 @pytest.mark.parametrize(
     "name", [*ALL, *(f"{name}, cached" for name in KINDS), *(f"{name}, in tiles" for name in TILED)]
 )

@@ -60,6 +60,7 @@ SINGLY = {
 }
 
 
+@pytest.mark.long
 @needs_triton
 @runs_elsewhere
 def test_every_case_through_the_interpreter() -> None:

@@ -1,0 +1,34 @@
+"""Processes of one group, each a rank, forked from a server that has imported for all of them."""
+
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch.multiprocessing as multiprocessing
+
+needs_gloo = pytest.mark.skipif(
+    sys.platform == "win32", reason="gloo over loopback is not set up on Windows"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def results_of_ranks(function: Callable[..., None], ranks: int, *arguments: Any) -> dict:
+    """What ``function(rank, port, *arguments, results)`` puts into ``results``, in each of several processes."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["likewise.runs.api", "pytest"])
+    with context.Manager() as manager:
+        results = manager.dict()
+        multiprocessing.start_processes(
+            function,
+            (free_port(), *arguments, results),
+            nprocs=ranks,
+            start_method="forkserver",
+        )
+        return dict(results)
