@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
 import signal
 import sys
 import threading
@@ -76,7 +79,7 @@ def _leave(command: str, words: Sequence[str], error: BaseException) -> NoReturn
     except SaidByFirstRank as error:
         raise SystemExit(error.exit_code) from None
     except LikewiseError as error:
-        print(f"likewise {command}: {_message(error, words)}", file=sys.stderr)
+        print(f"likewise {command}: {_message(error, command, words)}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         print(f"likewise {command}: interrupted.", file=sys.stderr)
@@ -88,11 +91,28 @@ def _leave(command: str, words: Sequence[str], error: BaseException) -> NoReturn
         raise SystemExit(1) from None
 
 
-def _message(error: LikewiseError, words: Sequence[str]) -> str:
-    """The error in the command line's words: an argument that was typed as an option is called by it."""
+def _message(error: LikewiseError, command: str, words: Sequence[str]) -> str:
+    """The error in the command line's words: an argument that was typed as an option is called by it.
+
+    One function is behind several commands, so a message may advise an option of another command; that is said.
+    """
     if isinstance(error, WrongArgument) and any(word.startswith(error.option) for word in words):
         return error.as_option
-    return str(error)
+    text = str(error)
+    own_advice = re.sub(r"likewise \w+ [^,;)]*", "", text)  # such as `likewise doctor --all`
+    named = dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z](?!\.?[\w-])", own_advice))
+    if command not in COMMANDS or not named:
+        return text
+    others = [option for option in named if option not in _help(command)]
+    return f"{text} (likewise {command} has no {', '.join(others)}.)" if others else text
+
+
+def _help(command: str) -> str:
+    """What ``--help`` of a command prints."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        _command(command)(["--help"])
+    return printed.getvalue()
 
 
 def _refusal(error: OSError) -> str:

@@ -1,10 +1,18 @@
 """Which labels an advice sees, and what it refuses."""
 
+import shlex
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import likewise
 from likewise.advice.opened_data import open_labelled
+from likewise.commands.advising import Advise
+from likewise.commands.words import parse
+from likewise.encoders import EncoderSettings
 from likewise.errors import LikewiseError
 
 
@@ -58,3 +66,44 @@ def test_several_classes_an_image_are_refused_with_what_to_do_instead(clothes):
     several = np.arange(240).reshape(120, 2) % 2
     with pytest.raises(LikewiseError, match="likewise train"):
         open_labelled((images, several))
+
+
+def test_a_range_of_pixels_is_that_of_the_encoders_and_of_the_longer_command(monkeypatch, tmp_path):
+    deep = np.random.default_rng(0).integers(0, 4096, (12, 8, 8), dtype=np.uint16)
+    seen = []
+
+    def session(data, *_):
+        seen.append(data)
+        return SimpleNamespace(run=lambda command, overwrite: command)
+
+    monkeypatch.setattr("likewise.advice.advise.Session", session)
+    command = likewise.advise(
+        deep, np.arange(12) % 2, time="1m", out=tmp_path / "out", pixel_range=(0.0, 2000.5)
+    )  # fmt: skip
+    given = parse(Advise, shlex.split(command)[2:], "likewise advise")
+    assert given.pixel_range == (0, 2000.5) and given.time != "1m"
+    encoder = seen[0].seen_by(EncoderSettings("conv4", 8, (0.5,), (0.5,)))
+    assert encoder.given_range == (0, 2000.5)
+    found = open_labelled(deep, labels=np.arange(12) % 2)
+    assert (
+        found.seen_by(encoder).pixel_range == (0, 4095) and not found.seen_by(encoder).given_range
+    )
+    with pytest.raises(LikewiseError, match="--pixel-range"):
+        likewise.advise(deep.astype(np.uint8), np.arange(12) % 2, pixel_range=(0, 99))
+
+
+def test_the_longer_command_has_the_columns_that_were_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        "likewise.advice.advise.Session",
+        lambda *_: SimpleNamespace(run=lambda command, overwrite: command),
+    )
+    for number in range(4):
+        Image.fromarray(np.full((8, 8), 60 * number, np.uint8)).save(tmp_path / f"{number}.png")
+    file = tmp_path / "labels.csv"
+    file.write_text("where,what,who\n" + "".join(f"{n}.png,{n % 2},{n}\n" for n in range(4)))
+    named = {"path_column": "where", "label_column": "what", "group_column": "who"}
+    command = likewise.advise(
+        file, time="1m", out=tmp_path / "out", missing_labels="class", **named
+    )
+    given = vars(parse(Advise, shlex.split(command)[2:], "likewise advise"))
+    assert {name: given[name] for name in named} == named and given["missing_labels"] == "class"

@@ -181,6 +181,17 @@ def test_a_run_and_its_folder_get_the_scores_that_the_run_has(run):
         likewise.evaluate(run, few, image_size=64)
 
 
+def test_the_encoder_of_a_run_is_given_images_of_the_size_that_it_reads(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (12, 40, 40, 3), dtype=np.uint8)
+    run = likewise.train(
+        images, method="simclr", encoder="conv4", image_size=24, steps=1, batch_size=4, num_evals=0,
+        out=tmp_path / "run",
+    )  # fmt: skip
+    expected = likewise.evaluate(run, images, measures=["label_free"]).vectors
+    found = likewise.evaluate(run.encoder, images, measures=["label_free"]).vectors
+    torch.testing.assert_close(found, expected)
+
+
 def test_a_run_with_an_encoder_of_its_own_is_scored_too(tmp_path):
     few = fashion_mnist_mini().take(np.arange(0, 12_000, 40)).hold_out(0.2, 0, "val")
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(784, 8))

@@ -5,9 +5,12 @@ import dataclasses
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from likewise.cli import COMMANDS
+import likewise
+from likewise.cli import COMMANDS, main
 from likewise.methods import METHODS, Recipe
 from structure.public_names import help_texts
 
@@ -106,3 +109,75 @@ def test_every_command_that_a_text_names_has_its_options(all_texts, options_of):
         for name in OPTION.findall(words)
         if name not in options_of[command]
     ] == []
+
+
+CALLS = {
+    "train": "train DATA --steps 1 --encoder conv4 --out OUT",
+    "doctor": "doctor DATA",
+    "pack": "pack DATA --out OUT",
+    "advise": "advise DATA --time 1m --out OUT",
+    "verify": "verify DATA --steps 1 --encoder conv4",
+    "reproduce": "reproduce cacr-weights --data DATA --out OUT",
+    "embed": "embed RUN DATA --out OUT.parquet",
+    "predict": "predict RUN DATA --out OUT.csv",
+    "evaluate": "evaluate RUN --data DATA",
+    "search": "search RUN DATA --in GALLERY",
+}
+REFUSED = {
+    "one.png": ("train", "verify", "reproduce"),
+    "mixed": ("train", "advise", "verify", "reproduce", "embed", "predict", "evaluate"),
+    "empty files": ("train", "pack", "verify", "reproduce"),
+    "unclear.csv": tuple(CALLS),
+    "labels.csv": tuple(CALLS),
+    "twice.csv": tuple(CALLS),
+    "gone.csv": tuple(CALLS),
+}
+"""Data that are refused, and by what."""
+
+
+def save(path, number, kind=np.uint8):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(number).integers(0, 256, (12, 12)) * (
+        1 if kind is np.uint8 else 9
+    )
+    Image.fromarray(values.astype(kind)).save(path)
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    """A run, its vectors, and data that are refused."""
+    root = tmp_path_factory.mktemp("refused")
+    save(root / "one.png", 0)
+    for number in range(6):
+        for folder in ("good", "mixed", "empty files"):
+            save(root / folder / "ab"[number % 2] / f"{number}.png", number)
+    save(root / "mixed" / "a" / "deep.png", 7, np.uint16)
+    (root / "empty files" / "a" / "no.png").touch()
+    rows = {
+        "unclear": "good/a/0.png,good/b/1.png,x", "labels": "path,kind,other\ngood/a/0.png,x,y\ngood/b/1.png,y,x",
+        "twice": "path,label\ngood/a/0.png,x\ngood/a/0.png,y", "gone": "path,label\nnone.png,x",
+    }  # fmt: skip
+    for name, text in rows.items():
+        (root / f"{name}.csv").write_text(text + "\n")
+    run = likewise.train(
+        root / "good", method="simclr", encoder="conv4", batch_size=2, steps=1, num_evals=0,
+        out=root / "run", loggers=(),
+    )  # fmt: skip
+    run.embed(root / "good").save(root / "vectors.parquet")
+    return root
+
+
+@pytest.mark.parametrize(("data", "command"), [(d, c) for d in REFUSED for c in REFUSED[d]])
+def test_an_error_names_options_of_its_command_or_says_that_they_are_none(
+    refused, tmp_path, data, command, options_of, capsys
+):
+    paths = {"DATA": refused / data, "OUT": tmp_path / "out", "RUN": refused / "run"}
+    paths["GALLERY"] = refused / "vectors.parquet"
+    named = re.compile("|".join(paths))
+    words = [named.sub(lambda f: str(paths[f[0]]), word) for word in CALLS[command].split()]
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    text = " ".join(capsys.readouterr().err.split())
+    said, _, absent = text.partition("(likewise")
+    unknown = set(OPTION.findall(COMMAND.sub("", said))) - options_of[command]
+    assert left.value.code and unknown == set(OPTION.findall(absent))

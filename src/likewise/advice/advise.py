@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time as system_time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ def advise(
     label_column: str | None = None,
     group_column: str | None = None,
     missing_labels: MissingLabels = "unlabelled",
+    pixel_range: tuple[float, float] | None = None,
     console: Console | None = None,
     now: Callable[[], float] = system_time.monotonic,
 ) -> Advice:
@@ -66,6 +67,7 @@ def advise(
         label_column: of a CSV, a table or Parquet files.
         group_column: of a CSV, a table or Parquet files; images of one group are in one fold.
         missing_labels: what NaN, NA, N/A, None and null mean as a label.
+        pixel_range: values of pixels of more than 8 bits that become black and white; None: found in the images.
         console: prints progress and the result; None: nothing is printed.
         now: the time in seconds, for tests.
 
@@ -77,7 +79,7 @@ def advise(
     columns = ColumnNames(
         label_column, group_column, path=path_column, missing_labels=missing_labels
     )
-    opened = open_labelled(data, labels, budget, seed, columns)
+    opened = open_labelled(data, labels, budget, seed, columns, pixel_range)
     folder = Path(out) if out is not None else free_folder(data, "advice")
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise LikewiseError(
@@ -87,14 +89,25 @@ def advise(
     session = Session(
         opened, folder, clock, choose_device(device), seed, console or Console(quiet=True)
     )
-    return session.run(_longer(data, labels, budget, clock.seconds), overwrite)
+    named = labels if isinstance(labels, str | int | Path) else "all"
+    options = {
+        "labels": "" if named == "all" else named,
+        "budget": "" if budget == "all" else budget,
+        "path-column": path_column,
+        "label-column": label_column,
+        "group-column": group_column,
+        "missing-labels": "" if missing_labels == "unlabelled" else missing_labels,
+        "pixel-range": pixel_range,
+        "time": in_words(LONGER * clock.seconds),
+    }
+    return session.run(_command(data, options), overwrite)
 
 
-def _longer(data: Any, labels: Any, budget: str, seconds: float) -> str:
-    """The command for an advice that may take longer."""
+def _command(data: Any, options: Mapping[str, Any]) -> str:
+    """What to type for an advice with some options; those without a value are left out."""
     words = ["likewise", "advise", str(data) if isinstance(data, str | Path) else "DATA"]
-    if isinstance(labels, str | int | Path) and str(labels) != "all":
-        words += ["--labels", str(labels)]
-    if budget != "all":
-        words += ["--budget", budget]
-    return shlex.join([*words, "--time", in_words(LONGER * seconds)])
+    for name, value in options.items():
+        if value:
+            values = value if isinstance(value, tuple) else [value]
+            words += [f"--{name}", *(f"{v:g}" if isinstance(v, float) else str(v) for v in values)]
+    return shlex.join(words)

@@ -83,7 +83,7 @@ def pretrained_settings(data: LabelledData, pretrained: str, size: int) -> Encod
     """The encoder with pretrained weights, for images of some size."""
     flat = (0.5,) * default_channels(data.manifest)
     chosen = choose_encoder("auto", size, flat, flat, pretrained=pretrained)
-    return replace(chosen, pixel_range=data.manifest.pixel_range)
+    return data.seen_by(chosen)
 
 
 def several_stages(start: StartingPoint) -> tuple[Encoder, EncoderSettings]:
@@ -98,7 +98,7 @@ def scratch_settings(data: LabelledData) -> EncoderSettings:
     """A small encoder with random weights."""
     size = min(default_size(data.manifest), SCRATCH_SIZE)
     chosen = choose_encoder("auto", size, *channel_statistics(data.images(size, sample=TRIAL * 8)))
-    return replace(chosen, pixel_range=data.manifest.pixel_range)
+    return data.seen_by(chosen)
 
 
 def weights_at_hand(data: LabelledData) -> str | None:

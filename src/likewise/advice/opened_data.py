@@ -13,11 +13,13 @@ from torch import Tensor
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.targets import targets_in
+from likewise.data.encoder_range import refuse_unused_range
 from likewise.data.images import Images, default_channels, open_images, stored_size
 from likewise.data.label_budget import LabelBudget
 from likewise.data.manifest import Manifest
 from likewise.data.sources.label_file import is_label_file
 from likewise.data.sources.open import open_manifest
+from likewise.encoders import EncoderSettings
 from likewise.errors import LikewiseError
 
 TO_TYPE = (
@@ -42,6 +44,8 @@ class LabelledData:
     """int64 [N], a number for each group of examples that belong together; None: unknown"""
     notes: tuple[str, ...]
     """what was left out, and why"""
+    pixel_range_given: bool = False
+    """whether the range of pixels was given, and not found in the images"""
 
     @property
     def classes(self) -> int:
@@ -52,6 +56,11 @@ class LabelledData:
     def labelled(self) -> Tensor:
         """int64 [L], positions of the images with a visible label."""
         return (self.labels != UNLABELLED).nonzero().flatten()
+
+    def seen_by(self, encoder: EncoderSettings) -> EncoderSettings:
+        """The settings of an encoder with the range of these pixels."""
+        known, given = self.manifest.pixel_range, self.pixel_range_given
+        return replace(encoder, pixel_range=known, pixel_range_given=given)
 
     def images(self, size: int, sample: int | None = None) -> Images:
         """The images, decoded for an encoder that reads ``size`` pixels a side.
@@ -88,6 +97,7 @@ def open_labelled(
     budget: str = "all",
     seed: int = 0,
     columns: ColumnNames | None = None,
+    pixel_range: tuple[float, float] | None = None,
 ) -> LabelledData:
     """Open a source of images for an advice.
 
@@ -97,13 +107,15 @@ def open_labelled(
         budget: how many labels of a CSV, or of an array, are visible.
         seed: of the choice of visible labels.
         columns: those that were named.
+        pixel_range: values of deep pixels that become black and white; None: found in the images.
 
     Raises:
         LikewiseError: no label, or labels of one class only.
     """
     named = isinstance(labels, str | int | Path)
     given: Any = labels if not named or is_label_file(str(labels)) else None
-    whole = open_manifest(data, given, columns=columns or ColumnNames())
+    whole = open_manifest(data, given, columns=columns or ColumnNames(), pixel_range=pixel_range)
+    refuse_unused_range(whole, pixel_range)
     train = whole.split("train")
     if not len(train):
         raise LikewiseError(
@@ -129,7 +141,13 @@ def open_labelled(
     names = tuple(train.class_names[number] for number in present.tolist())
     notes = _notes(whole, train, names)
     return LabelledData(
-        whole.source, train.with_labels(visible), numbers[visible], names, _groups(train), notes
+        whole.source,
+        train.with_labels(visible),
+        numbers[visible],
+        names,
+        _groups(train),
+        notes,
+        pixel_range is not None,
     )
 
 

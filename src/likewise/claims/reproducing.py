@@ -179,6 +179,7 @@ class Reproduction:
             teacher = self._train_teacher(arm.teacher, seed, folder)
             method = replace(method, teacher=str(teacher))  # type: ignore[call-arg]
         prepared = prepare(self.data, settings, method, arm.recipe)
+        self._require_whole_batches(arm.name, prepared)
         fabric, precision = launch(self.device, devices=1, precision=settings.precision)
         loader = prepared.loader()
         nets, state = self._learn(fabric, prepared, loader, folder)
@@ -200,12 +201,23 @@ class Reproduction:
             environment=environment(fabric, precision),
         )
 
+    def _require_whole_batches(self, arm: str, prepared: Prepared) -> None:
+        """Refuse data that have fewer training images than the claim's batches, which are not to be chosen here."""
+        images, batch_size = len(prepared.train_indices), prepared.batch_size
+        if images >= batch_size or prepared.method.card.labelled_only:  # which repeats what it has
+            return
+        raise LikewiseError(
+            f"{self.data} has {images:,} training images, but {arm} learns from batches of {batch_size:,}, as the "
+            f"claim says. Give more images with --data, or leave --data out."
+        )
+
     def _train_teacher(self, arm: Arm, seed: int, folder: RunFolder) -> Path:
         """The run that a distillation arm learns from, in a folder inside its own; trained if it is not there yet."""
         out = RunFolder(folder.path / "teacher")
         if out.report.exists():
             return out.path
         prepared = prepare(self.data, arm.settings, arm.method, arm.recipe)
+        self._require_whole_batches(arm.name, prepared)
         settings = replace(
             arm.settings,
             seed=seed,

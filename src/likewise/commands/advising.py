@@ -36,6 +36,8 @@ class Advise:
     folds"""
     missing_labels: MissingLabels = "unlabelled"
     """what NaN, NA, N/A, None and null mean as a label: unlabelled, or a class of that name"""
+    pixel_range: tuple[float, float] | None = None
+    """values of pixels of more than 8 bits that become black and white; default: found in the images"""
     seed: int = 0
     """seed of folds, weights, views and the choice of visible labels"""
     overwrite: bool = False

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.manifest import class_counts
+from likewise.data.sources.delimited_text import ENDINGS, RECORDS
 from likewise.data.stable_order import ranks_within_class, stable_score
 from likewise.errors import LikewiseError
 
@@ -83,7 +84,7 @@ class LabelBudget:
             return cls(total=int(total[1]), seed=seed)
         if share := re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*%", word):
             return cls(fraction=float(share[1]) / 100, seed=seed)
-        if Path(word).suffix.lower() in (".csv", ".tsv"):
+        if Path(word).suffix.lower() in (*ENDINGS, *RECORDS):
             raise LikewiseError(
                 f"{word} holds labels, not a budget: give it as the labels of the data."
             )

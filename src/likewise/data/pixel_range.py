@@ -168,7 +168,7 @@ def _refuse_mixed(manifest: Manifest, deep: Deep, found: PixelRange) -> None:
     raise LikewiseError(
         f"{manifest.source} mixes kinds of pixels, which have no one scale. {files_of_each_kind(manifest, deep)}. Save "
         f"all of them as one kind, give each kind a folder of its own, or say which values of the deeper ones are "
-        f"black and white where a command takes it: --pixel-range LOW HIGH, in Python pixel_range=(low, high). "
+        f"black and white: --pixel-range LOW HIGH, in Python pixel_range=(low, high). "
         f"likewise doctor --all lists the files."
     )
 

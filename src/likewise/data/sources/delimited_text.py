@@ -11,12 +11,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from likewise.errors import LikewiseError
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", " ": "space"}
 """What may stand between two columns, the usual first. Blanks count only where nothing else divides the lines."""
+
+BY_NAME = "name"
+"""What stands for a separator where columns have names, as in a table of records."""
+
+ENDINGS = (".csv", ".tsv")
+RECORDS = (".jsonl", ".ndjson", ".json", ".parquet")
+SPREADSHEETS = (".xlsx", ".xls", ".ods")
+"""Endings of text tables, of tables of records, and of those that must be saved as text first."""
 
 SAMPLE_BYTES = 1 << 18
 SAMPLE_ROWS = 1000
@@ -132,11 +140,48 @@ class Layout:
     """How a file is divided into cells by one separator."""
 
     separator: str
-    """one of `SEPARATORS`; "" where each line is one cell"""
+    """one of `SEPARATORS`; "" where each line is one cell; `BY_NAME`"""
     width: int
     """columns"""
     sample: list[list[str]]
     """its first rows, the heading included where there is one; cells without blanks around them"""
+
+    @property
+    def division(self) -> str:
+        """What tells the columns apart, in words."""
+        if self.separator == BY_NAME:
+            return "columns by name"
+        name = SEPARATORS.get(self.separator, self.separator)
+        return f"columns divided by {name}" if name else "one column"
+
+
+class TextTable(Protocol):
+    """Rows and columns of text, however they are stored."""
+
+    @property
+    def file(self) -> Path:
+        """Where they come from."""
+        ...
+
+    @property
+    def encoding(self) -> str:
+        """Of the text, or the kind of file."""
+        ...
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """Those that are possible."""
+        ...
+
+    def columns(self, layout: Layout, wanted: Sequence[int], has_heading: bool) -> list[list[str]]:
+        """Some columns of all rows; rows whose cells in them are blank are left out."""
+        ...
+
+    def lines_of(
+        self, layout: Layout, wanted: Sequence[int], has_heading: bool, rows: Sequence[int]
+    ) -> list[int]:
+        """The lines, from 1, of some of the rows that `columns` gives."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Literal
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.file_names import with_slashes
 from likewise.data.sources.arrangement import SPLIT_NAMES
-from likewise.data.sources.delimited_text import SEPARATORS, DelimitedText, Layout
+from likewise.data.sources.delimited_text import BY_NAME, SEPARATORS, Layout, TextTable
 from likewise.data.sources.file_listing import SUFFIXES
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError, did_you_mean
@@ -69,14 +69,11 @@ class LabelColumns:
             for what, column in roles.items()
             if column is not None
         ]
-        divided = (
-            f"columns divided by {SEPARATORS.get(self.layout.separator, self.layout.separator)}"
-        )
         return ", ".join(
             [
                 f"image paths from {self._named(self.path)}",
                 *taken,
-                "one column" if not self.layout.separator else divided,
+                self.layout.division,
                 "with a heading" if self.has_heading else "no heading",
             ]
         )
@@ -86,7 +83,7 @@ class LabelColumns:
 
 
 def label_columns(
-    text: DelimitedText, given: ColumnNames, is_image: IsImage, needed: Needed
+    text: TextTable, given: ColumnNames, is_image: IsImage, needed: Needed
 ) -> LabelColumns:
     """Decide what each column holds.
 
@@ -107,7 +104,7 @@ def has_image_ending(cell: str) -> bool:
     return PurePosixPath(with_slashes(cell)).suffix.lower() in SUFFIXES | VIDEO_SUFFIXES
 
 
-def _layout(text: DelimitedText, given: ColumnNames, is_image: IsImage) -> Layout:
+def _layout(text: TextTable, given: ColumnNames, is_image: IsImage) -> Layout:
     """The layout in which one column names images."""
     choosers = [_Chooser(text.file, layout, given, is_image) for layout in text.layouts]
     with_images = [chooser for chooser in choosers if chooser.image_columns()]
@@ -188,6 +185,8 @@ class _Chooser:
         )
 
     def _has_heading(self) -> bool:
+        if self.layout.separator == BY_NAME:
+            return True
         first, rows = self.layout.sample[0], self.layout.sample[1:]
         named = {self.given.path, self.given.label, self.given.caption, self.given.group} - {None}
         plain = [plain_name(cell) for cell in first]
@@ -327,8 +326,8 @@ class _Chooser:
             else ""
         )
         return LikewiseError(
-            f"{self.file}: which column holds {meaning}? {why}{numbered} Columns: {', '.join(self.names)} (divided by "
-            f"{self.separator_name or 'nothing'}); first row: {row or 'none'}. Name it: --{what}-column {example}, in "
+            f"{self.file}: which column holds {meaning}? {why}{numbered} Columns: {', '.join(self.names)} "
+            f"({self.layout.division}); first row: {row or 'none'}. Name it: --{what}-column {example}, in "
             f"Python {what}_column={example!r}; or call it {USUAL_NAMES[what]} in the file."
         )
 

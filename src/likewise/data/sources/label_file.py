@@ -15,7 +15,7 @@ from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.columns.groups import GROUP, UNKNOWN, Groups
 from likewise.data.columns.targets import Task
 from likewise.data.manifest import Manifest
-from likewise.data.sources.delimited_text import DelimitedText
+from likewise.data.sources.delimited_text import ENDINGS, RECORDS, SPREADSHEETS, DelimitedText
 from likewise.data.sources.label_columns import (
     LABEL_NAMES,
     PATH_NAMES,
@@ -28,7 +28,7 @@ from likewise.data.sources.path_matching import ImagePaths, Matches
 from likewise.data.sources.read_labels import Labels, read_labels
 from likewise.errors import LikewiseError
 
-SUFFIXES = (".csv", ".tsv")
+SUFFIXES = (*ENDINGS, *RECORDS, *SPREADSHEETS)
 """endings of files that are always labels; a ``.txt`` is one if it has columns"""
 
 SHOWN = 5
@@ -36,7 +36,7 @@ SHOWN = 5
 
 
 def is_label_file(name: str | Path) -> bool:
-    """Whether a name is that of a file of labels: a CSV, or a text file with a column of paths and others.
+    """Whether a name is that of a file of labels: a table by its ending, or a text file with a column of paths.
 
     A text file that only lists ids or row numbers is a split file.
     """
@@ -279,6 +279,6 @@ def _one_row_each(rows: LabelRows, matches: Matches) -> tuple[dict[int, int], in
             raise LikewiseError(
                 f"{rows.file} gives {path} twice, in line {lines[0]} ({rows.facts(earlier)}) and in line {lines[1]} "
                 f"({rows.facts(row)}). Keep one of the lines. Several classes of one image stand in one line, "
-                f"cat|dog, which train and pack take with --task multilabel."
+                f"cat|dog: likewise train --task multilabel."
             )
     return first, repeats

@@ -12,7 +12,13 @@ from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.missing_labels import Reading, is_no_value
 from likewise.data.file_names import written_name
 from likewise.data.sources.arrangement import SPLIT_NAMES
-from likewise.data.sources.delimited_text import EIGHT_BIT, ENCODING_NAMES, DelimitedText
+from likewise.data.sources.delimited_text import (
+    EIGHT_BIT,
+    ENCODING_NAMES,
+    RECORDS,
+    DelimitedText,
+    TextTable,
+)
 from likewise.data.sources.label_columns import IsImage, LabelColumns, Needed, label_columns
 from likewise.data.sources.path_matching import Matches
 from likewise.errors import LikewiseError
@@ -24,7 +30,7 @@ _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 class LabelRows:
     """N rows. Columns that the file does not have are None; cells are "" where there is nothing."""
 
-    text: DelimitedText
+    text: TextTable
     columns: LabelColumns
     paths: list[str]
     labels: list[str] | None
@@ -86,7 +92,7 @@ def read_label_rows(
     Raises:
         LikewiseError: it cannot be read, its columns are not clear, or a row has no path or an unknown split.
     """
-    text = DelimitedText.open(file)
+    text = _open(file)
     columns = label_columns(text, given, is_image, needed)
     cells = _cells(text, columns)
     paths = _paths(text, columns, cells[columns.path], is_name)
@@ -111,12 +117,20 @@ def read_label_rows(
     )
 
 
+def _open(file: Path) -> TextTable:
+    if file.suffix.lower() not in RECORDS:
+        return DelimitedText.open(file)
+    from likewise.data.sources.record_table import RecordTable  # pyarrow is slow to import
+
+    return RecordTable.open(file)
+
+
 def _wanted(columns: LabelColumns) -> list[int]:
     roles = (columns.path, columns.label, columns.caption, columns.split, columns.group)
     return sorted({column for column in roles if column is not None})
 
 
-def _cells(text: DelimitedText, columns: LabelColumns) -> dict[int, list[str]]:
+def _cells(text: TextTable, columns: LabelColumns) -> dict[int, list[str]]:
     wanted = _wanted(columns)
     read = text.columns(columns.layout, wanted, columns.has_heading)
     if not read[0]:
@@ -124,12 +138,12 @@ def _cells(text: DelimitedText, columns: LabelColumns) -> dict[int, list[str]]:
     return dict(zip(wanted, read, strict=True))
 
 
-def _lines(text: DelimitedText, columns: LabelColumns, rows: Sequence[int]) -> list[int]:
+def _lines(text: TextTable, columns: LabelColumns, rows: Sequence[int]) -> list[int]:
     return text.lines_of(columns.layout, _wanted(columns), columns.has_heading, rows)
 
 
 def _paths(
-    text: DelimitedText, columns: LabelColumns, cells: list[str], is_name: Callable[[str], bool]
+    text: TextTable, columns: LabelColumns, cells: list[str], is_name: Callable[[str], bool]
 ) -> list[str]:
     """The paths. Of a file in an 8-bit encoding they may be names that are not UTF-8."""
     paths = [cell.strip() for cell in cells]
@@ -151,7 +165,7 @@ def _paths(
 
 
 def _labels(
-    text: DelimitedText, columns: LabelColumns, cells: dict[int, list[str]], given: ColumnNames
+    text: TextTable, columns: LabelColumns, cells: dict[int, list[str]], given: ColumnNames
 ) -> tuple[list[str] | None, tuple[str, ...]]:
     """The labels, "" where there is none, and notes on those that were changed."""
     if columns.label is None:
@@ -184,7 +198,7 @@ def _labels(
     return [meant[cell] for cell in raw], tuple(f"{text.file}: {note}" for note in notes)
 
 
-def _refuse_swallowed_lines(text: DelimitedText, columns: LabelColumns, labels: list[str]) -> None:
+def _refuse_swallowed_lines(text: TextTable, columns: LabelColumns, labels: list[str]) -> None:
     """Refuse a label that holds whole lines: a quotation mark was closed too late."""
     separator = columns.layout.separator
     for row, label in enumerate(labels):
@@ -197,7 +211,7 @@ def _refuse_swallowed_lines(text: DelimitedText, columns: LabelColumns, labels: 
 
 
 def _splits(
-    text: DelimitedText, columns: LabelColumns, cells: dict[int, list[str]]
+    text: TextTable, columns: LabelColumns, cells: dict[int, list[str]]
 ) -> list[str] | None:
     """The splits by the names that are used here; unlabelled for training images without label."""
     if columns.split is None:

@@ -65,8 +65,7 @@ class NamedFiles:
             raise LikewiseError(
                 f"{self.file} names {len(missing):,} files, and none of them is there: {', '.join(missing[:3])}"
                 f"{', ...' if len(missing) > 3 else ''}. Paths begin at the file's own folder ({self.folder}); if they "
-                f"begin elsewhere, move the file there, or give that folder as the data and this file with --labels, "
-                f"where a command takes it."
+                f"begin elsewhere, move the file there, or give that folder as the data and this file with --labels."
             )
         return self._manifest(ids, matches, missing)
 

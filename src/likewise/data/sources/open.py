@@ -44,7 +44,7 @@ from likewise.data.sources.named_sets import NAMED_SETS, named_set
 from likewise.data.sources.read_labels import read_labels
 from likewise.data.sources.remote import open_remote
 from likewise.data.sources.shard_cache import ShardCache
-from likewise.data.sources.shards import find_shards
+from likewise.data.sources.shards import find_shards, split_of
 from likewise.data.sources.table import open_arrow, open_dataframe
 from likewise.data.sources.torch_dataset import is_map_style, open_dataset
 from likewise.data.sources.urls import is_url
@@ -295,10 +295,20 @@ def _open_shards(suffix: str, files: Sequence[Path], source: str, columns: Colum
 
         columns.refuse(source)
         return open_webdataset(files, source, columns.missing_labels)
-    from likewise.data.sources.parquet import open_parquet  # pyarrow is slow to import
+    from likewise.data.sources.parquet import has_images, open_parquet  # pyarrow is slow to import
 
+    if not has_images(files[0]):
+        return concat([_open_paths(file, columns) for file in files], source)
     columns.refuse_text_columns(source)
     return open_parquet(files, source, columns)
+
+
+def _open_paths(file: Path, columns: ColumnNames) -> Manifest:
+    """A Parquet file of paths, whose split is read off its name where no column says it."""
+    manifest = open_label_file(file, columns)
+    if set(manifest.splits.tolist()) != {"train"}:
+        return manifest
+    return _as_split(manifest, split_of(file.name))
 
 
 def _open_files(files: Sequence[Path], source: str, columns: ColumnNames) -> Manifest:
@@ -319,7 +329,8 @@ def _open_files(files: Sequence[Path], source: str, columns: ColumnNames) -> Man
         )
     raise LikewiseError(
         f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, videos, "
-        f".parquet, .tar, {', '.join(arrays.SUFFIXES)}, or one .csv (.tsv, .txt) of paths with labels or captions."
+        f".parquet, .tar, {', '.join(arrays.SUFFIXES)}, or one .csv (.tsv, .txt, .jsonl, .json) of paths "
+        f"with labels or captions."
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from likewise.data.left_out import Skipped
+from likewise.data.sources.delimited_text import ENDINGS
 
 IMAGE_FORMATS = {
     **dict.fromkeys(
@@ -25,6 +26,9 @@ IMAGE_FORMATS = {
     ".pdf": "a document",
 }
 """Endings of images that are not read, and what they are."""
+
+TABLES = (*ENDINGS, ".jsonl", ".ndjson", ".parquet")
+"""Endings of tables that may hold the labels of the images beside them."""
 
 SIGNATURES = {
     (0, b"\xff\xd8\xff"): "a JPEG",
@@ -87,7 +91,7 @@ def other_files_notes(folder: Path, others: Sequence[Path]) -> list[str]:
     notes = [
         f"files that are no images are passed over: {', '.join(counts)}{f' and {more:,} others' if more else ''}"
     ]
-    tables = sorted(path for ending in (".csv", ".tsv") for path in by_ending.get(ending, ()))
+    tables = sorted(path for ending in TABLES for path in by_ending.get(ending, ()))
     if tables:
         notes.append(
             f"{tables[0].as_posix()} is not read; if it holds the labels: --labels {folder / tables[0]}"

@@ -5,7 +5,6 @@ The form is that of https://huggingface.co/docs/hub/datasets-image#parquet-forma
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.columns.groups import GROUP, groups_in
 from likewise.data.columns.masks import Masks
 from likewise.data.columns.parquet_reader import ParquetReader
+from likewise.data.columns.parquet_schema import class_names_of, features_of, holds_images
 from likewise.data.columns.targets import TARGETS
 from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import ID, PARQUET_KEY, PackFacts, common_facts
@@ -72,6 +72,19 @@ def open_parquet(
     if not is_large(files):
         return scan_rows(whole)
     return scan_rows(replace(whole, notes=(*whole.notes, LARGE)), range(len(files)))
+
+
+def has_images(file: Path) -> bool:
+    """Whether a Parquet file has a column of images; it may be one of their paths else.
+
+    Raises:
+        LikewiseError: it cannot be read.
+    """
+    with file.open("rb") as stream:
+        schema = ParquetReader(stream, str(file)).schema_arrow
+    kinds = [field.type for field in schema]
+    has_text = any(pa.types.is_string(kind) or pa.types.is_large_string(kind) for kind in kinds)
+    return any(map(holds_images, kinds)) or not has_text
 
 
 def manifest_of(
@@ -159,20 +172,21 @@ def scan_rows(manifest: Manifest, first_groups_of: Sequence[int] | None = None) 
 def _columns(file: str, schema: pa.Schema, label_column: str | None) -> Columns:
     """Which columns to read: those of the Hugging Face metadata, else by type and usual name."""
     features = features_of(schema)
-    pictures = [name for name in schema.names if _holds_images(schema.field(name).type)]
+    pictures = [name for name in schema.names if holds_images(schema.field(name).type)]
     images = [name for name in pictures if name != MASK]
     marked = [name for name in images if features.get(name, {}).get("_type") == "Image"] or images
     if not marked:
         raise LikewiseError(
             f"{file} has no column of images. Columns found: {', '.join(schema.names)}. Images are a column "
-            f"of {{bytes, path}}, as the Hugging Face datasets library writes them."
+            f"of {{bytes, path}}, as the Hugging Face datasets library writes them; or, of files on this machine, a "
+            f"column of their paths."
         )
     image = next((name for name in ("image", "img") if name in marked), marked[0])
     if label_column is not None and label_column not in schema.names:
         raise LikewiseError(
             f"{file} has no column {label_column!r}. {did_you_mean(label_column, schema.names)}"
         )
-    classes = _class_names(schema)
+    classes = class_names_of(schema)
     label = label_column or usual_label_column(schema.names, classes)
     return Columns(
         image, label, tuple(classes.get(label or "", ())), MASK if MASK in pictures else None
@@ -185,28 +199,9 @@ def _label_note(source: str, schema: pa.Schema, columns: Columns) -> list[str]:
     others = [
         name
         for name in schema.names
-        if name not in known and not _holds_images(schema.field(name).type)
+        if name not in known and not holds_images(schema.field(name).type)
     ]
-    return label_column_note(source, columns.label, others, _class_names(schema))
-
-
-def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    return {name: feature.get("names") or [] for name, feature in features_of(schema).items()}
-
-
-def features_of(schema: pa.Schema) -> dict[str, dict[str, Any]]:
-    """The Hugging Face features of a schema, where it has them."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, ValueError, TypeError):
-        return {}
-    return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
-
-
-def _holds_images(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return kind.get_field_index("bytes") >= 0
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return label_column_note(source, columns.label, others, class_names_of(schema))
 
 
 def _refuse_different(first: Columns, file: str, other: Columns, first_file: str) -> None:

@@ -72,9 +72,9 @@ def open_dataframe(frame: Any, columns: ColumnNames = USUAL_COLUMNS) -> Manifest
 
 def open_arrow(table: Any, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
     """The images of a pyarrow Table; see `open_table`."""
-    from likewise.data.sources.parquet import features_of
+    from likewise.data.columns.parquet_schema import class_names_of
 
-    features = features_of(table.schema)
+    classes = class_names_of(table.schema)
     return open_table(
         Table(
             source="the table",
@@ -83,9 +83,7 @@ def open_arrow(table: Any, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
             num_bytes=table.nbytes,
             column=lambda name: table.column(name).to_pylist(),
             images=lambda name: _ArrowValues(table.column(name)),
-            class_names={
-                name: tuple(feature.get("names", ())) for name, feature in features.items()
-            },
+            class_names={name: tuple(names) for name, names in classes.items()},
         ),
         columns,
     )
