@@ -1,6 +1,7 @@
 """Labels alone against labels and unlabelled images, from EfficientNet-Lite0's ImageNet weights, on CIFAR-10 (JPEG).
 
 python benchmarks/pretrained_semi_supervised.py --data FOLDER --out runs.json
+python benchmarks/pretrained_semi_supervised.py --data FOLDER --out runs.json --publish
 python benchmarks/pretrained_semi_supervised.py --data FOLDER --out small.json --unlabelled 300 --test 300 --views 500
 
 FOLDER holds ``cifar10*train*.parquet`` and ``cifar10*test*.parquet``, with ``image`` and ``label``. Besides what
@@ -13,53 +14,29 @@ labels that no reported seed draws. The file is written after each arm; the same
 
 from __future__ import annotations
 
-import copy
 import datetime
-import io
 import itertools
 import json
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
 import torch
 import tyro
-from lightning_fabric import Fabric
-from measuring import versions
-from PIL import Image
-from torch import Tensor, nn
-from torch.nn import functional
-
-from likewise.adaptation import (
-    adapt,
-    ensemble_pseudo_labels,
-    propagate_labels,
-    prototype_classifier,
+from measuring import keep, versions
+from pretrained_arms import FIRST, SECOND, Answer, Case, Data, Settings, read_data, shown_labels
+from pretrained_tables import (
+    LABELS_ONLY,
+    PROPAGATION,
+    accuracy_table,
+    claims,
+    difference_table,
 )
-from likewise.adaptation.prototypes import set_classifiers
-from likewise.classification import fit_head
-from likewise.data.batch import UNLABELLED, Pixels
-from likewise.data.images import DecodedRows, InMemoryImages
-from likewise.data.loader import Loader
-from likewise.encoders import Encoder, build_encoder, choose_encoder
-from likewise.evaluation.features import extract
-from likewise.methods import METHODS, Recipe, with_view_size
-from likewise.randomness import generator, seed_networks
-from likewise.training import LoopSettings, train
-from likewise.training.launch import DeviceKind, choose_device, machine
-from likewise.training.memory_layout import channels_last
-from likewise.training.precision import choose_precision
-from likewise.views.centre_view import CentreView
 
-CLASSES = 10
-
-NEIGHBOURS = 20
-"""of a test image among the training images whose propagated labels it takes"""
+from likewise.training import Interrupted
+from likewise.training.launch import choose_device, machine
 
 RATE_SEED = 100
 """of the labels and the networks by which learning rates are chosen"""
@@ -67,302 +44,12 @@ RATE_SEED = 100
 RATE_BUDGET = 25
 """labels of each class there"""
 
-VOTERS = ("lora", "last:2", "full")
-
-STUDENT_SHARE = 2
-"""training images of the student over those of a voter"""
-
-VIEWS = {"fixmatch": 2, "comatch": 3, "suncet": 2}
-"""of each unlabelled image in a step"""
-
-QUEUE_BATCHES = 5
-"""of which CoMatch remembers the embeddings, as in its paper"""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What to run, and how long."""
-
-    data: Path
-    """folder with the Parquet files"""
-    out: Path = Path("pretrained_semi_supervised_runs.json")
-    """file of the runs"""
-    unlabelled: int = 2000
-    """training images, labelled ones among them"""
-    validation: int = 1000
-    """other training images, by which learning rates are chosen"""
-    test: int = 2000
-    """test images"""
-    size: int = 48
-    """side in pixels at which images are shown"""
-    budgets: tuple[int, ...] = (4, 25, 100)
-    """labels of each class"""
-    seeds: int = 3
-    """draws of labels"""
-    views: int = 4500
-    """images that an arm sends through the encoder in training"""
-    rate_views: int = 2000
-    """the same for the choice of a learning rate"""
-    batch: int = 32
-    """images of a step of labels-only arms, voters and students"""
-    unlabelled_batch: int = 24
-    """unlabelled images of a step of semi-supervised methods"""
-    images_per_class: int = 2
-    """labelled images of each class in a step of semi-supervised methods"""
-    only: tuple[str, ...] = ()
-    """names of arms; none: all"""
-    device: DeviceKind = "auto"
-    """where"""
-
-
-class Answer(NamedTuple):
-    """What an arm says of the test images, and how long it trained."""
-
-    classes: Tensor
-    """int64 [M]"""
-    steps: int = 0
-
-
-class OnDevice(InMemoryImages):
-    """Images whose pixels lie on the device, so that a batch is never copied there."""
-
-    def rows(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
-        """The images at some positions."""
-        where = index.to(self.pixels.images.device)
-        return DecodedRows(self.pixels.map(lambda part: part[where]), index)
-
-    def take(self, index: Tensor) -> OnDevice:
-        """A set of the images at some positions."""
-        return OnDevice(self.read(index))
-
-
-class Data(NamedTuple):
-    """What all arms share."""
-
-    encoder: Encoder
-    images: OnDevice
-    labels: Tensor
-    """int64 [N], all of them"""
-    features: Tensor
-    """float32 [N, D], frozen"""
-    validation: Questions
-    test: Questions
-
-
-class Questions(NamedTuple):
-    """Images whose classes an arm has to say."""
-
-    images: OnDevice
-    labels: Tensor
-    """int64 [M]"""
-    features: Tensor
-    """float32 [M, D], frozen"""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One budget and seed of an arm."""
-
-    data: Data
-    questions: Questions
-    labels: Tensor
-    """int64 [N], -1 where hidden"""
-    seed: int
-    views: int
-    """images through the encoder in training"""
-    rates: Mapping[str, float]
-    """learning rates by the name of what learns, for a batch of 256"""
-    settings: Settings
-    device: torch.device
-
-    def recipe(self, name: str) -> Recipe:
-        """AdamW with a cosine."""
-        return Recipe("adamw", self.rates[name], weight_decay=0.01, warm_up=0.1)
-
-
-# The data.
-
-
-def read_images(
-    folder: Path, split: str, rows: slice, size: int, device: torch.device
-) -> tuple[OnDevice, Tensor]:
-    """Some images of a fixed random order, shown at a size, on the device; and their labels."""
-    (path,) = sorted(folder.glob(f"cifar10*{split}*.parquet"))
-    table = pq.read_table(path, columns=["image", "label"])
-    order = torch.randperm(len(table), generator=generator(0, split))[rows].sort().values.numpy()
-    small = []
-    for each in table.column("image").take(order).to_pylist():
-        small.append(np.asarray(Image.open(io.BytesIO(each["bytes"])).convert("RGB")))
-    pixels = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)
-    shown = []
-    for part in pixels.split(1000):
-        grown = functional.interpolate(
-            part.to(device).float(), (size, size), mode="bicubic", antialias=True
-        )
-        shown.append(grown.round().clamp(0, 255).to(torch.uint8))
-    images = torch.cat(shown)
-    labels = torch.tensor(table.column("label").take(order).to_pylist())
-    return OnDevice(Pixels(images, torch.ones(len(images), device=device))), labels
-
-
-def read_data(settings: Settings, device: torch.device) -> Data:
-    """Images, labels and frozen features."""
-    chosen = choose_encoder(
-        "auto", settings.size, (0.5,) * 3, (0.5,) * 3, pretrained="lite0"
-    )  # lite0's mean and std
-    encoder = build_encoder(chosen).to(device).eval()
-    channels_last(encoder)
-
-    def questions(split: str, rows: slice) -> Questions:
-        images, labels = read_images(settings.data, split, rows, settings.size, device)
-        return Questions(images, labels, features_of(encoder, images, device, settings.size))
-
-    first, second = settings.unlabelled, settings.unlabelled + settings.validation
-    train_part = questions("train", slice(0, first))
-    return Data(
-        encoder,
-        train_part.images,
-        train_part.labels,
-        train_part.features,
-        validation=questions("train", slice(first, second)),
-        test=questions("test", slice(0, settings.test)),
-    )
-
-
-def shown_labels(labels: Tensor, budget: int, seed: int) -> Tensor:
-    """So many labels of each class, drawn by the seed; -1 elsewhere."""
-    shown = torch.full_like(labels, UNLABELLED)
-    for number in range(CLASSES):
-        members = (labels == number).nonzero().flatten()
-        order = torch.randperm(len(members), generator=generator(seed, "labels", number))
-        shown[members[order[:budget]]] = number
-    return shown
-
-
-def features_of(encoder: nn.Module, images: OnDevice, device: torch.device, size: int) -> Tensor:
-    """Frozen features, float32 [N, D], in bfloat16 where the device has it."""
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        return extract(encoder, images, torch.arange(len(images)), CentreView(size), device=device)
-
-
-def predicted(encoder: nn.Module, head: nn.Module, case: Case) -> Tensor:
-    """Classes of the images in question."""
-    features = features_of(encoder, case.questions.images, case.device, case.settings.size)
-    with torch.no_grad():
-        return head.cpu()(features).argmax(dim=1)
-
-
-# The arms.
-
-
-def class_means(case: Case) -> Answer:
-    """Nearest class mean on frozen features."""
-    head = prototype_classifier(case.data.features, case.labels, CLASSES)
-    return Answer(head(case.questions.features).detach().argmax(dim=1))
-
-
-def probe(case: Case) -> Answer:
-    """Logistic regression on frozen features."""
-    head = fit_head(case.data.features, case.labels, CLASSES, case.seed).head
-    return Answer(head(case.questions.features).argmax(dim=1))
-
-
-def propagation(case: Case) -> Answer:
-    """Label propagation among the training images; another image takes the labels of its neighbours there."""
-    spread = propagate_labels(case.data.features, case.labels, CLASSES)  # [N, K]
-    bank = functional.normalize(case.data.features)
-    classes = []
-    for part in functional.normalize(case.questions.features).split(1000):
-        near = (part @ bank.T).topk(min(NEIGHBOURS, len(bank)), dim=1)
-        weights = near.values.clamp_min(0).pow(3)  # [n, k]
-        classes.append((weights[:, :, None] * spread[near.indices]).sum(dim=1).argmax(dim=1))
-    return Answer(torch.cat(classes))
-
-
-def labels_only(adaptation: str, freeze_bn_stats: bool = True) -> Callable[[Case], Answer]:
-    """Fine-tuning on the labels."""
-
-    def arm(case: Case) -> Answer:
-        batch = case.settings.batch
-        tuned = adapt(
-            case.data.encoder, case.data.images, case.labels, CLASSES, adaptation,
-            steps=case.views // batch, batch_size=batch, seed=case.seed, device=case.device,
-            recipe=case.recipe(adaptation), freeze_bn_stats=freeze_bn_stats,
-        )  # fmt: skip
-        return Answer(predicted(tuned.encoder, tuned.head, case), tuned.steps)
-
-    return arm
-
-
-def ensemble(case: Case) -> Answer:
-    """Votes of three adapted encoders, and a student; their training images together are those of another arm."""
-    batch = case.settings.batch
-    steps = case.views // (len(VOTERS) + STUDENT_SHARE) // batch
-    found = ensemble_pseudo_labels(
-        case.data.encoder, case.data.images, case.labels, CLASSES, VOTERS, "full", steps=steps,
-        student_steps=STUDENT_SHARE * steps, batch_size=batch, seed=case.seed, device=case.device,
-        recipes={name: case.recipe(name) for name in ("lora", "full")},
-    )  # fmt: skip
-    done = sum(voter.steps for voter in found.voters) + found.student.steps
-    return Answer(predicted(found.student.encoder, found.student.head, case), done)
-
-
-def semi_supervised(name: str, from_class_means: bool = True) -> Callable[[Case], Answer]:
-    """A method of the library from the pretrained start, its classifier from class means where it has one."""
-
-    def arm(case: Case) -> Answer:
-        settings, data = case.settings, case.data
-        batch, labelled = settings.unlabelled_batch, CLASSES * settings.images_per_class
-        queue = {"queue": QUEUE_BATCHES * (batch + labelled)} if name == "comatch" else {}
-        method = with_view_size(METHODS[name](**queue), settings.size)
-        seed_networks(case.seed, name)
-        nets = method.build(copy.deepcopy(data.encoder), CLASSES)
-        if from_class_means:
-            set_classifiers(nets, prototype_classifier(data.features, case.labels, CLASSES))
-        nets.freeze_bn_stats()
-        support = replace(method.support, images=settings.images_per_class)
-        loader = Loader(data.images, case.labels, batch, case.seed, support)
-        steps = case.views // (VIEWS[name] * batch + labelled)
-        fabric = Fabric(
-            accelerator=case.device.type,
-            devices=1,
-            precision=choose_precision("auto", case.device).fabric,
-        )
-        plan = LoopSettings(steps, case.seed, log_every=steps)
-        done = train(fabric, method, nets, loader, case.recipe(name), plan).step
-        networks = method.classifier(nets)
-        if networks is None:
-            features = features_of(nets.encoder, data.images, case.device, settings.size)
-            networks = nets.encoder, fit_head(features, case.labels, CLASSES, case.seed).head
-        return Answer(predicted(*networks, case), done)
-
-    return arm
-
-
-FIRST: Mapping[str, Callable[[Case], Answer]] = {
-    "class means, frozen": class_means,
-    "probe, frozen": probe,
-    "label propagation, frozen": propagation,
-    "full, labels only": labels_only("full"),
-    "lora, labels only": labels_only("lora"),
-    "fixmatch": semi_supervised("fixmatch"),
-    "ensemble-pseudo-labels": ensemble,
-    "comatch": semi_supervised("comatch"),
-    "suncet": semi_supervised("suncet"),
-}
-
-SECOND: Mapping[str, Callable[[Case], Answer]] = {
-    "fixmatch, random classifier": semi_supervised("fixmatch", from_class_means=False),
-    "full, labels only, moving statistics": labels_only("full", freeze_bn_stats=False),
-}
-"""What the start from class means and the statistics of pre-training are worth; after all of the first."""
-
 RATES: Mapping[str, tuple[str, Sequence[float]]] = {
     "full": ("full, labels only", (3e-4, 1e-3, 3e-3)),
     "lora": ("lora, labels only", (1.3e-3, 4e-3, 1.2e-2)),
-    "fixmatch": ("fixmatch", (3e-4, 1e-3, 3e-3)),
-    "comatch": ("comatch", (3e-4, 1e-3, 3e-3)),
-    "suncet": ("suncet", (3e-4, 1e-3, 3e-3)),
+    "fixmatch": ("fixmatch", (1e-3, 3e-3)),
+    "comatch": ("comatch", (1e-3, 3e-3)),
+    "suncet": ("suncet", (1e-3, 3e-3)),
 }
 """The learning rates that are tried of what learns, by the arm in which they are tried."""
 
@@ -424,6 +111,8 @@ def run_arm(arm: Callable[[Case], Answer], case: Case) -> dict[str, Any]:
         answer = arm(case)
         right = (answer.classes == case.questions.labels).float()
         found |= {"accuracy": round(float(right.mean()), 4), "steps": answer.steps}
+    except Interrupted:
+        raise  # what is not done runs when the command is given again
     except Exception:
         found["ended"] = traceback.format_exc()[-2000:]
     found["seconds"] = round(time.perf_counter() - began, 1)
@@ -448,9 +137,39 @@ def try_rates(data: Data, settings: Settings, device: torch.device, runs: Runs) 
             runs.write()
 
 
+def publish(runs: Runs) -> None:
+    """Write the tables of `docs/performance.md`."""
+    settings, arms = runs.settings, runs.arms
+    data = f"CIFAR-10 (JPEG) at {settings.size} px from lite0"
+    points = "points, mean over seeds with its 95% interval"
+    accuracy = accuracy_table(
+        arms, settings.budgets, f"{data}: accuracy in percent, mean ± standard deviation over seeds"
+    )
+    accuracy.notes = [
+        f"{settings.views:,} images through the encoder in the training of every arm that trains; "
+        f"{settings.unlabelled:,} training and {settings.test:,} test images. Seconds of one processor.",
+        "Learning rates, chosen on other training images: "
+        + ", ".join(f"{name} {rate:g}" for name, rate in runs.best_rates().items()),
+    ]
+    tables = [accuracy]
+    for reference in (PROPAGATION, LABELS_ONLY):
+        title = f"Accuracy minus that of {reference}, {points}"
+        tables.append(difference_table(arms, settings.budgets, reference, title))
+    keep(
+        "pretrained_semi_supervised",
+        "Labels alone and with unlabelled images, from pretrained weights",
+        tables,
+        claims(arms, settings.budgets),
+        seeds=settings.seeds,
+    )
+
+
 def main(settings: Settings) -> None:
     """All arms, in turn: a seed at all budgets before the next seed."""
     runs, device = Runs.read(settings), choose_device(settings.device)
+    if settings.publish:
+        publish(runs)
+        return
     data = read_data(settings, device)
     try_rates(data, settings, device, runs)
     rates = runs.best_rates()

@@ -173,6 +173,9 @@ paper's claim is tested at small scale: minutes of training on two cores, where 
 that does not hold here may well hold there; it is listed all the same. A statement holds where the mean (or median) of
 the seeds meets the inequality and two thirds of the seeds do so on their own. No choice was made on test images, unless
 the findings say so.
+
+What unlabelled images add to a pretrained encoder is compared by a benchmark, because label propagation and votes of
+adapted encoders are no runs: [Start from pretrained weights](adaptation.md#what-unlabelled-images-add).
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -140,31 +141,14 @@ def adapt(
     set_learning_parameters(nets, adaptation, seed, freeze_bn_stats)
     method: CrossEntropy = CrossEntropy(views=views or weak())
     if targets is not None:
-        # Every image takes part.
-        method, labels = SoftTargets(views=method.views), torch.arange(len(images))
+        method = SoftTargets(views=method.views)
         nets.targets = TargetTable(targets)
+        labels = torch.arange(len(images))  # every image takes part
     training = _Training(
-        Fabric(
-            accelerator=device.type,
-            devices=_index(device),
-            precision=choose_precision(precision, device).fabric,
-        ),
-        method,
-        images,
-        labels,
-        recipe or default_recipe(adaptation),
-        batch_size,
-        seed,
-        image_size,
-    )
-    done = 0
-    if time_limit is None:
-        done = training.run(nets, steps)
-    else:
-        deadline = begin + time_limit
-        steps = min(steps, training.steps_that_fit(nets, deadline))
-        if steps > 0:
-            done = training.run(nets, steps, deadline)
+        _fabric(device, precision), method, images, labels, recipe or default_recipe(adaptation),
+        batch_size, seed, image_size,
+    )  # fmt: skip
+    done = training.run(nets, steps, None if time_limit is None else begin + time_limit)
     merge_lora(nets.encoder)
     nets.requires_grad_(True).eval()
     return Adapted(nets.encoder, nets.classifier, done, time.perf_counter() - begin)
@@ -222,12 +206,15 @@ class _Training:
     seed: int
     image_size: int | None
 
-    def run(self, nets: Nets, steps: int, deadline: float = float("inf")) -> int:
-        """Train; the steps that were done."""
-        return self._train(nets, steps, TimeLimit(deadline))
+    def run(self, nets: Nets, steps: int, deadline: float | None) -> int:
+        """Train as many steps as are wanted, or fewer that end before a time; the steps that were done."""
+        if deadline is None:
+            return self._train(nets, steps, TimeLimit(math.inf))
+        steps = min(steps, self._steps_that_fit(nets, deadline))
+        return self._train(nets, steps, TimeLimit(deadline)) if steps > 0 else 0
 
-    def steps_that_fit(self, nets: Nets, deadline: float) -> int:
-        """How many steps fit until a time, by the time of a few steps with a copy of the networks."""
+    def _steps_that_fit(self, nets: Nets, deadline: float) -> int:
+        """By the time of a few steps with a copy of the networks."""
         clock = TimeLimit(deadline, measures=True)
         self._train(copy.deepcopy(nets), TRIAL_STEPS, clock)
         if not clock.step_seconds:
@@ -237,21 +224,14 @@ class _Training:
 
     def _train(self, nets: Nets, steps: int, clock: TimeLimit) -> int:
         state = fine_tune(
-            self.fabric,
-            self.method,
-            nets,
-            self.images,
-            self.labels,
-            self.recipe,
-            steps,
-            self.batch_size,
-            self.seed,
-            [clock],
-            self.image_size,
-        )
+            self.fabric, self.method, nets, self.images, self.labels, self.recipe, steps,
+            self.batch_size, self.seed, [clock], self.image_size,
+        )  # fmt: skip
         return state.step
 
 
-def _index(device: torch.device) -> list[int] | int:
-    """The device as Fabric names it."""
-    return [device.index or 0] if device.type == "cuda" else 1
+def _fabric(device: torch.device, precision: Precision) -> Fabric:
+    """One device, in a number format that it has."""
+    devices = [device.index or 0] if device.type == "cuda" else 1
+    number_format = choose_precision(precision, device).fabric
+    return Fabric(accelerator=device.type, devices=devices, precision=number_format)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -98,28 +99,39 @@ def fine_tune_last(
         time_limit: seconds after which training stops.
     """
     began = time.perf_counter()
-    rest, head = (
-        copy.deepcopy(split.rest).to(device).eval().requires_grad_(True),
-        copy.deepcopy(head).to(device),
-    )
+    rest = copy.deepcopy(split.rest).to(device).eval().requires_grad_(True)
+    head = copy.deepcopy(head).to(device).requires_grad_(True)
     channels_last(rest)
-    parameters = [*rest.parameters(), *head.requires_grad_(True).parameters()]
+    parameters = [*rest.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, learning_rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
-    random, waiting, done = generator(seed, "cached views"), torch.zeros(0, dtype=torch.int64), 0
+    batches = _batches(maps, targets, batch_size, seed)
+    done = 0
     while done < steps and time.perf_counter() - began < time_limit:
-        while len(waiting) < batch_size:
-            waiting = torch.cat([waiting, torch.randperm(len(targets), generator=random)])
-        rows, waiting = waiting[:batch_size], waiting[batch_size:]
-        view = torch.randint(len(maps), (batch_size,), generator=random)
-        batch = maps[view, rows].to(device).float().contiguous(memory_format=torch.channels_last)
+        batch, wanted = next(batches)
+        inputs = batch.to(device).float().contiguous(memory_format=torch.channels_last)
         optimizer.zero_grad()
-        F.cross_entropy(head(rest(batch)), targets[rows].to(device)).backward()
+        F.cross_entropy(head(rest(inputs)), wanted.to(device)).backward()
         optimizer.step()
         schedule.step()
         done += 1
     whole = split.whole(encoder, rest.requires_grad_(False))
-    return Adapted(whole, head.requires_grad_(False).cpu(), done, time.perf_counter() - began)
+    head = head.requires_grad_(False).cpu()
+    return Adapted(whole, head, done, time.perf_counter() - began)
+
+
+def _batches(
+    maps: Tensor, targets: Tensor, batch_size: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Maps [B, D, h, w] of a random view of each image, and their targets; all images before any comes again."""
+    random = generator(seed, "cached views")
+    waiting = torch.zeros(0, dtype=torch.int64)
+    while True:
+        while len(waiting) < batch_size:
+            waiting = torch.cat([waiting, torch.randperm(len(targets), generator=random)])
+        rows, waiting = waiting[:batch_size], waiting[batch_size:]
+        view = torch.randint(len(maps), (batch_size,), generator=random)
+        yield maps[view, rows], targets[rows]
 
 
 def _rate(step: int, steps: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,13 +91,8 @@ def ensemble_pseudo_labels(
     begin = time.perf_counter()
     recipes = recipes or {}
     encoders = [encoders] if isinstance(encoders, Encoder) else list(encoders)
-    settings = {
-        "batch_size": batch_size,
-        "device": device,
-        "views": views,
-        "image_size": image_size,
-    }
-    settings |= {"precision": precision}
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": device, "views": views}
+    settings |= {"image_size": image_size, "precision": precision}
     pairs = [(encoder, adaptation) for encoder in encoders for adaptation in adaptations]
     votes = torch.zeros(len(images), num_classes)
     voters: list[Adapted] = []
@@ -109,14 +105,20 @@ def ensemble_pseudo_labels(
         predicted = predictions(voter, images, image_size or images.size, device).argmax(dim=1)
         votes += functional.one_hot(predicted, num_classes) / len(pairs)
         voters.append(voter)
-    labelled = labels != UNLABELLED
-    votes[labelled] = functional.one_hot(labels[labelled], num_classes).float()
+    _set_labelled(votes, labels)
     learned = adapt(
         encoders[0], images, labels, num_classes, student, steps=student_steps or 2 * steps, seed=seed,
         time_limit=_share(time_limit, begin, 1), targets=votes,
         recipe=recipes.get(str(student)), **settings,
     )  # fmt: skip
     return Ensemble(learned, votes, tuple(voters))
+
+
+def _set_labelled(probabilities: Tensor, labels: Tensor) -> None:
+    """Give labelled images their label: [N, K], changed; int64 [N]."""
+    labelled = labels != UNLABELLED
+    own = functional.one_hot(labels[labelled], probabilities.shape[1])
+    probabilities[labelled] = own.float()
 
 
 @torch.no_grad()

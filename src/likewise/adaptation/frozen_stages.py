@@ -41,8 +41,8 @@ class FirstStages(nn.Module):
 
     def __init__(self, encoder: Encoder, block: nn.Module) -> None:
         super().__init__()
-        # In a list, so that it is no part of this module twice.
-        self.encoder, self._block = encoder, [block]
+        self.encoder = encoder
+        self._block = [block]  # in a list, so that it is no part of this module twice
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> the block's input [B, D, h, w]."""
@@ -85,7 +85,8 @@ def split_before_last(encoder: Encoder, blocks: int, size: int) -> SplitEncoder 
         return None
     first = FirstStages(encoder, learning[0])
     rest = _without_what_precedes(encoder, learning[0])
-    pixels = torch.rand(2, encoder.channels, size, size, generator=torch.Generator().manual_seed(0))
+    random = torch.Generator().manual_seed(0)
+    pixels = torch.rand(2, encoder.channels, size, size, generator=random)
     pixels = pixels.to(encoder.mean.device)
     return SplitEncoder(first, rest) if _make_the_whole(encoder, first, rest, pixels) else None
 
@@ -101,7 +102,8 @@ def _without_what_precedes(encoder: Encoder, block: nn.Module) -> Encoder:
                 break
             setattr(parent, before, nn.Identity())
         parent = getattr(parent, name)
-    rest.mean, rest.std = torch.zeros_like(rest.mean)[:, :1], torch.ones_like(rest.std)[:, :1]
+    rest.mean = torch.zeros_like(rest.mean)[:, :1]
+    rest.std = torch.ones_like(rest.std)[:, :1]
     return rest
 
 
@@ -111,6 +113,6 @@ def _make_the_whole(encoder: Encoder, first: FirstStages, rest: Encoder, pixels:
         expected, found = encoder(pixels), rest(first(pixels))
     except Exception:  # a network with other inputs to its blocks fails in its own way
         return False
-    return expected.shape == found.shape and float((expected - found).norm()) <= TOLERANCE * float(
-        expected.norm()
-    )
+    if expected.shape != found.shape:
+        return False
+    return float((expected - found).norm()) <= TOLERANCE * float(expected.norm())

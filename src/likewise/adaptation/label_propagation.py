@@ -53,21 +53,27 @@ def propagate_labels(
             f"alpha={alpha:g} was given; allowed is above 0 and below 1, for instance 0.99."
         )
     graph = neighbour_graph(features, min(neighbours, len(features) - 1), gamma)
-    degree = np.asarray(graph.sum(axis=1)).ravel()
-    root = diags(1 / np.sqrt(np.maximum(degree, 1e-12)))
-    system = identity(len(features)) - alpha * (root @ graph @ root)
     targets = functional.one_hot(labels.clamp_min(0), num_classes) * labelled[:, None]  # [N, K]
-
-    scores = np.zeros((len(features), num_classes))
-    for number in range(num_classes):
-        solution, _ = cg(system, targets[:, number].double().numpy(), rtol=1e-6, maxiter=100)
-        scores[:, number] = solution.clip(min=0)
+    scores = _spread(graph, targets, alpha)
     if balance:
         scores /= np.maximum(scores.sum(axis=0), 1e-12)
     total = scores.sum(axis=1, keepdims=True)
     # An image that no label reaches has a uniform distribution.
     probabilities = np.where(total > 0, scores / np.maximum(total, 1e-300), 1 / num_classes)
     return torch.from_numpy(probabilities).float()
+
+
+def _spread(graph: csr_matrix, targets: Tensor, alpha: float) -> np.ndarray:
+    """The scores F [N, K] of (I - alpha S) F = Y by conjugate gradients, where S is the graph, normalised."""
+    degree = np.asarray(graph.sum(axis=1)).ravel()
+    root = diags(1 / np.sqrt(np.maximum(degree, 1e-12)))
+    system = identity(len(degree)) - alpha * (root @ graph @ root)
+    scores = np.zeros(targets.shape)
+    for number in range(scores.shape[1]):
+        wanted = targets[:, number].double().numpy()
+        solution, _ = cg(system, wanted, rtol=1e-6, maxiter=100)
+        scores[:, number] = solution.clip(min=0)
+    return scores
 
 
 def neighbour_graph(features: Tensor, neighbours: int, gamma: float) -> csr_matrix:
@@ -82,10 +88,7 @@ def neighbour_graph(features: Tensor, neighbours: int, gamma: float) -> csr_matr
         rows.append(own.repeat_interleave(neighbours))
         columns.append(nearest.indices.flatten())
         values.append(nearest.values.clamp_min(0).pow(gamma).flatten())
-    size = len(unit), len(unit)
-    entries = (
-        torch.cat(values).double().numpy(),
-        (torch.cat(rows).numpy(), torch.cat(columns).numpy()),
-    )
-    directed = csr_matrix(entries, shape=size)
+    where = torch.cat(rows).numpy(), torch.cat(columns).numpy()
+    entries = torch.cat(values).double().numpy()
+    directed = csr_matrix((entries, where), shape=(len(unit), len(unit)))
     return directed + directed.T
