@@ -24,7 +24,7 @@ def advised(clothes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("advice") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(programme.Programme, "try_training", lambda self, sizes: None)
-        patch.setattr(programme.Programme, "larger", lambda self, start: None)
+        patch.setattr(programme, "at_larger_size", lambda *arguments: None)
         images, _ = clothes
         shown = torch.full((120,), -1)
         for label in range(3):
@@ -79,7 +79,7 @@ def test_a_time_that_is_too_short_says_how_long_it_would_take_and_writes_nothing
 
 def frozen_only(monkeypatch):
     monkeypatch.setattr(programme.Programme, "try_training", lambda self, sizes: None)
-    monkeypatch.setattr(programme.Programme, "larger", lambda self, start: None)
+    monkeypatch.setattr(programme, "at_larger_size", lambda *arguments: None)
 
 
 def test_one_label_a_class_gives_a_classifier_without_a_promise(clothes, tmp_path, monkeypatch):
@@ -98,7 +98,7 @@ def test_ctrl_c_leaves_what_was_found(clothes, tmp_path, monkeypatch):
     def interrupted(self, sizes):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(programme.Programme, "larger", lambda self, start: None)
+    monkeypatch.setattr(programme, "at_larger_size", lambda *arguments: None)
     monkeypatch.setattr(programme.Programme, "try_training", interrupted)
     images, labels = clothes
     with pytest.raises(Interrupted, match=str(tmp_path / "out")):

@@ -3,7 +3,7 @@
 import pytest
 
 import likewise
-from likewise.advice import method_arms, programme, session, trained_arms
+from likewise.advice import candidates, method_arms, programme, session, trained_arms
 from likewise.classification import load_classifier
 
 pytest.importorskip(
@@ -14,7 +14,7 @@ pytest.importorskip(
 @pytest.fixture
 def small(monkeypatch):
     """Small images, small batches, a few steps."""
-    for module in (programme, session):
+    for module in (candidates, session):
         monkeypatch.setattr(module, "PRETRAINED_SIZES", (32,))
     monkeypatch.setattr(trained_arms, "BATCH", 4)
     monkeypatch.setattr(trained_arms, "ENOUGH_STEPS", 2)
@@ -42,6 +42,7 @@ def test_all_of_them_are_measured_on_the_first_fold_at_least(clothes, small, tmp
         "pre-trained on your images",
         "FixMatch",
         "SuNCEt",
+        "ensemble pseudo-labels",
     ):
         assert any(wanted in name for name in names), wanted
     assert {arm.outcome for arm in found.arms} <= {"complete", "behind"}

@@ -41,6 +41,8 @@ class ArmCard:
     """whether what it makes can be saved; otherwise it is measured as a comparison"""
     prior: float = 0.0
     """logarithm of how much likelier it is than another arm to be the best, before any label is seen"""
+    averaged: tuple[str, ...] = ()
+    """names of arms that it averages, and stands for when one is chosen"""
 
 
 class AdviceArm(ABC):

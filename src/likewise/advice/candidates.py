@@ -114,6 +114,21 @@ def starting_point(
     return StartingPoint(_encoder(settings), settings, data.images(settings.image_size), cost)
 
 
+def at_larger_size(
+    start: StartingPoint, data: LabelledData, seconds: float, seed: int
+) -> StartingPoint | None:
+    """The same encoder for larger images, where encoding takes a small share of the seconds that are left."""
+    sizes = [size for size in PRETRAINED_SIZES if size > start.settings.image_size]
+    if not sizes:
+        return None
+    factor = (sizes[0] / start.settings.image_size) ** 2
+    cost = Cost(start.cost.decoding * factor, start.cost.forward * factor)
+    if cost.both * len(data.labels) > LARGER_SHARE * seconds:
+        return None
+    settings = pretrained_settings(data, start.settings.pretrained, sizes[0])
+    return starting_point(data, settings, cost, seed)
+
+
 def _encoder(settings: EncoderSettings) -> Encoder:
     """Channels come last in its weights: lite0 then takes half the time on a CPU."""
     encoder = build_encoder(settings).eval()
@@ -132,7 +147,8 @@ def cost_of(data: LabelledData, settings: EncoderSettings, device: torch.device)
     extract(encoder, images, rows[:1], view, device=device)
     warm = time.perf_counter()
     extract(encoder, images, rows, view, device=device)
-    return Cost((decoded - began) / len(images), (time.perf_counter() - warm) / len(images))
+    done = time.perf_counter()
+    return Cost((decoded - began) / len(images), (done - warm) / len(images))
 
 
 def as_many_as_fit(data: LabelledData, each: float, seconds: float, seed: int) -> LabelledData:

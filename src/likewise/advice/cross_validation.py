@@ -70,12 +70,9 @@ def answers_of(arms: Sequence[TriedArm], labels: Tensor, rows: Tensor) -> Answer
         rows: bool [L], the images that count.
     """
     correct = torch.stack([each.correct(labels)[rows] for each in arms], dim=1)
-    priors = torch.tensor([each.card.prior for each in arms], dtype=torch.float64) / max(
-        len(correct), 1
-    )
-    return Answers(
-        correct, torch.stack([each.scores(labels)[rows] for each in arms], dim=1) + priors
-    )
+    scores = torch.stack([each.scores(labels)[rows] for each in arms], dim=1)  # [M, A]
+    priors = torch.tensor([each.card.prior for each in arms], dtype=torch.float64)
+    return Answers(correct, scores + priors / max(len(correct), 1))
 
 
 class CrossValidation:
@@ -144,7 +141,11 @@ class CrossValidation:
             for each in self.tried
             if each.outcome in ("behind", "no time") and bool(each.measured.any())
         ]
-        begun.sort(key=lambda each: -float(each.scores(truth)[each.measured].mean()))
+
+        def score(tried: TriedArm) -> float:
+            return float(tried.scores(truth)[tried.measured].mean())
+
+        begun.sort(key=score, reverse=True)
         for tried in begun:
             done = int(self.fold_of[tried.measured].max()) + 1
             if self.seconds_to_finish(tried, done) <= self.clock.left - self.reserve:
@@ -171,7 +172,8 @@ class CrossValidation:
         return max(done, default=0.0)
 
     def _predicted(self, tried: TriedArm) -> float:
-        return self._arms[tried.card.name].seconds(int((self.fold_of != NEVER).sum()))
+        ever_held_out = int((self.fold_of != NEVER).sum())
+        return self.arm(tried).seconds(ever_held_out)
 
     def result(self, arm: AdviceArm) -> TriedArm:
         """The predictions of an arm."""
@@ -231,10 +233,13 @@ class CrossValidation:
         """Half of the arms, rounded up, that are not surely behind the best of all arms on the same images."""
         truth = self.labels[self.labelled]
         held_out = (self.fold_of >= 0) & (self.fold_of < done)
-        share = {id(each): float(each.scores(truth)[held_out].mean()) for each in self.tried}
+
+        def score(tried: TriedArm) -> float:
+            return float(tried.scores(truth)[held_out].mean())
+
         measured = [each for each in self.tried if bool(each.measured[held_out].all())]
-        best = max(measured, key=lambda each: share[id(each)], default=None)
-        ranked = sorted(alive, key=lambda each: -share[id(each)])
+        best = max(measured, key=score, default=None)
+        ranked = sorted(alive, key=score, reverse=True)
         better = ranked[: math.ceil(len(ranked) / 2)]
         for each in alive:
             each.outcome = "behind"

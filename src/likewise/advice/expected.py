@@ -99,8 +99,11 @@ def after_choice(answers: Answers, groups: Tensor | None = None, seed: int = 0) 
     counts = outside.sum(dim=1)
     usable = counts > 0
     winners = choose(weights @ answers.scores / weights.sum(dim=1, keepdim=True))  # [B]
+    if not bool(usable.any()):
+        return plain
     right = (outside @ correct).gather(1, winners[:, None])[:, 0]
-    return float((right[usable] / counts[usable]).mean()) if bool(usable.any()) else plain
+    shares = right[usable] / counts[usable]
+    return float(shares.mean())
 
 
 def _resampled(images: int, groups: Tensor | None, seed: int) -> Tensor:
@@ -159,7 +162,8 @@ def difference_of_best(
     found = difference(best[0], best[1], groups)
     value = after_choice(first, groups, seed) - after_choice(second, groups, seed)
     shift = value - found.value
-    return Interval(value, max(found.low + shift, -1.0), min(found.high + shift, 1.0))
+    low, high = found.low + shift, found.high + shift
+    return Interval(value, max(low, -1.0), min(high, 1.0))
 
 
 def _design_effect(values: Tensor, groups: Tensor | None) -> float:

@@ -91,6 +91,11 @@ class FrozenArm(AdviceArm):
             usable |= shown == UNLABELLED
         return self.learner(self.frozen.vectors[usable], shown[usable], self.classes)
 
+    @staticmethod
+    def separated(shown: Tensor) -> tuple[Tensor, Tensor]:
+        """Images that may not be used, int64 [H], and labels int64 [N], of labels with -2 for such images."""
+        return (shown == LEFT_OUT).nonzero().flatten(), shown.where(shown != LEFT_OUT, UNLABELLED)
+
     def features(self, trained: Trained, rows: Tensor) -> Tensor:
         """Those that are there already."""
         return self.frozen.vectors[rows]
@@ -116,8 +121,7 @@ class MeanArm(FrozenArm):
 
     def head(self, shown: Tensor) -> nn.Module:
         """The mean of the other arms' heads for the same labels."""
-        left_out = (shown == LEFT_OUT).nonzero().flatten()
-        labels = shown.where(shown != LEFT_OUT, UNLABELLED)
+        left_out, labels = self.separated(shown)
         heads = [arm.fit(labels, left_out, math.inf).head for arm in self.arms]
         return mean_of_heads(
             heads, self.frozen.vectors[shown >= 0], shown[shown >= 0].unique(), self.classes

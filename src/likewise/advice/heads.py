@@ -41,7 +41,11 @@ def on_first(columns: int, learner: Learner) -> Learner:
 
 
 def mean_of_heads(
-    heads: Sequence[nn.Module], features: Tensor, present: Tensor, classes: int
+    heads: Sequence[nn.Module],
+    features: Tensor,
+    present: Tensor,
+    classes: int,
+    weights: Tensor | None = None,
 ) -> nn.Module:
     """The mean of linear heads, whose logits have unit deviation on some features.
 
@@ -50,18 +54,20 @@ def mean_of_heads(
         features: float [M, D].
         present: int64 [C], the classes with a label; the others are never the answer.
         classes: K.
+        weights: float [A] of the heads, with sum 1; None: equal.
     """
+    shares = [1 / len(heads)] * len(heads) if weights is None else weights.tolist()
     mean = nn.Linear(features.shape[1], classes).requires_grad_(False)
     mean.weight.zero_()
     mean.bias.fill_(ABSENT)
     mean.bias[present] = 0.0
-    for head in heads:
+    for head, share in zip(heads, shares, strict=True):
         assert isinstance(head, nn.Linear)
         weight, bias = head.weight.detach()[present], head.bias.detach()[present]
         weight, bias = weight - weight.mean(dim=0), bias - bias.mean()  # softmax does not change
-        scale = len(heads) * (features @ weight.T + bias).std().clamp_min(1e-6)
-        mean.weight[present] += weight / scale
-        mean.bias[present] += bias / scale
+        scale = share / (features @ weight.T + bias).std().clamp_min(1e-6)
+        mean.weight[present] += scale * weight
+        mean.bias[present] += scale * bias
     return mean.eval()
 
 
@@ -114,11 +120,13 @@ class NearestNeighbours(nn.Module):
         self.labels = labels
         self.classes = classes
         self.temperature = temperature
-        self.k = max(1, min(NEIGHBOURS, math.ceil(len(labels) / classes), len(labels)))
+        of_a_class = math.ceil(len(labels) / classes)
+        self.k = max(1, min(NEIGHBOURS, of_a_class, len(labels)))
 
     def forward(self, features: Tensor) -> Tensor:
         """Logarithms of the share of votes, Wu et al. 2018, Sec. 3.4, https://arxiv.org/abs/1805.01978."""
-        similarity, neighbour = (F.normalize(features) @ self.bank.T).topk(self.k, dim=1)  # [B, k]
+        cosines = F.normalize(features) @ self.bank.T  # [B, N]
+        similarity, neighbour = cosines.topk(self.k, dim=1)  # [B, k]
         weight = ((similarity - similarity[:, :1]) / self.temperature).exp()
         votes = torch.full((len(features), self.classes), 1e-6)
         votes.scatter_add_(1, self.labels[neighbour], weight)

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from likewise.adaptation.adapt import TimeLimit, default_recipe, first_head
 from likewise.adaptation.adaptation import Adaptation
+from likewise.adaptation.ensemble import STUDENT_SHARE, VOTERS, ensemble_pseudo_labels
 from likewise.adaptation.prototypes import set_classifiers
+from likewise.advice import trained_arms
 from likewise.advice.arm import AdviceArm, ArmCard, Trained
 from likewise.advice.candidates import StartingPoint
-from likewise.advice.heads import logistic_regression
+from likewise.advice.heads import logistic_regression, mean_of_two
 from likewise.advice.trained_arms import BACKWARD, LEAST_STEPS, VIEW_SECONDS, Bench
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import Images
@@ -81,10 +83,65 @@ class MethodArm(AdviceArm):
 
     def features(self, trained: Trained, rows: Tensor) -> Tensor:
         """A pass through the encoder."""
-        view = CentreView(self.start.settings.image_size)
-        return extract(
-            trained.encoder, self.start.images, rows, view, batch_size=64, device=self.bench.device
+        return _features(trained, self.start, rows, self.bench)
+
+
+class EnsembleArm(AdviceArm):
+    """Several fine-tuned copies of an encoder vote on the images without a label, and one more copy learns the votes.
+
+    Args:
+        card: what it is.
+        start: the encoder, with pretrained weights.
+        bench: steps of each voter; those of the copy that learns are twice as many.
+    """
+
+    def __init__(self, card: ArmCard, start: StartingPoint, bench: Bench) -> None:
+        self.card, self.start, self.bench = card, start, bench
+        kinds = [Adaptation.parse(voter).kind for voter in VOTERS]
+        passes = sum(BACKWARD[kind] for kind in kinds) + STUDENT_SHARE * BACKWARD["full"]
+        views = len(kinds) + STUDENT_SHARE
+        image = start.cost.forward * passes + VIEW_SECONDS * views
+        self.expected = bench.steps * trained_arms.BATCH * image
+
+    def seconds(self, labelled: int) -> float:
+        """The last fit's, or before it what forward passes suggest."""
+        return self.expected
+
+    def fit(self, labels: Tensor, left_out: Tensor, limit: float) -> Trained | None:
+        """Learn from all images but those left out, then fit the head on the labelled ones."""
+        began, bench = time.perf_counter(), self.bench
+        usable = torch.ones(len(labels), dtype=torch.bool)
+        usable[left_out] = False
+        rows = usable.nonzero().flatten()
+        found = ensemble_pseudo_labels(
+            self.start.encoder,
+            self.start.images.take(rows),
+            labels[rows],
+            bench.classes,
+            steps=bench.steps,
+            batch_size=trained_arms.BATCH,
+            seed=bench.seed,
+            device=bench.device,
+            time_limit=limit,
         )
+        done = min(found.student.steps / STUDENT_SHARE, *(each.steps for each in found.voters))
+        if done < LEAST_STEPS * bench.steps:
+            return None
+        known = (labels != UNLABELLED).nonzero().flatten()
+        trained = Trained(found.student.encoder, self.start.settings, found.student.head)
+        head = mean_of_two(self.features(trained, known), labels[known], bench.classes)
+        self.expected = time.perf_counter() - began
+        return trained._replace(head=head)
+
+    def features(self, trained: Trained, rows: Tensor) -> Tensor:
+        """A pass through the encoder."""
+        return _features(trained, self.start, rows, self.bench)
+
+
+def ensemble_arm(start: StartingPoint, bench: Bench) -> AdviceArm:
+    """Ensemble pseudo-labels (after V-PET) from pretrained weights."""
+    card = ArmCard(f"{start.name}, ensemble pseudo-labels", "pretrained", unlabelled=True)
+    return EnsembleArm(card, start, bench)
 
 
 def step_seconds(start: StartingPoint) -> float:
@@ -143,6 +200,12 @@ def _start_from_weights(nets: Nets, loader: Loader, bench: Bench) -> None:
         images, labels = loader.images, loader.labels
         head = first_head(nets.encoder, images, labels, bench.classes, bench.seed, bench.device)
         set_classifiers(nets, head)
+
+
+def _features(trained: Trained, start: StartingPoint, rows: Tensor, bench: Bench) -> Tensor:
+    """Features [B, D] of some images, int64 [B], by an encoder that was trained from a start."""
+    view = CentreView(start.settings.image_size)
+    return extract(trained.encoder, start.images, rows, view, batch_size=BATCH, device=bench.device)
 
 
 def _loader(images: Images, labels: Tensor, method: Method, seed: int) -> Loader:

@@ -18,12 +18,10 @@ from likewise.advice.cached_arms import (
     last_half,
 )
 from likewise.advice.candidates import (
-    LARGER_SHARE,
-    PRETRAINED_SIZES,
     Cost,
     StartingPoint,
+    at_larger_size,
     cost_of,
-    pretrained_settings,
     scratch_settings,
     several_stages,
     starting_point,
@@ -31,7 +29,12 @@ from likewise.advice.candidates import (
 from likewise.advice.cross_validation import CrossValidation
 from likewise.advice.features import cached_features
 from likewise.advice.frozen import FrozenEncoder, frozen_arms, own_pretraining_arm
-from likewise.advice.method_arms import pretrained_on, semi_supervised_arms, step_seconds
+from likewise.advice.method_arms import (
+    ensemble_arm,
+    pretrained_on,
+    semi_supervised_arms,
+    step_seconds,
+)
 from likewise.advice.opened_data import LabelledData
 from likewise.advice.trained_arms import (
     BACKWARD,
@@ -43,6 +46,7 @@ from likewise.advice.trained_arms import (
     scratch_arm,
     wanted_steps,
 )
+from likewise.advice.weighted_mean import weighted_mean
 from likewise.advice.winner import eligible
 from likewise.advice.worth import OWN_PRETRAINING, half_of, worth_of_labels
 from likewise.data.batch import UNLABELLED
@@ -104,13 +108,8 @@ class Programme:
         found_something: Callable[[], object],
         say: Callable[[str], None],
     ) -> None:
-        self.data, self.cross_validation, self.start, self.device, self.seed = (
-            data,
-            cross_validation,
-            start,
-            device,
-            seed,
-        )
+        self.data, self.cross_validation, self.start = data, cross_validation, start
+        self.device, self.seed = device, seed
         self.found_something, self.say = found_something, say
         self.truth = data.labels[data.labelled]
         self.unlabelled = (data.labels == UNLABELLED).nonzero().flatten()
@@ -122,13 +121,13 @@ class Programme:
         if self.start is not None:
             sizes.append(self.try_frozen(self.start))
             self.found_something()
-            larger = self.larger(self.start)
-            if larger is not None:
-                sizes.append(self.try_frozen(larger, few=True))
-                self.found_something()
         if self.cross_validation.folds < 1:
             return
         if self.start is not None:
+            larger = at_larger_size(self.start, self.data, self.left, self.seed)
+            if larger is not None:
+                sizes.append(self.try_frozen(larger, few=True))
+                self.found_something()
             self.label_gain = self.worth_of_labels()
         if self.start is None or self.left > READING_SHARE * self.start.cost.decoding * len(
             self.data.labels
@@ -173,20 +172,12 @@ class Programme:
             start.name, "pretrained", encoder, settings, vectors, start.encoder.width
         )
         arms = frozen_arms(frozen, self.data.classes, len(self.unlabelled), few)
-        self.cross_validation.try_all_folds(arms)
+        tried = self.cross_validation.try_all_folds(arms)
+        groups = None if self.data.groups is None else self.data.groups[self.data.labelled]
+        mean = weighted_mean(arms, tried, self.data.labels, groups)
+        if mean is not None:
+            self.cross_validation.try_all_folds([mean])
         return Size(start, [*arms])
-
-    def larger(self, start: StartingPoint) -> StartingPoint | None:
-        """The same encoder for larger images, where that takes a small share of the time."""
-        sizes = [size for size in PRETRAINED_SIZES if size > start.settings.image_size]
-        if not sizes or self.cross_validation.folds < 1:
-            return None
-        factor = (sizes[0] / start.settings.image_size) ** 2
-        cost = Cost(start.cost.decoding * factor, start.cost.forward * factor)
-        if cost.both * len(self.data.labels) > LARGER_SHARE * self.left:
-            return None
-        settings = pretrained_settings(self.data, start.settings.pretrained, sizes[0])
-        return starting_point(self.data, settings, cost, self.seed)
 
     def worth_of_labels(self) -> Gain | None:
         """The best arm on frozen features, with half of the labels of each fold; None where that takes too long."""
@@ -291,8 +282,11 @@ class Programme:
         self.cross_validation.halve(adapted_arms(start, self._bench(steps)))
 
     def try_semi_supervised(self, start: StartingPoint) -> None:
-        """FixMatch, CoMatch and SuNCEt, where there are images without a label."""
-        if len(self.unlabelled) >= FEWEST_UNLABELLED:
-            self.cross_validation.halve(
-                semi_supervised_arms(start, self._bench(SEMI_SUPERVISED_STEPS))
-            )
+        """FixMatch, CoMatch and SuNCEt, and from pretrained weights a vote; where there are images without a label."""
+        if len(self.unlabelled) < FEWEST_UNLABELLED:
+            return
+        arms = semi_supervised_arms(start, self._bench(SEMI_SUPERVISED_STEPS))
+        if start.settings.pretrained:
+            steps = wanted_steps(len(self.truth))
+            arms.append(ensemble_arm(start, self._bench(steps)))
+        self.cross_validation.halve(arms)

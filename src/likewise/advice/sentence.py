@@ -50,7 +50,7 @@ def choice_sentence(winner: ArmResult, arms: Sequence[ArmResult], folds: int) ->
         )
     return (
         f"{start}. It gives the right class about the same probability as the winner ({given}), or cannot be saved; a "
-        f"mean of heads is then preferred."
+        f"mean of heads is preferred to what it averages and to what is hardly better."
     )
 
 

@@ -28,8 +28,10 @@ class Winner(NamedTuple):
 
 
 def eligible(tried: list[TriedArm]) -> list[TriedArm]:
-    """The arms that can be chosen: those that got through all folds and can be saved."""
-    return [each for each in tried if each.outcome == "complete" and each.card.can_win]
+    """The arms that can be chosen: those that got through all folds, can be saved and are in no weighted mean."""
+    complete = [each for each in tried if each.outcome == "complete" and each.card.can_win]
+    averaged = {name for each in complete for name in each.card.averaged}
+    return [each for each in complete if each.card.name not in averaged]
 
 
 def save_winner(winner: Winner, features: Tensor, folder: Path) -> None:

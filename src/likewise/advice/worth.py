@@ -47,7 +47,8 @@ def gains_of(tried: Sequence[TriedArm], labels: Tensor, groups: Tensor | None) -
         both = first[0].measured & second[0].measured
         one, other = answers_of(first, labels, both), answers_of(second, labels, both)
         found = difference_of_best(one, other, None if groups is None else groups[both])
-        return Gain(of, *found, first[one.best].card.name, second[other.best].card.name)
+        names = first[one.best].card.name, second[other.best].card.name
+        return Gain(of, *found, *names)
 
     return [
         gain(
@@ -70,8 +71,9 @@ def _supervised(card: ArmCard) -> bool:
 
 
 def _with_unlabelled(card: ArmCard) -> bool:
-    """Without the mean of all heads, which has more heads than any arm that it could be compared with."""
-    return card.unlabelled and card.start == "pretrained" and MEAN_OF_ALL not in card.name
+    """Without means over more heads than any arm has that they could be compared with."""
+    of_more = MEAN_OF_ALL in card.name or card.averaged
+    return card.unlabelled and card.start == "pretrained" and not of_more
 
 
 def _frozen(card: ArmCard) -> bool:
@@ -84,9 +86,12 @@ def _without_own(card: ArmCard) -> bool:
 
 def _furthest(tried: Sequence[TriedArm], kind: Callable[[ArmCard], bool]) -> list[TriedArm]:
     """The arms of a kind that got through the most folds."""
-    measured = [(int(each.measured.sum()), each) for each in tried if kind(each.card)]
-    most = max((count for count, _ in measured), default=0)
-    return [each for count, each in measured if count == most and most > 0]
+    of_kind = [each for each in tried if kind(each.card)]
+    counts = [int(each.measured.sum()) for each in of_kind]
+    most = max(counts, default=0)
+    if most == 0:
+        return []
+    return [each for each, count in zip(of_kind, counts, strict=True) if count == most]
 
 
 def worth_of_labels(full: Tensor, half: Tensor, groups: Tensor | None) -> Gain:
@@ -103,7 +108,8 @@ def worth_of_labels(full: Tensor, half: Tensor, groups: Tensor | None) -> Gain:
 def half_of(labels: Tensor, rows: Tensor, seed: int) -> Tensor:
     """Labels [N] with every second label of each class hidden in some rows; one of each class stays."""
     visible = labels.clone()
-    order = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
+    random = torch.Generator().manual_seed(seed)
+    order = rows[torch.randperm(len(rows), generator=random)]
     for label in labels[rows].unique():
         own = order[labels[order] == label]
         visible[own[max(1, (len(own) + 1) // 2) :]] = -1

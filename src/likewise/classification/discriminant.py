@@ -46,7 +46,8 @@ def discriminant_head(features: Tensor, labels: Tensor, num_classes: int) -> nn.
     if not bool(within.any()):  # one row a class says nothing of how rows of a class differ
         within = vectors
     weights = _times_inverse_covariance(means, within)
-    bias = (counts / counts.sum()).log() - (weights * means).sum(dim=1) / 2 - weights @ centre
+    bias = (counts / counts.sum()).log()  # [C]
+    bias -= (weights * means).sum(dim=1) / 2 + weights @ centre
     head = nn.Linear(vectors.shape[1], num_classes)
     head.weight.zero_()
     head.bias.fill_(ABSENT)

@@ -142,12 +142,11 @@ def _fit(
     judged = logits(of_folds, axes.coordinates).transpose(1, 2)  # [K, N, C]
     judged[~torch.stack(held_out)] = torch.nan
     # A mean of several heads has a smaller norm than each of them, so it is its norm that counts.
-    averaged = (
-        of_folds.unflatten(0, (len(folds), -1)).mean(dim=0)
-        if len(of_folds) % len(folds) == 0
-        else of_folds
-    )
-    scale = _norms(averaged).square().mean().sqrt() / _norms(weights).clamp(min=1e-12)
+    averaged = of_folds
+    if len(of_folds) % len(folds) == 0:
+        averaged = of_folds.unflatten(0, (len(folds), -1)).mean(dim=0)
+    of_a_fold = _norms(averaged).square().mean().sqrt()
+    scale = of_a_fold / _norms(weights).clamp(min=1e-12)
     return _Found((weights * scale)[0], strength, judged.nanmean(dim=0))
 
 
@@ -164,9 +163,8 @@ def _search(
     if len(targets) < SINGLE_SPLIT:
         best = LinearProbe().search(axes, targets, classes, held_out)
         return best.strength, best.weights
-    some = (
-        torch.randperm(len(targets), generator=generator(seed, "searched"))[:SEARCHED].sort().values
-    )
+    order = torch.randperm(len(targets), generator=generator(seed, "searched"))
+    some = order[:SEARCHED].sort().values
     best = LinearProbe().search(axes.some(some), targets[some], classes, held_out[:1, some])
     start = best.weights.repeat(len(held_out), 1, 1)
     return best.strength, fit(axes, targets, classes, ~held_out, best.strength, start)

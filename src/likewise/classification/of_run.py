@@ -121,8 +121,9 @@ class _HeldOut:
 
     def both(self, classes: int) -> tuple[Tensor, Tensor]:
         """Float [N, K] and int64 [N]."""
-        nothing = torch.zeros(0, classes), torch.zeros(0, dtype=torch.int64)
-        return torch.cat([nothing[0], *self.logits]), torch.cat([nothing[1], *self.labels])
+        no_logits, no_labels = torch.zeros(0, classes), torch.zeros(0, dtype=torch.int64)
+        logits = torch.cat([no_logits, *self.logits])
+        return logits, torch.cat([no_labels, *self.labels])
 
 
 def _protocol(

@@ -83,8 +83,8 @@ class Predictions:
     @property
     def unread(self) -> dict[str, str]:
         """Files that could not be read, each with the reason; they have no class."""
-        both = zip(self.table["path"].to_pylist(), self.table["error"].to_pylist(), strict=True)
-        return {path: error for path, error in both if error}
+        paths, errors = self.table["path"].to_pylist(), self.table["error"].to_pylist()
+        return {path: error for path, error in zip(paths, errors, strict=True) if error}
 
     def summary(self) -> str:
         """How many rows are sure, unsure, unlike anything learned, and without a class; and the threshold."""

@@ -119,10 +119,12 @@ def _logistic_weights(
     standardised = scaler.transform(rows)
     scale = np.asarray(scaler.scale_)
     mean = np.asarray(scaler.mean_)
-    weight, bias = np.zeros((targets.shape[1], rows.shape[1])), np.zeros(targets.shape[1])
+    weight = np.zeros((targets.shape[1], rows.shape[1]))
+    bias = np.zeros(targets.shape[1])
     for number, target in enumerate(targets.T):
         if target.min() == target.max():
-            bias[number] = math.log((target.sum() + 0.5) / (len(target) - target.sum() + 0.5))
+            positive = target.sum()
+            bias[number] = math.log((positive + 0.5) / (len(target) - positive + 0.5))
             continue
         logistic = LogisticRegression(C=strength, max_iter=300)
         with warnings.catch_warnings():
@@ -153,12 +155,10 @@ def _ridge(rows: np.ndarray, targets: np.ndarray, folds: Folds) -> FittedTargets
 def _ridge_weights(rows: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     scaler = StandardScaler().fit(rows)
     ridge = RidgeCV(ALPHAS).fit(scaler.transform(rows), targets)
-    weight = np.reshape(np.asarray(ridge.coef_), (targets.shape[1], -1)) / np.asarray(scaler.scale_)
-    return (
-        weight,
-        np.ravel(ridge.intercept_) - weight @ np.asarray(scaler.mean_),
-        float(np.asarray(ridge.alpha_)),
-    )
+    scale, mean = np.asarray(scaler.scale_), np.asarray(scaler.mean_)
+    weight = np.reshape(np.asarray(ridge.coef_), (targets.shape[1], -1)) / scale
+    bias = np.ravel(ridge.intercept_) - weight @ mean
+    return weight, bias, float(np.asarray(ridge.alpha_))
 
 
 def _linear(weight: np.ndarray, bias: np.ndarray) -> nn.Linear:
@@ -184,12 +184,9 @@ def sigmoid_temperature(logits: Tensor, targets: Tensor) -> float:
 
     def negative_log_posterior(log_temperature: float) -> float:
         scaled = logits.double() / math.exp(log_temperature)
-        surprise = (
-            F.binary_cross_entropy_with_logits(scaled, targets.double(), reduction="none")
-            .sum(dim=1)
-            .mean()
-        )
-        return float(surprise) * len(logits) / logits.shape[1] + log_temperature**2 / (2 * PRIOR**2)
+        surprise = F.binary_cross_entropy_with_logits(scaled, targets.double(), reduction="sum")
+        penalty = log_temperature**2 / (2 * PRIOR**2)
+        return float(surprise) / logits.shape[1] + penalty
 
     low, high = BOUNDS
     found: Any = minimize_scalar(
@@ -211,4 +208,5 @@ def interval_half_width(predicted: Tensor, targets: Tensor) -> Tensor:
     rank = math.ceil((len(predicted) + 1) * COVERAGE)
     if rank > len(predicted):
         return torch.full((targets.shape[1],), math.inf, dtype=torch.float64)
-    return (predicted.double() - targets.double()).abs().sort(dim=0).values[rank - 1]
+    errors = (predicted.double() - targets.double()).abs()
+    return errors.sort(dim=0).values[rank - 1]

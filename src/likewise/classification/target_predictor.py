@@ -138,7 +138,8 @@ def _known(
     """Features and targets of the images whose targets are known and whose file can be read."""
     rows = torch.from_numpy(data.column.present()).nonzero().flatten()
     if len(rows) < FEWEST:
-        return Extracted(torch.zeros(0, 0), rows[:0]), data.column.take(rows[:0].numpy())
+        none = rows[:0]
+        return Extracted(torch.zeros(0, 0), none), data.column.take(none.numpy())
     found = extract_readable(encoder, data.images, rows, view, device=device)
     return found, data.column.take(found.positions.numpy())
 
@@ -160,7 +161,8 @@ def _held_out(
             return (predicted, torch.from_numpy(own.values)), "validation split"
     if not encoder_saw_targets:
         return (fitted.out_of_fold, torch.from_numpy(targets.values)), "out of fold"
-    return (torch.zeros(0, len(targets.names)), torch.zeros(0, len(targets.names))), ""
+    nothing = torch.zeros(0, len(targets.names))
+    return (nothing, nothing), ""
 
 
 def save_predictor(fitted: FittedPredictor, settings: EncoderSettings, folder: str | Path) -> None:
