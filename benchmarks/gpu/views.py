@@ -20,12 +20,13 @@ from likewise.data.batch import Pixels
 from likewise.randomness import BatchRNG
 from likewise.views.fused import views as fused
 from likewise.views.fused.packing import Packed, pack
-from likewise.views.image import batched
 from likewise.views.image.view_params import ViewParams
 from likewise.views.policies import fixmatch_strong, simclr, simclr_small
 from likewise.views.view_policy import ViewPolicy
 
 LIMIT = 120.0
+COMPARED = 64
+"""views that are compared with those of the CPU"""
 
 
 def images_of(count: int, side: int, device: torch.device, channels_last: bool = False) -> Tensor:
@@ -90,14 +91,18 @@ def set_to(**values: Any) -> Iterator[None]:
 
 
 def agreement(policy: ViewPolicy, size: int, device: torch.device) -> Result:
-    """How far the kernels' views are from those of PyTorch's operations on the CPU, of random images."""
-    params = sampled(policy, 256, 3)
-    images = images_of(256, size + 5, device)
-    found = fused.make(images, pack(params).to(device), size).cpu()
-    off = (found - batched.make(images.cpu(), params, size)).abs()
+    """How far a policy's views and boxes are from those of the CPU, of random images."""
+    policy = replace(policy, size=size)
+    aspect = torch.rand(COMPARED, generator=torch.Generator().manual_seed(0)) + 0.5
+    there = Pixels(images_of(COMPARED, size + 5, device), aspect.to(device))
+    found = policy(there, BatchRNG((3,), COMPARED))
+    expected = policy(there.map(lambda part: part.cpu()), BatchRNG((3,), COMPARED))
+    off = (found.pixels.cpu() - expected.pixels).abs()
     return {
         "greatest, of 255 levels": 255 * off.max().item(),
-        "finite": bool(found.isfinite().all()),
+        "views with a pixel a level off": int((off.amax(dim=(1, 2, 3)) > 1 / 255).sum()),
+        "boxes": (found.box.cpu() - expected.box).abs().max().item(),
+        "finite": bool(found.pixels.isfinite().all()),
     }
 
 
@@ -130,7 +135,7 @@ def host_parts(policy: ViewPolicy, count: int, size: int, device: torch.device) 
     params = policy.sample_params(pixels, BatchRNG((0,), count))
     packed = pack(params).to(device)
     return {
-        "random numbers and box": host_milliseconds(
+        "parameters": host_milliseconds(
             lambda: policy.sample_params(pixels, BatchRNG((next(step),), count)), 50
         ),
         "packing": host_milliseconds(lambda: pack(params), 50),
@@ -236,9 +241,9 @@ def run(device: torch.device, clock: Clock) -> None:
     speed = copy_speed(device)
     found["copy, GB/s"] = speed / 1e9
     for size in (32, 64, 96, 224):
-        found[f"agreement, {size} px"] = agreement(
-            replace(simclr(), solarize=0.3, blur=0.7), size, device
-        )
+        policy = replace(simclr(), solarize=0.3, blur=0.7, cutout=0.3)
+        found[f"agreement, {size} px"] = agreement(policy, size, device)
+    found["agreement, FixMatch's strong view, 32 px"] = agreement(fixmatch_strong(), 32, device)
     found["50,000 of 32 px, no blur"] = kernels(simclr_small(), 50_000, 32, 32, device)
     found["50,000 of 32 px, blur"] = kernels(simclr(), 50_000, 32, 32, device)
     found["512 of 32 px, no blur"] = kernels(simclr_small(), 512, 32, 32, device)

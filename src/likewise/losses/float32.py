@@ -8,9 +8,11 @@ from typing import Any, ParamSpec
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from likewise.losses import fused_unit
 from likewise.losses.input_checks import LossInputError
+from likewise.losses.waiting import transformed
 
 P = ParamSpec("P")
 
@@ -51,6 +53,8 @@ def unit(z: Tensor, length: float | Tensor = 1.0) -> Tensor:
     """Rows [B, D] of length 1, or another; half precision is widened to float32 first. A row of zeros stays one."""
     if isinstance(length, Tensor):
         return unit(z) * length
+    if transformed():
+        return functional.normalize(_widen(z), dim=1) * length
     if fused_unit.serves(z):
         return _Unit.apply(z, length, True)  # type: ignore[no-any-return]
     with torch.autocast(z.device.type, enabled=False):

@@ -26,7 +26,7 @@ from likewise.collectives import RowShard, shard_of, world_size
 from likewise.errors import LikewiseError
 from likewise.losses import tiles_cached, tiles_dense, tiles_torch, tiles_triton
 from likewise.losses.tiles_torch import Pairs, Sums, bounded
-from likewise.losses.waiting import may_wait
+from likewise.losses.waiting import may_wait, transformed
 
 
 class NotTwiceDifferentiable(LikewiseError, RuntimeError):
@@ -49,7 +49,7 @@ def self_logsumexp(z: Tensor, ids: Tensor | None = None) -> LogSums:
         z: [N, D]; scores are z_i . z_j.
         ids: int64 [N]; with them the sum over the rows of equal id comes too. Every id counts, -1 as well.
     """
-    if not _on_cpu(z, z) or bounded(z, z):
+    if not transformed() and (not _on_cpu(z, z) or bounded(z, z)):
         return LogSums(*_SelfLogSumExp.apply(z, ids))
     return cross_logsumexp(z, z, torch.arange(len(z), device=z.device), ids, ids)
 
@@ -70,6 +70,8 @@ def cross_logsumexp(
         query_id: int64 [N]; with both ids the sum over the keys of equal id comes too. Every id counts, -1 as well.
         key_id: int64 [M].
     """
+    if transformed():
+        return _by_matrix(queries, keys, self_index, query_id, key_id)
     shard = shard_of(len(queries))
     if shard is None:
         return _cross_logsumexp(queries, keys, self_index, query_id, key_id)
@@ -99,7 +101,29 @@ def mean_key(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     No gradient flows to the keys, and none through the mean. Rows are not divided among ranks here: the means would be
     D numbers a row to gather; a loss that takes them divides its own (`row_means`).
     """
+    if transformed():
+        scores = queries @ keys.detach().T
+        return scores.logsumexp(dim=1), (scores.softmax(dim=1) @ keys).detach()
     return _AgainstFixed.apply(queries, keys.detach(), None)  # type: ignore[no-any-return]
+
+
+def _by_matrix(
+    queries: Tensor,
+    keys: Tensor,
+    self_index: Tensor | None,
+    query_id: Tensor | None,
+    key_id: Tensor | None,
+) -> LogSums:
+    """`cross_logsumexp` by operations that `torch.func` can transform."""
+    scores = queries @ keys.T  # [N, M]
+    if self_index is not None:
+        own = torch.arange(len(keys), device=keys.device) == self_index[:, None]
+        scores = scores.masked_fill(own, -torch.inf)
+    all_logsumexp = scores.logsumexp(dim=1)
+    if query_id is None or key_id is None:
+        return LogSums(all_logsumexp, None)
+    same_id = query_id[:, None] == key_id  # [N, M]
+    return LogSums(all_logsumexp, scores.masked_fill(~same_id, -torch.inf).logsumexp(dim=1))
 
 
 class _SelfLogSumExp(torch.autograd.Function):

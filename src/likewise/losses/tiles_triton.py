@@ -35,6 +35,7 @@ from likewise.losses.triton_launch import (
     own_spans,
     spans,
 )
+from likewise.losses.waiting import transformed
 
 WIDEST = {torch.bfloat16: 512, torch.float16: 512, torch.float32: 128}
 """Columns of the embedding. A block's gradient is held in registers, all D of it; float32 needs more for its products,
@@ -76,6 +77,7 @@ def run_on(device: torch.device) -> bool:
     runs = interpreted() if device.type == "cpu" else device.type == "cuda" and _capable(device)
     return (
         runs
+        and not transformed()
         and _triton_version() >= OLDEST_TRITON
         and os.environ.get("LIKEWISE_NATIVE", "1") != "0"
     )
