@@ -10,7 +10,7 @@ from likewise import losses
 from likewise.losses import fused_batch, fused_unit
 from likewise.losses.float32 import unit
 from likewise.losses.similarity_sums import NotTwiceDifferentiable
-from likewise.losses.triton_launch import Tiles
+from likewise.losses.triton_launch import Tiles, kernels
 from losses.kernels import (
     DEVICE,
     Counted,
@@ -89,8 +89,8 @@ def test_kernels_give_value_and_gradient(name, temperature, counted, monkeypatch
 )
 def test_kernels_are_five_and_little_stands_beside_them(name, others, monkeypatch):
     """PyTorch joins two views; labels and half precision cost nothing. The backward is two."""
-    launched, kernels = [], fused_batch._kernels()
-    monkeypatch.setattr(fused_batch, "_kernels", lambda: Counted(kernels, launched))
+    launched = []
+    monkeypatch.setattr(fused_batch, "kernels", lambda file: Counted(kernels(file), launched))
     z, labels = rows(16).to(torch.bfloat16).requires_grad_(), whole_numbers(16, 0)
     loss = {
         "nt_xent": lambda: losses.nt_xent(z[:8], z[8:]),
@@ -129,8 +129,8 @@ def test_kernels_give_nan_where_nothing_can_be_learned(temperature):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_kernels_make_unit_rows_in_one_launch_each_way(dtype, monkeypatch):
     """Of a slice, with a row of zeros; a gradient that comes expanded is read as it is meant."""
-    launched, kernels = [], fused_unit._kernels()
-    monkeypatch.setattr(fused_unit, "_kernels", lambda: Counted(kernels, launched))
+    launched = []
+    monkeypatch.setattr(fused_unit, "kernels", lambda file: Counted(kernels(file), launched))
     z = rows(7, 40).to(dtype)[:, ::2]
     z[3] = 0
     right, gradient = value_and_gradient(lambda z, length: unit(z, length).sum(), z.double(), 1.5)
@@ -177,7 +177,7 @@ def test_kernels_leave_what_they_do_not_serve(counted):
 
 COMPILING = """
 from likewise.losses import fused_batch, triton_batch_kernels
-fused_batch._kernels = lambda: Kernels(triton_batch_kernels)
+fused_batch.kernels = lambda file: Kernels(triton_batch_kernels)
 for count, form in ((1024, "pairs"), (4096, "in")):
     z = torch.ones(count, 128, dtype=torch.bfloat16, requires_grad=True)
     labels = None if form == "pairs" else torch.arange(count) // 2

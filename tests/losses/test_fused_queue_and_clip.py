@@ -8,7 +8,7 @@ from likewise import losses
 from likewise.losses import fused_batch, fused_clip, fused_queue
 from likewise.losses.float32 import unit
 from likewise.losses.similarity_sums import NotTwiceDifferentiable
-from likewise.losses.triton_launch import Tiles
+from likewise.losses.triton_launch import Tiles, kernels
 from losses.kernels import (
     DEVICE,
     INTERPRETED,
@@ -48,8 +48,7 @@ def launched(monkeypatch):
     """Names of the kernels that were launched; several blocks, tiles and shares of the queue."""
     names = []
     for module in (fused_queue, fused_clip):
-        made = module._kernels()
-        monkeypatch.setattr(module, "_kernels", lambda made=made: Counted(made, names))
+        monkeypatch.setattr(module, "kernels", lambda file: Counted(kernels(file), names))
     monkeypatch.setattr(fused_queue, "_tiles", lambda width: Tiles(16, 16, splits=3))
     for choice in ("FORWARD", "BACKWARD"):
         monkeypatch.setattr(fused_clip, choice, (Tiles(16, 32, splits=1),) * 2)
@@ -211,8 +210,8 @@ def test_a_compiler_takes_these_losses_whole_and_by_pytorchs_operations(monkeypa
 
 COMPILING = """
 from likewise.losses import fused_clip, fused_queue, tiles_triton, triton_clip_kernels, triton_queue_kernels
-fused_queue._kernels = lambda: Kernels(triton_queue_kernels)
-fused_clip._kernels = lambda: Kernels(triton_clip_kernels)
+fused_queue.kernels = lambda file: Kernels(triton_queue_kernels)
+fused_clip.kernels = lambda file: Kernels(triton_clip_kernels)
 for width, dtype in ((128, torch.bfloat16), (256, torch.float32)):
     z = torch.ones(512, width, dtype=dtype, requires_grad=True)
     fused_queue.queue_loss(z, z, torch.ones(4096, width), torch.tensor(0.2)).backward()

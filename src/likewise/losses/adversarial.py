@@ -57,7 +57,8 @@ def feature_matching(made: Tensor, seen: Tensor) -> Tensor:
     Salimans et al. 2016, Sec. 3.1, https://arxiv.org/abs/1606.03498. The absolute
     difference, averaged over D, is that of Dai et al.'s code, https://github.com/kimiyoung/ssl_bad_gan.
     """
-    return (made.mean(dim=0) - seen.detach().mean(dim=0)).abs().mean()
+    mean_seen = seen.detach().mean(dim=0)  # [D]
+    return (made.mean(dim=0) - mean_seen).abs().mean()
 
 
 @in_float32
@@ -73,18 +74,21 @@ def pull_away(made: Tensor) -> Tensor:
         raise LossInputError(
             f"pull_away compares pairs of rows, but {len(made)} was given; give 2 or more."
         )
-    cosines = unit(made) @ unit(made).T
-    pairs = len(made) * (len(made) - 1)
-    return (cosines.square().sum() - cosines.diagonal().square().sum()) / pairs
+    squares = (unit(made) @ unit(made).T).square()  # [B, B]
+    of_pairs = squares.sum() - squares.diagonal().sum()
+    return of_pairs / (len(made) * (len(made) - 1))
 
 
 @in_float32
 def prediction_entropy(logits: Tensor) -> Tensor:
     """Mean entropy of the softmax of logits [B, K]: low where predictions are confident."""
-    return -(logits.softmax(dim=1) * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    probabilities = logits.softmax(dim=1)
+    log_probabilities = logits.log_softmax(dim=1)
+    return -(probabilities * log_probabilities).sum(dim=1).mean()
 
 
 @in_float32
 def class_imbalance(logits: Tensor) -> Tensor:
     """Cross-entropy of the uniform distribution against the mean softmax of logits [B, K]; least, ln K, where even."""
-    return math.log(len(logits)) - logits.log_softmax(dim=1).logsumexp(dim=0).mean()
+    log_sums = logits.log_softmax(dim=1).logsumexp(dim=0)  # [K], of B probabilities each
+    return math.log(len(logits)) - log_sums.mean()

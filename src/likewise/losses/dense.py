@@ -42,9 +42,10 @@ def info_nce(
     check_ids(queries, keys, query_id, key_id)
     check_temperature(temperature)
     logits = queries @ keys.T / temperature  # [N, M]
-    positive = (query_id[:, None] == key_id[None, :]) & (query_id != UNKNOWN)[:, None]  # [N, M]
-    compared = _compared(positive, self_index)
-    positive = positive & compared
+    same_id = query_id[:, None] == key_id[None, :]  # [N, M]
+    is_known = (query_id != UNKNOWN)[:, None]  # [N, 1]
+    compared = _compared(same_id, self_index)
+    positive = same_id & is_known & compared
     logits = logits.masked_fill(~compared, -math.inf)
 
     count = positive.sum(dim=1)  # |P(i)|
@@ -53,7 +54,8 @@ def info_nce(
 
     all_logsumexp = logits.logsumexp(dim=1)  # [N]
     if kind == "out":
-        attraction = logits.masked_fill(~positive, 0).sum(dim=1) / count.clamp(min=1)
+        positive_logits = logits.masked_fill(~positive, 0)
+        attraction = positive_logits.sum(dim=1) / count.clamp(min=1)
     else:
         # Rows without a positive would give log 0, and 0 * inf in the backward; they are counted out below.
         terms = positive | ~valid[:, None] & compared
@@ -69,11 +71,11 @@ def queue_nce(
     queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor
 ) -> Tensor:
     """`likewise.losses.queue_nce`."""
-    self_index = (queries * positives.detach()).sum(dim=1, keepdim=True)  # [B, 1]
-    logits = torch.cat([self_index, queries @ queue.detach().T], dim=1) / temperature  # [B, 1 + K]
-    return F.cross_entropy(
-        logits, torch.zeros(len(queries), dtype=torch.int64, device=queries.device)
-    )
+    positive = (queries * positives.detach()).sum(dim=1, keepdim=True)  # [B, 1]
+    negatives = queries @ queue.detach().T  # [B, K]
+    logits = torch.cat([positive, negatives], dim=1) / temperature  # [B, 1 + K]
+    first = torch.zeros(len(queries), dtype=torch.int64, device=queries.device)
+    return F.cross_entropy(logits, first)
 
 
 @in_float32
@@ -92,9 +94,13 @@ def similarity_distillation(
     teacher_temperature: float,
 ) -> Tensor:
     """`likewise.losses.similarity_distillation`."""
-    teacher_log = (teacher.detach() @ anchors.detach().T / teacher_temperature).log_softmax(dim=1)
-    student_log = (student @ anchors.detach().T / student_temperature).log_softmax(dim=1)
-    return (teacher_log.exp() * (teacher_log - student_log)).sum(dim=1).mean()
+    anchors = anchors.detach()
+    teacher_logits = teacher.detach() @ anchors.T / teacher_temperature  # [B, K]
+    student_logits = student @ anchors.T / student_temperature  # [B, K]
+    teacher_log = teacher_logits.log_softmax(dim=1)
+    student_log = student_logits.log_softmax(dim=1)
+    divergence = (teacher_log.exp() * (teacher_log - student_log)).sum(dim=1)  # [B]
+    return divergence.mean()
 
 
 @shapes(rows="B D", bags="B P D")
@@ -103,15 +109,17 @@ def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
     """`likewise.losses.mil_nce`."""
     check_rows(rows, temperature)
     scores = torch.einsum("id,jld->ijl", rows, bags) / temperature  # [N, N, L]
-    itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)[:, :, None]
-    others = scores.masked_fill(itself, -math.inf).transpose(0, 1)
-    all_logsumexp = torch.cat([scores, others], dim=2).flatten(1).logsumexp(dim=1)
-    self_index = scores.diagonal(dim1=0, dim2=1).logsumexp(dim=0)  # of [L, N]
-    return (all_logsumexp - self_index).mean()
+    itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+    # Of each bag with the other rows: [N, N, L], bags first.
+    of_others = scores.masked_fill(itself[:, :, None], -math.inf).transpose(0, 1)
+    compared = torch.cat([scores, of_others], dim=2).flatten(1)  # [N, N 2L]
+    of_own_bag = scores.diagonal(dim1=0, dim2=1).logsumexp(dim=0)  # of [L, N]
+    return (compared.logsumexp(dim=1) - of_own_bag).mean()
 
 
 def _compared(like: Tensor, self_index: Tensor | None) -> Tensor:
     """Bool [N, M]: the keys that a query is compared with."""
     if self_index is None:
         return torch.ones_like(like)
-    return self_index[:, None] != torch.arange(like.shape[1], device=like.device)[None, :]
+    column = torch.arange(like.shape[1], device=like.device)
+    return self_index[:, None] != column[None, :]

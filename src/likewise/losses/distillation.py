@@ -22,7 +22,8 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         logits: [N, C].
         targets: [N, C] probabilities; no gradient flows into them.
     """
-    return -(targets.detach() * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    log_probabilities = logits.log_softmax(dim=1)
+    return -(targets.detach() * log_probabilities).sum(dim=1).mean()
 
 
 @shapes(student="B C", teacher="B C")

@@ -37,12 +37,9 @@ class _Unit(torch.autograd.Function):
         if factor is not None and not torch.is_grad_enabled():  # as it is under create_graph
             return fused_unit.backward(gradient, direction, factor, ctx.length, z.dtype), None, None
         # Moving along itself turns nothing.
-        along = (direction * gradient).sum(dim=1, keepdim=True) / ctx.length**2
-        return (
-            torch.addcmul(gradient, direction, along, value=-1) * (ctx.length / _length(z)),
-            None,
-            None,
-        )
+        along = (direction * gradient).sum(dim=1, keepdim=True) / ctx.length**2  # [N, 1]
+        across = torch.addcmul(gradient, direction, along, value=-1)  # [N, D]
+        return across * (ctx.length / _length(z)), None, None
 
 
 def _length(z: Tensor) -> Tensor:
@@ -79,9 +76,8 @@ def in_float32(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
             raise LossInputError(
                 f"{loss.__name__} takes tensors; {kind} was given. Convert it with torch.as_tensor."
             )
+        named = {name: _widen(value) for name, value in kwargs.items()}
         with torch.autocast(first.device.type, enabled=False):
-            return loss(
-                *map(_widen, args), **{name: _widen(value) for name, value in kwargs.items()}
-            )  # type: ignore[arg-type]
+            return loss(*map(_widen, args), **named)  # type: ignore[arg-type]
 
     return wrapped

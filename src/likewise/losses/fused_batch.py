@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, Literal, ParamSpec, get_args
 
 import torch
@@ -34,6 +33,7 @@ from likewise.losses.triton_launch import (
     filled,
     float32_products,
     interpreted,
+    kernels,
     padded,
 )
 
@@ -59,14 +59,10 @@ BLOCK = 1024
 
 def serves(rows: Tensor, count: int, temperature: float | Tensor) -> bool:
     """Whether these kernels can make the loss of so many rows like these [..., D]; `tiles_triton` says on what GPU."""
-    if (
-        not isinstance(rows, Tensor)
-        or isinstance(temperature, Tensor)
-        or rows.dtype == torch.float64
-    ):
+    if not isinstance(rows, Tensor) or isinstance(temperature, Tensor) or not temperature > 0:
         return False
-    usual = temperature > 0 and 3 <= count <= MOST_ROWS and 1 <= rows.shape[-1] <= MOST_COLUMNS
-    return usual and tiles_triton.supports(rows.flatten(0, -2), rows.flatten(0, -2))
+    fits = 3 <= count <= MOST_ROWS and 1 <= rows.shape[-1] <= MOST_COLUMNS
+    return fits and tiles_triton.readable(rows)
 
 
 def kernels_first(
@@ -105,7 +101,9 @@ def loss_within_batch(
     rows = rows.reshape(-1, rows.shape[-1])
     shard = shard_of(len(rows))
     if shard is not None:
-        rows, labels, views = rows.roll(-shard.start, 0), _own_first(labels, views, shard), 1
+        rows = rows.roll(-shard.start, 0)
+        labels = _own_first(labels, views, shard)
+        views = 1
     return _WithinBatch.apply(rows, labels, views, temperature, form, by_all, shard)  # type: ignore[no-any-return]
 
 
@@ -122,7 +120,8 @@ def _own_first(labels: Tensor | None, views: int, shard: RowShard) -> Tensor | N
 def _of_all_ranks(parts: Tensor, shard: RowShard) -> Tensor:
     """What each rank has summed for its rows, [4, splits, N] with its own first, to that of all rows in this order."""
     own = parts[:, :, : shard.count].permute(2, 0, 1)  # [n, 4, splits]
-    return shard.join(own).roll(-shard.start, 0).permute(1, 2, 0).contiguous()
+    joined = shard.join(own).roll(-shard.start, 0)  # [N, 4, splits]
+    return joined.permute(1, 2, 0).contiguous()
 
 
 class _WithinBatch(torch.autograd.Function):
@@ -137,68 +136,69 @@ class _WithinBatch(torch.autograd.Function):
         by_all: bool,
         shard: RowShard | None,
     ) -> Tensor:
-        own, most = (len(rows), len(rows)) if shard is None else (shard.count, shard.most)
-        rows, count, form_number = rows.contiguous(), len(rows), FORMS.index(form)
+        rows = rows.contiguous()
+        count, width = rows.shape
+        own, most = (count, count) if shard is None else (shard.count, shard.most)
         unit = rows.new_empty(rows.shape, dtype=torch.float32)
-        numbers, mean = unit.new_empty(4, count), unit.new_empty(2)
+        numbers = unit.new_empty(4, count)
+        # [N] each: by what rows were multiplied; the log-sums over all and over the positives, and how many these are.
+        factor, *sums = numbers
+        mean = unit.new_empty(2)  # the loss, and the weight of a row in it
         labels = mean if labels is None else labels.contiguous()  # "pairs" reads none
         bound = LOG2E / temperature
-        shape = {"D": rows.shape[1], "WIDTH": padded(rows.shape[1])}
+        shape = {"D": width, "WIDTH": padded(width)}
+        form_number = FORMS.index(form)
         kind = {**shape, "FORM": form_number, "VIEWS": views, "PRECISION": float32_products()}
-        kernels, tiles = _kernels(), filled(_forward_tiles(count), unit[:most], unit, PROGRAMS)
+        tiles = filled(_forward_tiles(count), unit[:most], unit, PROGRAMS)
         parts = unit.new_empty(4, tiles.splits or 1, count)
+        made = kernels("triton_batch_kernels")
         with torch.cuda.device_of(rows):
-            kernels.unit_kernel[(blocks(count, 16),)](
-                *(rows, unit, numbers[0], count, temperature**-0.5), **shape, ROWS=16
+            made.unit_kernel[(blocks(count, 16),)](
+                *(rows, unit, factor, count, temperature**-0.5), **shape, ROWS=16
             )
-            kernels.rows_kernel[(blocks(own, tiles.rows), tiles.splits)](
+            made.rows_kernel[(blocks(own, tiles.rows), tiles.splits)](
                 *(unit, labels, parts, count, bound),
-                **(
-                    kind
-                    | {"ROWS": tiles.rows, "COLUMNS": tiles.columns, "BOUNDED": bound < SAFE_SCORE}
-                ),
+                **kind,
+                ROWS=tiles.rows,
+                COLUMNS=tiles.columns,
+                BOUNDED=bound < SAFE_SCORE,
                 num_stages=tiles.stages,
             )
             if shard is not None:
                 parts = _of_all_ranks(parts, shard)
-            kernels.mean_kernel[(1,)](
-                *(parts, *numbers[1:], mean, count, tiles.splits),
+            made.mean_kernel[(1,)](
+                *(parts, *sums, mean, count, tiles.splits),
                 FORM=form_number,
                 BLOCK=BLOCK,
                 BY_ALL=by_all,
             )
         ctx.save_for_backward(rows, unit, labels, numbers, mean)
-        ctx.kind, ctx.squared_length, ctx.own, ctx.ranks = kind, 1 / temperature, own, world_size()
+        ctx.kind, ctx.squared_length = kind, 1 / temperature
+        ctx.own, ctx.ranks = own, world_size()
         return mean[0]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         refuse_second_derivatives()
         rows, unit, labels, numbers, mean = ctx.saved_tensors
-        count, own, kernels = len(rows), ctx.own, _kernels()
+        factor, *sums = numbers
+        count, own = len(rows), ctx.own
         tiles = filled(_backward_tiles(count), unit[:own], unit, PROGRAMS)
-        gradient, parts = torch.empty_like(rows), unit.new_empty(tiles.splits or 1, *unit.shape)
-        shape = {name: ctx.kind[name] for name in ("D", "WIDTH", "FORM")}
+        parts = unit.new_empty(tiles.splits or 1, *unit.shape)
+        gradient = torch.empty_like(rows)
+        flags = {name: ctx.kind[name] for name in ("D", "WIDTH", "FORM")}
+        made = kernels("triton_batch_kernels")
         with torch.cuda.device_of(rows):
-            kernels.slopes_kernel[(blocks(own, tiles.rows), tiles.splits)](
-                *(unit, labels, *numbers[1:], parts, count),
-                **(ctx.kind | {"ROWS": tiles.rows, "COLUMNS": tiles.columns}),
+            made.slopes_kernel[(blocks(own, tiles.rows), tiles.splits)](
+                *(unit, labels, *sums, parts, count),
+                **ctx.kind,
+                ROWS=tiles.rows,
+                COLUMNS=tiles.columns,
                 num_stages=tiles.stages,
             )
-            kernels.gradient_kernel[(blocks(own, 4),)](
-                *(
-                    parts,
-                    unit,
-                    numbers[0],
-                    mean,
-                    gradients[0],
-                    gradient,
-                    count,
-                    tiles.splits,
-                    ctx.squared_length,
-                ),
-                **shape,
-                ROWS=4,
+            given = parts, unit, factor, mean, gradients[0]
+            made.gradient_kernel[(blocks(own, 4),)](
+                *(*given, gradient, count, tiles.splits, ctx.squared_length), **flags, ROWS=4
             )
         if own < count:  # all of the gradient of this rank's rows, and none of the others'
             gradient[own:] = 0
@@ -218,10 +218,3 @@ def _forward_tiles(count: int) -> Tiles:
 def _backward_tiles(count: int) -> Tiles:
     """A program holds the gradient of its rows too."""
     return Tiles(16, 32) if count <= 2048 else Tiles(32, 32)
-
-
-def _kernels() -> ModuleType:
-    """Imported late, since it needs Triton."""
-    from likewise.losses import triton_batch_kernels
-
-    return triton_batch_kernels

@@ -13,7 +13,6 @@ every device.
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -21,7 +20,14 @@ from torch import Tensor
 
 from likewise.losses import fused_queue
 from likewise.losses.similarity_sums import refuse_second_derivatives
-from likewise.losses.triton_launch import Tiles, blocks, filled, float32_products, padded
+from likewise.losses.triton_launch import (
+    Tiles,
+    blocks,
+    filled,
+    float32_products,
+    kernels,
+    padded,
+)
 
 WIDE = 4
 """Bytes of a float32, as which every row is held."""
@@ -44,26 +50,26 @@ class _Pairs(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, scale: float | Tensor, smoothing: float) -> Tensor:
         log_sums, loss = rows.new_empty([2, len(rows)], dtype=torch.float32)
-        ctx.scale, kept = (scale.shape, scale) if isinstance(scale, Tensor) else (scale, None)
-        ctx.shares = 1 - smoothing, smoothing / (len(rows) // 2 - 1)
+        others = len(rows) // 2 - 1
+        ctx.shares = 1 - smoothing, smoothing / others
         _launch("rows_kernel", FORWARD, rows, (rows, scale, log_sums, loss), ctx.shares)
-        ctx.save_for_backward(rows, log_sums, kept)
+        is_learned = isinstance(scale, Tensor)
+        ctx.scale = None if is_learned else scale
+        ctx.save_for_backward(rows, log_sums, scale if is_learned else None)
         return loss.mean()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         refuse_second_derivatives()
         rows, log_sums, learned = ctx.saved_tensors
-        gradient, by_scale = torch.empty_like(rows), torch.empty_like(log_sums)
         scale = ctx.scale if learned is None else learned
-        _launch(
-            "gradient_kernel",
-            BACKWARD,
-            rows,
-            (rows, scale, log_sums, gradients[0], gradient, by_scale),
-            ctx.shares,
-        )
-        of_scale = by_scale.sum().reshape(ctx.scale) if ctx.needs_input_grad[1] else None
+        gradient = torch.empty_like(rows)
+        by_scale = torch.empty_like(log_sums)
+        arguments = rows, scale, log_sums, gradients[0], gradient, by_scale
+        _launch("gradient_kernel", BACKWARD, rows, arguments, ctx.shares)
+        of_scale = None
+        if learned is not None and ctx.needs_input_grad[1]:
+            of_scale = by_scale.sum().reshape(learned.shape)
         return gradient, of_scale, None
 
 
@@ -83,8 +89,9 @@ def _launch(
     count, width = rows.shape
     many = count > 2048 and width <= 128
     tiles = filled(choices[many], rows, rows, item_size=WIDE)
+    kernel = getattr(kernels("triton_clip_kernels"), name)
     with torch.cuda.device_of(rows):
-        getattr(_kernels(), name)[(blocks(count, tiles.rows),)](
+        kernel[(blocks(count, tiles.rows),)](
             *(*arguments, count // 2, *shares),
             D=width,
             WIDTH=padded(width),
@@ -95,10 +102,3 @@ def _launch(
             num_warps=4 if width <= 128 else 8,
             num_stages=tiles.stages,
         )
-
-
-def _kernels() -> ModuleType:
-    """Imported late, since it needs Triton."""
-    from likewise.losses import triton_clip_kernels
-
-    return triton_clip_kernels

@@ -18,7 +18,6 @@ PyTorch's operations, for every device.
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -27,9 +26,14 @@ from torch import Tensor
 from likewise.losses import tiles_triton
 from likewise.losses.fused_batch import PROGRAMS
 from likewise.losses.similarity_sums import refuse_second_derivatives
-from likewise.losses.triton_launch import Tiles, blocks, filled, float32_products, padded
-
-FORMATS = (torch.float32, torch.bfloat16, torch.float16)
+from likewise.losses.triton_launch import (
+    Tiles,
+    blocks,
+    filled,
+    float32_products,
+    kernels,
+    padded,
+)
 
 MOST_COLUMNS = 256
 """D; a block of rows and its mean keys lie in registers."""
@@ -40,31 +44,18 @@ def serves(queries: Tensor, partners: Tensor, queue: Tensor, *temperatures: floa
     matrices = queries, partners, queue
     if not all(isinstance(matrix, Tensor) and matrix.dim() == 2 for matrix in matrices):
         return False
-    width, device = queries.shape[1], queries.device
-    fits = (
-        queries.shape == partners.shape
-        and queue.shape[1] == width
-        and min(len(queries), len(queue)) > 0
-    )
-    if not fits or not 1 <= width <= MOST_COLUMNS:
+    width = queries.shape[1]
+    fits = queries.shape == partners.shape and queue.shape[1] == width
+    if not fits or not 1 <= width <= MOST_COLUMNS or min(len(queries), len(queue)) == 0:
         return False
-    alike = all(matrix.dtype in FORMATS and matrix.device == device for matrix in matrices)
-    return (
-        alike
-        and all(_is_number(each, device) for each in temperatures)
-        and tiles_triton.run_on(device)
-    )
-
-
-def _is_number(temperature: float | Tensor, device: torch.device) -> bool:
-    """Whether it is a single one, which a kernel can read."""
-    if isinstance(temperature, Tensor):
-        return (
-            temperature.numel() == 1
-            and temperature.device == device
-            and temperature.dtype in FORMATS
-        )
-    return temperature > 0
+    learned = []
+    for temperature in temperatures:
+        if isinstance(temperature, Tensor):
+            learned.append(temperature)
+        elif not temperature > 0:
+            return False
+    are_numbers = all(each.numel() == 1 for each in learned)
+    return are_numbers and tiles_triton.readable(*matrices, *learned)
 
 
 def queue_loss(
@@ -93,47 +84,35 @@ class _AgainstQueue(torch.autograd.Function):
     ) -> Tensor:
         ctx.shape = temperature.shape if isinstance(temperature, Tensor) else None
         queries, partners, queue = queries.contiguous(), partners.contiguous(), queue.contiguous()
-        rows, distils, kernels = len(queries), teacher_temperature is not None, _kernels()
+        rows, width = queries.shape
+        distils = teacher_temperature is not None
         gradient = queries.new_empty(queries.shape, dtype=torch.float32)
-        tiles = filled(_tiles(queries.shape[1]), gradient, queue, PROGRAMS)
-        sides, splits = 1 + distils, tiles.splits or 1
-        log_sums = queries.new_empty([sides, splits, rows], dtype=torch.float32)
-        means = queries.new_empty([sides, splits, *queries.shape], dtype=torch.float32)
-        loss, by_temperature = queries.new_empty([2, rows], dtype=torch.float32)
-        shape = {
-            "D": queries.shape[1],
-            "WIDTH": padded(queries.shape[1]),
-            "LEARNED": isinstance(temperature, Tensor),
-        }
+        tiles = filled(_tiles(width), gradient, queue, PROGRAMS)
+        # The queries' side, and the teacher's, in the shares of the queue: log-sums and mean keys.
+        sides = 1 + distils
+        splits = tiles.splits or 1
+        log_sums = gradient.new_empty([sides, splits, rows])
+        mean_keys = gradient.new_empty([sides, splits, rows, width])
+        loss, by_temperature = gradient.new_empty([2, rows])
+        flags = {"D": width, "WIDTH": padded(width), "LEARNED": isinstance(temperature, Tensor)}
         temperatures = temperature, teacher_temperature or 1.0
+        softmax, results = (log_sums, mean_keys), (loss, gradient, by_temperature)
+        made = kernels("triton_queue_kernels")
         with torch.cuda.device_of(queries):
-            kernels.softmax_kernel[(blocks(rows, tiles.rows), splits, sides)](
-                *(queries, partners, queue, *temperatures, log_sums, means, rows, len(queue)),
-                **(
-                    shape
-                    | {
-                        "ROWS": tiles.rows,
-                        "COLUMNS": tiles.columns,
-                        "PRECISION": float32_products(),
-                    }
-                ),
+            made.softmax_kernel[(blocks(rows, tiles.rows), splits, sides)](
+                *(queries, partners, queue, *temperatures, *softmax, rows, len(queue)),
+                **flags,
+                ROWS=tiles.rows,
+                COLUMNS=tiles.columns,
+                PRECISION=float32_products(),
                 num_warps=tiles.warps,
                 num_stages=tiles.stages,
             )
-            kernels.loss_kernel[(blocks(rows, LOSS_ROWS),)](
-                *(
-                    queries,
-                    partners,
-                    *temperatures,
-                    log_sums,
-                    means,
-                    loss,
-                    gradient,
-                    by_temperature,
-                    rows,
-                    splits,
-                ),
-                **(shape | {"ROWS": LOSS_ROWS, "DISTILS": distils}),
+            made.loss_kernel[(blocks(rows, LOSS_ROWS),)](
+                *(queries, partners, *temperatures, *softmax, *results, rows, splits),
+                **flags,
+                ROWS=LOSS_ROWS,
+                DISTILS=distils,
             )
         ctx.save_for_backward(gradient, by_temperature)
         return loss.mean()
@@ -141,13 +120,13 @@ class _AgainstQueue(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         refuse_second_derivatives()
-        (upstream,), (by_queries, by_temperature) = gradients, ctx.saved_tensors
-        of_queries = by_queries * upstream if ctx.needs_input_grad[0] else None
-        of_temperature = (
-            (by_temperature.sum() * upstream).reshape(ctx.shape)
-            if ctx.needs_input_grad[3]
-            else None
-        )
+        by_queries, by_temperature = ctx.saved_tensors
+        (upstream,) = gradients
+        of_queries = of_temperature = None
+        if ctx.needs_input_grad[0]:
+            of_queries = by_queries * upstream
+        if ctx.needs_input_grad[3]:
+            of_temperature = (by_temperature.sum() * upstream).reshape(ctx.shape)
         return of_queries, None, None, of_temperature, None
 
 
@@ -157,11 +136,5 @@ LOSS_ROWS = 4
 
 def _tiles(width: int) -> Tiles:
     """How the pass over the queue is cut; NO GPU HAS MEASURED IT YET."""
-    return Tiles(32, 32, 4, 2) if padded(width) <= 128 else Tiles(16, 32, 8, 2)
-
-
-def _kernels() -> ModuleType:
-    """Imported late, since it needs Triton."""
-    from likewise.losses import triton_queue_kernels
-
-    return triton_queue_kernels
+    is_wide = padded(width) > 128
+    return Tiles(16, 32, 8, 2) if is_wide else Tiles(32, 32, 4, 2)

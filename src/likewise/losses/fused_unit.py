@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 
 from likewise.losses import tiles_triton
-from likewise.losses.triton_launch import blocks, padded
+from likewise.losses.triton_launch import blocks, kernels, padded
 
 MOST_COLUMNS = 8192
 """D; a row lies in the registers of one program."""
@@ -17,10 +15,9 @@ MOST_COLUMNS = 8192
 def serves(z: Tensor) -> bool:
     """Whether the kernels take such rows [N, D]."""
     # A compiler fuses PyTorch's operations.
-    if torch.compiler.is_compiling() or not tiles_triton.run_on(z.device):
+    if torch.compiler.is_compiling() or not tiles_triton.readable(z):
         return False
-    usual = z.is_floating_point() and z.dtype != torch.float64
-    return usual and z.dim() == 2 and z.numel() > 0 and z.shape[1] <= MOST_COLUMNS
+    return z.dim() == 2 and z.numel() > 0 and z.shape[1] <= MOST_COLUMNS
 
 
 def forward(z: Tensor, length: float) -> tuple[Tensor, Tensor]:
@@ -30,9 +27,8 @@ def forward(z: Tensor, length: float) -> tuple[Tensor, Tensor]:
     factor = direction.new_empty(len(z))
     height, shape = _shape(z)
     with torch.cuda.device_of(z):
-        _kernels().unit_kernel[(blocks(len(z), height),)](
-            z, direction, factor, len(z), length, **shape
-        )
+        unit_kernel = kernels("triton_batch_kernels").unit_kernel
+        unit_kernel[(blocks(len(z), height),)](z, direction, factor, len(z), length, **shape)
     return direction, factor
 
 
@@ -41,10 +37,13 @@ def backward(
 ) -> Tensor:
     """The gradient [N, D] of the rows as they were given, in their format."""
     found = torch.empty(direction.shape, dtype=dtype, device=direction.device)
+    rows = len(direction)
     height, shape = _shape(direction)
+    gradient = gradient.contiguous()
     with torch.cuda.device_of(direction):
-        _kernels().unit_gradient_kernel[(blocks(len(direction), height),)](
-            *(gradient.contiguous(), direction, factor, found, len(direction), length**2), **shape
+        gradient_kernel = kernels("triton_batch_kernels").unit_gradient_kernel
+        gradient_kernel[(blocks(rows, height),)](
+            *(gradient, direction, factor, found, rows, length**2), **shape
         )
     return found
 
@@ -54,10 +53,3 @@ def _shape(z: Tensor) -> tuple[int, dict[str, int]]:
     width = padded(z.shape[1])
     height = max(1, min(16, 2048 // width))
     return height, {"D": z.shape[1], "WIDTH": width, "ROWS": height}
-
-
-def _kernels() -> ModuleType:
-    """Imported late, since it needs Triton."""
-    from likewise.losses import triton_batch_kernels
-
-    return triton_batch_kernels

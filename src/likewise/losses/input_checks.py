@@ -56,8 +56,12 @@ class TensorForm(NamedTuple):
     def parse(cls, text: str) -> TensorForm:
         """The form that is written as in `shapes`."""
         words = [each.split() for each in text.split("|")]
-        kind = words[0][-1] if words[0][-1] in KINDS else "float"
-        return cls(kind, tuple(tuple(word for word in each if word not in KINDS) for each in words))
+        last = words[0][-1]
+        kind = last if last in KINDS else "float"
+        alternatives = []
+        for each in words:
+            alternatives.append(tuple(word for word in each if word not in KINDS))
+        return cls(kind, tuple(alternatives))
 
     def __str__(self) -> str:
         dimensions = " or ".join(f"[{', '.join(letters)}]" for letters in self.alternatives)
@@ -177,9 +181,7 @@ def check_tensor(loss: str, name: str, value: Any, form: TensorForm, sizes: dict
             f"{loss}: {name} must be a tensor {form}; {type(value).__name__} was given. Convert it with "
             f"torch.as_tensor."
         )
-    if value.is_complex() or (
-        form.kind != "real" and value.is_floating_point() != (form.kind == "float")
-    ):
+    if not _is_kind(value, form.kind):
         raise LossInputError(
             f"{loss}: {name} must hold {KINDS[form.kind]}; got a tensor of {value.dtype}."
         )
@@ -201,6 +203,17 @@ def check_tensor(loss: str, name: str, value: Any, form: TensorForm, sizes: dict
     sizes |= found
 
 
+def _is_kind(value: Tensor, kind: str) -> bool:
+    """Whether a tensor holds numbers of a kind, one of `KINDS`."""
+    if kind == "real":
+        return not value.is_complex()
+    return value.is_floating_point() if kind == "float" else not _has_fractions(value)
+
+
+def _has_fractions(value: Tensor) -> bool:
+    return value.is_floating_point() or value.is_complex()
+
+
 def check_ids(queries: Tensor, keys: Tensor, query_id: Tensor, key_id: Tensor) -> None:
     """Each row has an id."""
     check_labels(query_id, len(queries), queries, "query_id")
@@ -209,16 +222,14 @@ def check_ids(queries: Tensor, keys: Tensor, query_id: Tensor, key_id: Tensor) -
 
 def check_labels(labels: Tensor, rows: int, z: Tensor, name: str = "labels") -> None:
     """One whole number a row."""
-    numbers = (
-        isinstance(labels, Tensor) and not labels.is_floating_point() and not labels.is_complex()
+    is_tensor = isinstance(labels, Tensor)
+    if is_tensor and not _has_fractions(labels) and labels.shape == (rows,):
+        return
+    given = f"{tuple(labels.shape)} of {labels.dtype}" if is_tensor else type(labels).__name__
+    raise LossInputError(
+        f"{name} must be a tensor of {rows} whole numbers, one for each row of {tuple(z.shape)}; got {given}."
+        f" Turn class names into numbers first; -1 means unlabelled."
     )
-    if not numbers or labels.shape != (rows,):
-        given = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
-        kind = f" of {labels.dtype}" if isinstance(labels, Tensor) else ""
-        raise LossInputError(
-            f"{name} must be a tensor of {rows} whole numbers, one for each row of {tuple(z.shape)}; got {given}{kind}."
-            f" Turn class names into numbers first; -1 means unlabelled."
-        )
 
 
 def check_classes(labels: Tensor) -> None:
@@ -229,23 +240,25 @@ def check_classes(labels: Tensor) -> None:
         "labels must be -1 (unlabelled) or a class from 0 on{}. Write -1 where a label is unknown."
     )
     if labels.is_cuda and not transformed():
-        torch.ops.aten._assert_async((labels >= UNKNOWN).all(), message.format(""))
+        are_known = (labels >= UNKNOWN).all()
+        torch.ops.aten._assert_async(are_known, message.format(""))
     elif may_wait(labels) and bool((labels < UNKNOWN).any()):
         raise LossInputError(message.format(f"; got {int(labels.min())}"))
 
 
 def check_kind(kind: str) -> None:
     """One of the forms that there are."""
-    if kind not in get_args(Kind):
-        raise LossInputError(
-            f"kind={kind!r} was given; allowed: {', '.join(map(repr, get_args(Kind)))}."
-        )
+    allowed = get_args(Kind)
+    if kind not in allowed:
+        raise LossInputError(f"kind={kind!r} was given; allowed: {', '.join(map(repr, allowed))}.")
 
 
 def check_temperature(temperature: float | Tensor) -> None:
     """Finite and above 0, a learned one too; a tensor on a GPU is not looked at, for that would wait for the device."""
     if isinstance(temperature, Tensor):
-        fits = not may_wait(temperature) or bool(((temperature > 0) & temperature.isfinite()).all())
+        fits = True
+        if may_wait(temperature):
+            fits = bool(((temperature > 0) & temperature.isfinite()).all())
     else:
         fits = isinstance(temperature, int | float) and 0 < temperature < math.inf
     if not fits:

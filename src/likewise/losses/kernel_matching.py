@@ -59,7 +59,9 @@ def kernel_cross_entropy(
     _require_pairs(embeddings)
     logits = _off_diagonal(embeddings @ embeddings.mT / temperature)
     wanted = _off_diagonal(log_kernel.detach())
-    targets = (wanted if target == "l1" else wanted.exp() / temperature).softmax(dim=2)
+    if target == "softmax":
+        wanted = wanted.exp() / temperature
+    targets = wanted.softmax(dim=2)
     if weights is not None:
         targets = targets * (len(weights) * _shares(weights))[:, None, None]
     return soft_cross_entropy(logits.flatten(0, 1), targets.flatten(0, 1))
@@ -76,8 +78,9 @@ def kernel_regression(
     differently to be unlike. Moving cosines into the kernel's [0, 1] is reconstructed.
     """
     _require_pairs(embeddings)
-    similarities, targets = (1 + embeddings @ embeddings.mT) / 2, log_kernel.detach().exp()
-    return _weighted(_off_diagonal(similarities - targets).square().mean(dim=(1, 2)), weights)
+    similarities = (1 + embeddings @ embeddings.mT) / 2  # [B, N, N]
+    differences = _off_diagonal(similarities - log_kernel.detach().exp())
+    return _weighted(differences.square().mean(dim=(1, 2)), weights)
 
 
 @shapes(embeddings="B N D", log_kernel="B N N", weights="B")

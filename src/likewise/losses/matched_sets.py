@@ -48,15 +48,16 @@ class Matcher:
         """
         if not (self.attention or self.geometry):
             return nearest(first, second)
-        pairs = torch.zeros(
-            *first.shape[:2], second.shape[1], dtype=torch.bool, device=first.device
-        )
+        images, locations = first.shape[:2]
+        pairs = first.new_zeros(images, locations, second.shape[1], dtype=torch.bool)
         if self.attention:
             pairs = pairs | attentive(first, second, self.attention_above, self.cosine_above)
         if self.geometry:
-            pairs = pairs | nearby(*boxes, round(first.shape[1] ** 0.5), aspect, self.within)
+            side = round(locations**0.5)
+            pairs = pairs | nearby(*boxes, side, aspect, self.within)
         if self.nearest:
-            pairs = pairs | (nearest(first, second) & pairs.any(dim=2, keepdim=True))
+            is_matched = pairs.any(dim=2, keepdim=True)  # [B, U, 1]
+            pairs = pairs | (nearest(first, second) & is_matched)
         return pairs
 
     def __post_init__(self) -> None:
@@ -116,11 +117,13 @@ def nearby(first: Tensor, second: Tensor, side: int, aspect: Tensor, within: flo
         aspect: [B], width / height of the images.
         within: greatest distance.
     """
-    true = torch.stack([aspect, torch.ones_like(aspect)], dim=1).to(first)[:, :, None]  # [B, 2, 1]
-    first, second = first * true, second * true
-    here, there = _centres(first, side), _centres(second, side)
-    apart = (here[:, :, None] - there[:, None, :]).norm(dim=3)
-    diagonal = torch.maximum(_diagonal(first, side), _diagonal(second, side))
+    size = torch.stack([aspect, torch.ones_like(aspect)], dim=1).to(first)  # [B, 2] of the images
+    first = first * size[:, :, None]
+    second = second * size[:, :, None]
+    here = _centres(first, side)  # [B, U, 2]
+    there = _centres(second, side)  # [B, V, 2]
+    apart = (here[:, :, None] - there[:, None, :]).norm(dim=3)  # [B, U, V]
+    diagonal = torch.maximum(_diagonal(first, side), _diagonal(second, side))  # [B]
     return apart / diagonal[:, None, None] < within
 
 
@@ -130,20 +133,19 @@ def nearest(first: Tensor, second: Tensor) -> Tensor:
     DenseCL's correspondence (Wang et al. 2020, Sec. 3.3, https://arxiv.org/abs/2011.09157).
     """
     similarities = cosine_similarities(first, second)
-    return torch.zeros_like(similarities, dtype=torch.bool).scatter_(
-        2, similarities.argmax(dim=2, keepdim=True), True
-    )
+    best = similarities.argmax(dim=2, keepdim=True)  # [B, U, 1]
+    return torch.zeros_like(similarities, dtype=torch.bool).scatter_(2, best, True)
 
 
 def _centres(box: Tensor, side: int) -> Tensor:
     """Where the cells' centres lie in the image, [B, side^2, 2], x before y."""
     line = (torch.arange(side, device=box.device) * 2 + 1) / side - 1
     down, across = torch.meshgrid(line, line, indexing="ij")
-    # [side^2, 3]
-    plane = torch.stack([across, down, torch.ones_like(down)], dim=2).flatten(0, 1).to(box)
-    return plane @ box.mT
+    centres = torch.stack([across, down, torch.ones_like(down)], dim=2)  # [side, side, 3]
+    return centres.flatten(0, 1).to(box) @ box.mT
 
 
 def _diagonal(box: Tensor, side: int) -> Tensor:
     """Length of a cell's diagonal in the image, [B]."""
-    return (box[:, :, :2] * 2 / side).sum(dim=2).norm(dim=1)
+    edges = box[:, :, :2] * 2 / side  # [B, 2, 2]
+    return edges.sum(dim=2).norm(dim=1)

@@ -42,14 +42,16 @@ def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
     """
     check_rows(rows, temperature)
     count, size = bags.shape[:2]
-    scaled, elements = rows / temperature, bags.flatten(0, 1)  # [N, D], [N L, D]
-    owner = torch.arange(count, device=rows.device).repeat_interleave(size)
+    scaled = rows / temperature  # [N, D]
+    elements = bags.flatten(0, 1)  # [N L, D]
+    owner = torch.arange(count, device=rows.device).repeat_interleave(size)  # [N L]
     of_rows = cross_logsumexp(scaled, elements).all_logsumexp  # [N]
-    of_bags = (
-        cross_logsumexp(elements, scaled, owner).all_logsumexp.view(count, size).logsumexp(dim=1)
-    )  # [N], the own row left out
-    self_index = torch.linalg.vecdot(scaled[:, None], bags).logsumexp(dim=1)
-    return (torch.logaddexp(of_rows, of_bags) - self_index).mean()
+    of_elements = cross_logsumexp(
+        elements, scaled, owner
+    ).all_logsumexp  # [N L], the own row left out
+    of_bags = of_elements.view(count, size).logsumexp(dim=1)  # [N]
+    of_own_bag = torch.linalg.vecdot(scaled[:, None], bags).logsumexp(dim=1)  # [N]
+    return (torch.logaddexp(of_rows, of_bags) - of_own_bag).mean()
 
 
 def check_rows(rows: Tensor, temperature: float | Tensor) -> None:

@@ -204,7 +204,8 @@ class NegativeCosineSimilarity(nn.Module):
     @shapes(prediction="B D", target="B D")
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """[B, D] and [B, D], normalised here -> a scalar from -1 (equal directions) to 1."""
-        return -F.cosine_similarity(prediction.float(), target.detach().float(), dim=1).mean()
+        cosines = F.cosine_similarity(prediction.float(), target.detach().float(), dim=1)  # [B]
+        return -cosines.mean()
 
 
 class BarlowTwinsLoss(_Criterion):

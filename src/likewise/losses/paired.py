@@ -88,13 +88,11 @@ def pair_divergence(
         raise LossInputError(
             f"pair_divergence: scale={scale:g} was given; it multiplies cosines, and is above 0."
         )
-    cross_entropy = soft_nce(images, texts, image_targets, 1 / scale) + soft_nce(
-        texts, images, text_targets, 1 / scale
-    )
-    entropy = (
-        torch.special.entr(image_targets.detach()).sum()
-        + torch.special.entr(text_targets.detach()).sum()
-    )
+    to_texts = soft_nce(images, texts, image_targets, 1 / scale)
+    to_images = soft_nce(texts, images, text_targets, 1 / scale)
+    cross_entropy = to_texts + to_images
+    entropy = torch.special.entr(image_targets.detach()).sum()
+    entropy = entropy + torch.special.entr(text_targets.detach()).sum()
     return (cross_entropy - entropy / len(images)) / 2
 
 
@@ -126,7 +124,8 @@ def pair_targets(
     _require_two(images)
     within = image_weight * (images @ images.T) + text_weight * (texts @ texts.T)
     across = images @ texts.T
-    return torch.stack([within + across, within + across.T]).mul(sharpness).softmax(dim=2)
+    logits = torch.stack([within + across, within + across.T])  # [2, N, N]
+    return logits.mul(sharpness).softmax(dim=2)
 
 
 @shapes(images="N D", texts="N D")

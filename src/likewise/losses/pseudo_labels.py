@@ -90,9 +90,8 @@ def threshold_pseudo_labels(probabilities: Tensor, threshold: float, hard: bool 
     """
     mask = probabilities.amax(dim=1, keepdim=True) >= threshold  # [B, 1]
     if hard:
-        return mask * F.one_hot(probabilities.argmax(dim=1), probabilities.shape[1]).to(
-            probabilities
-        )
+        predicted = F.one_hot(probabilities.argmax(dim=1), probabilities.shape[1])  # [B, C]
+        probabilities = predicted.to(probabilities)
     return mask * probabilities
 
 
@@ -122,11 +121,9 @@ def pseudo_label_graph(
         raise LossInputError(
             f"pseudo_label_graph: threshold {threshold} was given; choose above 0, up to 1."
         )
-    others = (
-        probabilities
-        if past_probabilities is None
-        else torch.cat([probabilities, past_probabilities])
-    )
+    others = probabilities
+    if past_probabilities is not None:
+        others = torch.cat([probabilities, past_probabilities])
     edges = probabilities @ others.T  # [B, B + K]
     edges.fill_diagonal_(1)
     edges = edges.where(edges >= threshold, 0)

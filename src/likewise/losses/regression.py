@@ -19,7 +19,8 @@ def cosine_regression(prediction: Tensor, target: Tensor) -> Tensor:
         prediction: [B, D]; normalised here.
         target: [B, D]; normalised here, no gradient.
     """
-    return 2 - 2 * F.cosine_similarity(prediction, target.detach(), dim=1).mean()
+    cosines = F.cosine_similarity(prediction, target.detach(), dim=1)  # [B]
+    return 2 - 2 * cosines.mean()
 
 
 @shapes(prediction="B T F", target="B T F", valid="B T real")
@@ -38,8 +39,9 @@ def masked_l1(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         raise LossInputError("valid is 0 everywhere, so no frame is left to learn from.")
     # A frame that is not valid may hold anything, NaN too, and 0 times NaN is NaN.
     differences = torch.where(valid[..., None] != 0, prediction - target.detach(), 0)  # [B, T, F]
+    of_frames = differences.abs().mean(dim=2)  # [B, T]
     weight = valid.to(differences.dtype)
-    return (differences.abs().mean(dim=2) * weight).sum() / weight.sum()
+    return (of_frames * weight).sum() / weight.sum()
 
 
 @shapes(prediction="B T F", target="B T F", valid="B T real")

@@ -46,19 +46,16 @@ def set_similarity(
     scaled = locations / temperature
     scores = scaled @ partners.detach().mT  # [B, U, V]
     if may_wait(anchored):
-        # [R, ...]
-        scores, pairs, scaled, share = (
-            scores[anchored],
-            pairs[anchored],
-            scaled[anchored],
-            share[anchored],
-        )
-    else:  # how many rows are left out is not known here, so all are computed, with any partners
-        pairs = (pairs | ~anchored[:, :, None]).flatten(0, 1)  # [R, V], R = B U
-        scores, scaled, share = scores.flatten(0, 1), scaled.flatten(0, 1), share.flatten()
-    repulsion = cross_logsumexp(scaled, queue.detach()).all_logsumexp  # [R]
-    all_logsumexp = torch.logaddexp(
-        scores.masked_fill(~pairs, -torch.inf).logsumexp(dim=1), repulsion
-    )
+        # The R locations with a partner, of all images.
+        scores, pairs = scores[anchored], pairs[anchored]  # [R, V]
+        scaled, share = scaled[anchored], share[anchored]  # [R, D], [R]
+    else:
+        # How many rows are left out is not known here, so all R = B U are computed, with any partners.
+        pairs = (pairs | ~anchored[:, :, None]).flatten(0, 1)
+        scores, scaled = scores.flatten(0, 1), scaled.flatten(0, 1)
+        share = share.flatten()
+    of_partners = scores.masked_fill(~pairs, -torch.inf).logsumexp(dim=1)  # [R]
+    of_queue = cross_logsumexp(scaled, queue.detach()).all_logsumexp  # [R]
+    all_logsumexp = torch.logaddexp(of_partners, of_queue)
     attraction = scores.masked_fill(~pairs, 0).sum(dim=1) / pairs.sum(dim=1)
     return ((all_logsumexp - attraction) * share).sum() / len(locations)

@@ -75,7 +75,8 @@ def cross_logsumexp(
     shard = shard_of(len(queries))
     if shard is None:
         return _cross_logsumexp(queries, keys, self_index, query_id, key_id)
-    own_key, own_id = (None if each is None else each[shard.own] for each in (self_index, query_id))
+    own_key = _arranged(self_index, shard.own)
+    own_id = _arranged(query_id, shard.own)
     found = _cross_logsumexp(queries[shard.own], keys, own_key, own_id, key_id)
     positives = found.positives_logsumexp
     return LogSums(
@@ -131,17 +132,18 @@ class _SelfLogSumExp(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor, ids: Tensor | None) -> tuple[Tensor, Tensor | None]:
         ctx.shard = shard = shard_of(len(z))
         ctx.ranks = world_size()
-        # The same on every rank.
-        ctx.path = path = _path(z if shard is None else z[: shard.most], z, is_bounded=True)
-        # Equal ids adjacent: few tiles then mix ids.
-        sort = ids is not None and path in (tiles_torch, tiles_triton)
-        order = ids.argsort(stable=True) if sort and ids is not None else None
+        own = z if shard is None else z[: shard.most]
+        ctx.path = path = _path(own, z, is_bounded=True)  # the same on every rank
+        order = None
+        if ids is not None and path in (tiles_torch, tiles_triton):
+            order = ids.argsort(stable=True)  # equal ids adjacent: few tiles then mix ids
         ctx.order = order = _own_first(order, z, shard)
         z, ids = _arranged(z, order), _arranged(ids, order)
         count = len(z) if shard is None else shard.count
         if path is tiles_triton:
             z = _as_multiplied(z)
-            queries, query_ids = (z, ids) if shard is None else (z[:count], _first(ids, count))
+            first = None if shard is None else slice(count)
+            queries, query_ids = _arranged(z, first), _arranged(ids, first)
             sums = Sums(*tiles_triton.forward(queries, z, tiles_triton.ITSELF, query_ids, ids))
         else:
             sums = path.forward_square(z, ids, count)
@@ -274,11 +276,9 @@ def _on_cpu(queries: Tensor, keys: Tensor) -> bool:
 
 def _as_multiplied(rows: Tensor) -> Tensor:
     """In the format that PyTorch's setting lets a GPU multiply float32 in; shorter than TensorFloat-32 is bfloat16."""
-    return (
-        rows.bfloat16()
-        if torch.get_float32_matmul_precision() == "medium" and rows.is_cuda
-        else rows
-    )
+    if torch.get_float32_matmul_precision() == "medium" and rows.is_cuda:
+        return rows.bfloat16()
+    return rows
 
 
 def refuse_second_derivatives() -> None:
@@ -311,22 +311,16 @@ def _of_all_ranks(sums: Sums, shard: RowShard) -> Sums:
     )
 
 
-def _first(values: Tensor | None, count: int) -> Tensor | None:
-    return None if values is None else values[:count]
-
-
-def _arranged(values: Any, order: Tensor | None) -> Any:
-    """Rows in an order; nothing where there is nothing."""
+def _arranged(values: Any, order: Tensor | slice | None) -> Any:
+    """Rows in an order, or some of them; nothing where there is nothing."""
     return values if order is None or values is None else values[order]
 
 
 def _restored(values: Any, order: Tensor | None) -> Any:
     """Undoes `_arranged`."""
-    return (
-        values
-        if order is None or values is None
-        else torch.empty_like(values).index_copy_(0, order, values)
-    )
+    if order is None or values is None:
+        return values
+    return torch.empty_like(values).index_copy_(0, order, values)
 
 
 def _renumbered(
@@ -335,8 +329,6 @@ def _renumbered(
     """Each query's own key by its new index."""
     if self_index is None or rows is None or columns is None:
         return self_index
-    new_index = torch.empty_like(columns).index_copy_(
-        0, columns, torch.arange(len(columns), device=columns.device)
-    )
+    new_index = _restored(torch.arange(len(columns), device=columns.device), columns)
     old_index = self_index[rows]
     return torch.where(old_index < 0, old_index, new_index[old_index.clamp_min(0)])

@@ -78,7 +78,9 @@ def bounded(queries: Tensor, keys: Tensor) -> bool:
 
 def _longest(rows: Tensor) -> Tensor:
     """The greatest length of a row of [N, D]."""
-    return torch.linalg.vector_norm(rows, dim=1).max() if len(rows) else rows.new_zeros(())
+    if len(rows) == 0:
+        return rows.new_zeros(())
+    return torch.linalg.vector_norm(rows, dim=1).max()
 
 
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
@@ -185,7 +187,8 @@ def backward_square(
 
 def _first_against_all(z: Tensor, ids: Tensor | None, count: int) -> Pairs:
     """Pairs of the first rows, whose own keys have their index."""
-    return Pairs(torch.arange(count, device=z.device), None if ids is None else ids[:count], ids)
+    first_ids = None if ids is None else ids[:count]
+    return Pairs(torch.arange(count, device=z.device), first_ids, ids)
 
 
 def _backward_of_first(
@@ -193,8 +196,9 @@ def _backward_of_first(
 ) -> Tensor:
     """As `backward_square`, with each tile for its rows alone: 6 N^2 D operations over all ranks, no half is saved."""
     gradient = torch.zeros_like(z[:count])
+    pairs = _first_against_all(z, ids, count)
     cut = _cut(count)
-    for block, columns, scores, shared in _tiles(z[:count], z, _first_against_all(z, ids, count)):
+    for block, columns, scores, shared in _tiles(z[:count], z, pairs):
         rows = cut[block]
         memory = room("slopes", z, scores.shape)
         slopes = torch.add(weight[rows, None], weight[columns], out=memory)
@@ -292,7 +296,8 @@ def _add_both_ways(sums: Sequence[Tensor], i: int, j: int, tile: Tensor) -> None
 
 def _leave_out(scores: Tensor, self_index: Tensor) -> None:
     """-inf in the column of each row's own key, where this tile has it."""
-    rows = ((self_index >= 0) & (self_index < scores.shape[1])).nonzero()[:, 0]
+    is_here = (self_index >= 0) & (self_index < scores.shape[1])
+    rows = is_here.nonzero()[:, 0]
     scores[rows, self_index[rows]] = -torch.inf
 
 

@@ -37,6 +37,9 @@ from likewise.losses.triton_launch import (
 )
 from likewise.losses.waiting import transformed
 
+FORMATS = (torch.float32, torch.bfloat16, torch.float16)
+"""What the kernels of all losses read; float64 is for other ways: it would leave the tensor cores."""
+
 WIDEST = {torch.bfloat16: 512, torch.float16: 512, torch.float32: 128}
 """Columns of the embedding. A block's gradient is held in registers, all D of it; float32 needs more for its products,
 and beyond 128 the compiler moves kilobytes a thread to memory."""
@@ -63,24 +66,29 @@ def supports(queries: Tensor, keys: Tensor) -> bool:
     """Whether these kernels can serve the two matrices; if not, the caller takes another way.
 
     They need a CUDA device of compute capability 8.0 (Ampere) or later, with Triton 3.3 or later; bfloat16 or float16
-    with D up to 512, or float32 with D up to 128. Float64 is for other ways: it would leave the tensor cores. On a CPU
-    the kernels run only through Triton's interpreter (``TRITON_INTERPRET=1`` before Triton is imported), for tests.
-    AMD devices are untried, and not served. ``LIKEWISE_NATIVE=0`` turns these kernels off too.
+    with D up to 512, or float32 with D up to 128. On a CPU the kernels run only through Triton's interpreter
+    (``TRITON_INTERPRET=1`` before Triton is imported), for tests. AMD devices are untried, and not served.
+    ``LIKEWISE_NATIVE=0`` turns these kernels off too.
     """
     if queries.dtype != keys.dtype or queries.device != keys.device:
         return False
     return 1 <= queries.shape[1] <= WIDEST.get(queries.dtype, 0) and run_on(queries.device)
 
 
+def readable(*tensors: Tensor) -> bool:
+    """Whether the losses' kernels run on the device of these tensors and read their formats, whatever the shapes."""
+    device = tensors[0].device
+    if not run_on(device):
+        return False
+    return all(each.dtype in FORMATS and each.device == device for each in tensors)
+
+
 def run_on(device: torch.device) -> bool:
-    """Whether the losses' kernels run on a device, whatever the shapes."""
+    """Whether the losses' kernels run on a device."""
     runs = interpreted() if device.type == "cpu" else device.type == "cuda" and _capable(device)
-    return (
-        runs
-        and not transformed()
-        and _triton_version() >= OLDEST_TRITON
-        and os.environ.get("LIKEWISE_NATIVE", "1") != "0"
-    )
+    if not runs or transformed() or _triton_version() < OLDEST_TRITON:
+        return False
+    return os.environ.get("LIKEWISE_NATIVE", "1") != "0"
 
 
 @functools.cache
@@ -120,30 +128,20 @@ def forward(
         empty = queries.new_full([rows], -math.inf, dtype=torch.float32)
         return empty, None if query_id is None else empty.clone()
     tiles = filled(tiles or forward_tiles(queries), queries, keys)
-    square = keys is queries
+    is_square = keys is queries
     queries = queries.contiguous()
-    keys = queries if square else keys.contiguous()
-    own, query_id, key_id = _narrow(self_index, keys), _packed(query_id), _packed(key_id)
+    keys = queries if is_square else keys.contiguous()
+    ids = _packed(query_id), _packed(key_id)
+    own = _narrow(self_index, keys)
+    span = _spans(self_index, own, tiles, (queries, keys), (True, False))
     all_logsumexp = queries.new_empty([tiles.splits or 1, rows], dtype=torch.float32)
     positives_logsumexp = all_logsumexp if query_id is None else torch.empty_like(all_logsumexp)
-    span = _spans(self_index, own, tiles, (queries, keys), (True, False))
+    results = all_logsumexp, positives_logsumexp
     launch(
         "forward_kernel",
         tiles,
         queries,
-        (
-            queries,
-            keys,
-            own,
-            query_id,
-            key_id,
-            span,
-            _bounded(queries, keys),
-            all_logsumexp,
-            positives_logsumexp,
-            rows,
-            columns,
-        ),
+        (queries, keys, own, *ids, span, _bounded(queries, keys), *results, rows, columns),
         HAS_OWN=self_index is not None,
         HAS_IDS=query_id is not None,
     )
@@ -215,9 +213,8 @@ def backward_square(
     must then be ITSELF.
     """
     weights = _weights(z, (all_logsumexp, positives_logsumexp), (grad_all, grad_positives))
-    first, first_ids = (
-        (z, ids) if count is None else (z[:count], None if ids is None else ids[:count])
-    )
+    first = z if count is None else z[:count]
+    first_ids = ids if count is None or ids is None else ids[:count]
     return _gradient(first, z, self_index, first_ids, ids, weights, (True, True), tiles)
 
 
@@ -243,23 +240,25 @@ def _weights(
     shifts = torch.stack([log_sum.float() * LOG2E for log_sum in log_sums if log_sum is not None])
     weights = torch.stack([grad.float() for grad in grads if grad is not None])
     nothing = shifts == -math.inf
-    weights = weights.masked_fill(nothing, 0)
+    weights = weights.masked_fill(nothing, 0)  # [1 or 2, N]
     enlarged = None
     if queries.dtype == torch.float16:
         # Coefficients of 1 / N**2 would vanish; float16 ends at 65504, and four of them are added at most.
         enlarged = 2.0**13 / weights.abs().amax().clamp(min=1e-30)
         weights = weights * enlarged
-    level, least = shifts.amax(), shifts.masked_fill(nothing, math.inf).amin()
+    level = shifts.amax()
+    least = shifts.masked_fill(nothing, math.inf).amin()
     bounded = (level - least).abs() < SAFE_SPREAD  # False for NaN, and where all log-sums are -inf
     powered = (weights * torch.exp2(level - shifts)).masked_fill(nothing, 0)
     weights = torch.where(bounded, powered, weights)
     shifts = shifts.masked_fill(nothing, math.inf)
-    both = len(shifts) > 1
+    weight, *weight_same = weights
+    shift, *shift_same = shifts
     return _Weights(
-        weights[0],
-        shifts[0],
-        weights[1] if both else None,
-        shifts[1] if both else None,
+        weight,
+        shift,
+        weight_same[0] if weight_same else None,
+        shift_same[0] if shift_same else None,
         level,
         bounded.int(),
         enlarged,
@@ -283,23 +282,16 @@ def _gradient(
         return torch.zeros_like(outer, dtype=torch.float32)
     tiles = filled(tiles or backward_tiles(outer), outer, inner)
     own = _narrow(self_index, inner)
+    span = _spans(self_index, own, tiles, (outer, inner), roles)
+    matrices = outer.contiguous(), inner.contiguous()
+    ids = _packed(outer_id), _packed(inner_id)
+    *by_query, _ = weights
     gradient = outer.new_empty([tiles.splits or 1, *outer.shape], dtype=torch.float32)
     launch(
         "backward_kernel",
         tiles,
         outer,
-        (
-            *(outer.contiguous(), inner.contiguous(), own, _packed(outer_id), _packed(inner_id)),
-            *(
-                weights.weight,
-                weights.shift,
-                weights.weight_same,
-                weights.shift_same,
-                weights.level,
-                weights.bounded,
-            ),
-            *(_spans(self_index, own, tiles, (outer, inner), roles), gradient, rows, columns),
-        ),
+        (*matrices, own, *ids, *by_query, span, gradient, rows, columns),
         AS_QUERY=roles[0],
         AS_KEY=roles[1],
         HAS_OWN=self_index is not None,
@@ -330,13 +322,14 @@ def _triton_version() -> tuple[int, ...]:
 
 def _bounded(queries: Tensor, keys: Tensor) -> Tensor:
     """Int32: 1 if no score can leave the range of float32, by Cauchy and Schwarz; 0 for NaN."""
-    longest = torch.linalg.vector_norm(queries, dim=1, dtype=torch.float32).max()
-    others = (
-        longest
-        if keys is queries
-        else torch.linalg.vector_norm(keys, dim=1, dtype=torch.float32).max()
-    )
-    return (longest * others < SAFE_SCORE / LOG2E).int()
+    longest_query = _longest(queries)
+    longest_key = longest_query if keys is queries else _longest(keys)
+    return (longest_query * longest_key < SAFE_SCORE / LOG2E).int()
+
+
+def _longest(rows: Tensor) -> Tensor:
+    """The greatest length of a row of [N, D]."""
+    return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32).max()
 
 
 def _narrow(self_index: SelfIndex, every: Tensor) -> Tensor | None:

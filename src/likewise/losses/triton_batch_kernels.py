@@ -1,6 +1,6 @@
 """The GPU kernels behind `fused_batch`: unit rows, each row's sums, the mean loss, and the gradient of the rows.
 
-Scores are held in powers of two. Like `triton_kernels`, only its launcher imports this file, and late.
+Like `triton_kernels`, only its launcher imports this file, and late.
 """
 
 # What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
@@ -10,7 +10,18 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from likewise.losses.triton_kernels import LN2, LOG2E, NOTHING, _add, _load_rows, _product
+from likewise.losses.triton_blocks import (
+    LN2,
+    LOG2E,
+    NOTHING,
+    add_tile,
+    load_rows,
+    merge,
+    own_share,
+    product,
+    scores,
+    store_rows,
+)
 
 PAIRS = tl.constexpr(0)
 OUT = tl.constexpr(1)
@@ -25,12 +36,12 @@ def unit_kernel(
 ) -> None:  # fmt: skip
     """Rows of one length, float32, and by what each was multiplied."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    part = tl.arange(0, WIDTH)
-    value = _load_rows(given, row, rows, D, WIDTH, True).to(tl.float32)
-    scale = length / tl.maximum(tl.sqrt(tl.sum(value * value, 1)), 1e-12)
-    pointers = unit + row.to(tl.int64)[:, None] * D + part[None, :]
-    tl.store(pointers, value * scale[:, None], mask=(row < rows)[:, None] & (part < D)[None, :])
-    tl.store(factor + row, scale, mask=row < rows)
+    there = row < rows
+    value = load_rows(given, row, rows, D, WIDTH, True).to(tl.float32)
+    norm = tl.sqrt(tl.sum(value * value, 1))
+    scale = length / tl.maximum(norm, 1e-12)
+    store_rows(unit, row, value * scale[:, None], there, D, WIDTH)
+    tl.store(factor + row, scale, mask=there)
 
 
 @triton.jit(do_not_specialize=["rows"])
@@ -39,19 +50,19 @@ def unit_gradient_kernel(
 ) -> None:  # fmt: skip
     """The gradient of rows before they were made one length."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    part = tl.arange(0, WIDTH)
-    found = _load_rows(by_unit, row, rows, D, WIDTH, True).to(tl.float32)
-    held = _load_rows(unit, row, rows, D, WIDTH, True)
-    along = tl.sum(found * held, 1) / squared_length  # moving along itself turns nothing
-    found = (found - held * along[:, None]) * tl.load(factor + row, mask=row < rows, other=0.0)[
-        :, None
-    ]
-    pointers = gradient + row.to(tl.int64)[:, None] * D + part[None, :]
-    tl.store(
-        pointers,
-        found.to(gradient.dtype.element_ty),
-        mask=(row < rows)[:, None] & (part < D)[None, :],
-    )
+    there = row < rows
+    slope = load_rows(by_unit, row, rows, D, WIDTH, True).to(tl.float32)
+    held = load_rows(unit, row, rows, D, WIDTH, True)
+    scale = tl.load(factor + row, mask=there, other=0.0)
+    found = _across(slope, held, squared_length) * scale[:, None]
+    store_rows(gradient, row, found, there, D, WIDTH)
+
+
+@triton.jit
+def _across(slope, held, squared_length):
+    """The slopes of rows of one length without their parts along the rows, by which no row turns."""
+    along = tl.sum(slope * held, 1) / squared_length
+    return slope - held * along[:, None]
 
 
 @triton.jit
@@ -59,7 +70,7 @@ def _scores(
     held, row, met, column, rows, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr
 ):  # fmt: skip
     """Scores of a tile; -inf of a row with itself, and beyond the edge."""
-    score = _product(held, tl.trans(met), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION) * LOG2E
+    score = scores(held, met, ROWS, COLUMNS, PRECISION) * LOG2E
     compared = (column < rows)[None, :] & (row[:, None] != column[None, :])
     return tl.where(compared, score, NOTHING), compared
 
@@ -86,7 +97,7 @@ def rows_kernel(
     """
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = row < rows
-    held = _load_rows(unit, row, rows, D, WIDTH, True)
+    held = load_rows(unit, row, rows, D, WIDTH, True)
     top = tl.full([ROWS], NOTHING, tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     top_same = top
@@ -94,17 +105,15 @@ def rows_kernel(
     positives = total
     near = total
     id_here = (row + rows // 2) % rows if FORM == PAIRS else _ids(labels, row, there, VIEWS)
-    tiles = tl.cdiv(rows, COLUMNS)
-    share = tl.cdiv(tiles, tl.num_programs(1))
-    start = tl.program_id(1) * share
-    for tile in range(start, tl.minimum(start + share, tiles)):
+    start, end = own_share(tl.cdiv(rows, COLUMNS))
+    for tile in range(start, end):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
-        met = _load_rows(unit, column, rows, D, WIDTH, True)
+        met = load_rows(unit, column, rows, D, WIDTH, True)
         score, compared = _scores(held, row, met, column, rows, ROWS, COLUMNS, PRECISION)
         if BOUNDED:
             total += tl.sum(tl.exp2(score - bound), 1)
         else:
-            top, total = _add(top, total, score)
+            top, total = add_tile(top, total, score)
         id_there = column if FORM == PAIRS else _ids(labels, column, column < rows, VIEWS)
         is_positive = compared & (id_here[:, None] == id_there[None, :])
         if FORM != PAIRS:
@@ -113,23 +122,16 @@ def rows_kernel(
         if (FORM == PAIRS) or (FORM == OUT):
             near += tl.sum(tl.where(is_positive, score, 0.0), 1)
         else:
-            top_same, total_same = _add(top_same, total_same, tl.where(is_positive, score, NOTHING))
+            score_same = tl.where(is_positive, score, NOTHING)
+            top_same, total_same = add_tile(top_same, total_same, score_same)
     if BOUNDED:
         top = tl.full([ROWS], 0.0, tl.float32) + bound  # every score was shifted by the bound
-    size = rows * tl.num_programs(1)
-    place = parts + tl.program_id(1) * rows + row
-    tl.store(place, top + tl.log2(total), mask=there)
-    tl.store(place + size, top_same + tl.log2(total_same), mask=there)
-    tl.store(place + 2 * size, positives, mask=there)
-    tl.store(place + 3 * size, near, mask=there)
-
-
-@triton.jit
-def _merge(top, total, log_sum):
-    """Online sum of log-sums; `total` is in units of 2**top."""
-    highest = tl.maximum(top, log_sum)
-    shift = tl.where(highest == NOTHING, 0.0, highest)  # -inf less -inf would be NaN
-    return highest, total * tl.exp2(top - shift) + tl.exp2(log_sum - shift)
+    size = rows * tl.num_programs(1)  # of each of the four parts
+    target = parts + tl.program_id(1) * rows + row
+    tl.store(target, top + tl.log2(total), mask=there)
+    tl.store(target + size, top_same + tl.log2(total_same), mask=there)
+    tl.store(target + 2 * size, positives, mask=there)
+    tl.store(target + 3 * size, near, mask=there)
 
 
 @triton.jit
@@ -144,12 +146,13 @@ def _joined(parts, row, rows, splits, BLOCK: tl.constexpr):
     near = total
     size = rows * splits
     for split in range(0, splits):
-        place = parts + split * rows + row
-        top, total = _merge(top, total, tl.load(place, mask=there, other=NOTHING))
-        same = tl.load(place + size, mask=there, other=NOTHING)
-        top_same, total_same = _merge(top_same, total_same, same)
-        positives += tl.load(place + 2 * size, mask=there, other=0.0)
-        near += tl.load(place + 3 * size, mask=there, other=0.0)
+        source = parts + split * rows + row
+        of_all = tl.load(source, mask=there, other=NOTHING)
+        of_positives = tl.load(source + size, mask=there, other=NOTHING)
+        top, total = merge(top, total, of_all)
+        top_same, total_same = merge(top_same, total_same, of_positives)
+        positives += tl.load(source + 2 * size, mask=there, other=0.0)
+        near += tl.load(source + 3 * size, mask=there, other=0.0)
     return top + tl.log2(total), top_same + tl.log2(total_same), positives, near
 
 
@@ -221,36 +224,34 @@ def slopes_kernel(
     """What a share of the others adds to the gradient of a block of unit rows, [splits, rows, D]; not yet weighted."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = row < rows
-    held = _load_rows(unit, row, rows, D, WIDTH, True)
+    held = load_rows(unit, row, rows, D, WIDTH, True)
     id_row, all_row, same_row, counts_row, share_row = _of_rows(
         labels, all_logsumexp, same, count, row, there, FORM, VIEWS
     )
     found = tl.zeros([ROWS, WIDTH], tl.float32)
-    tiles = tl.cdiv(rows, COLUMNS)
-    share = tl.cdiv(tiles, tl.num_programs(1))
-    start = tl.program_id(1) * share
-    for tile in range(start, tl.minimum(start + share, tiles)):
+    start, end = own_share(tl.cdiv(rows, COLUMNS))
+    for tile in range(start, end):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
-        met = _load_rows(unit, column, rows, D, WIDTH, True)
+        met = load_rows(unit, column, rows, D, WIDTH, True)
         score, compared = _scores(held, row, met, column, rows, ROWS, COLUMNS, PRECISION)
         id_column, all_column, same_column, counts_column, share_column = _of_rows(
             labels, all_logsumexp, same, count, column, column < rows, FORM, VIEWS
         )
-        as_query = tl.exp2(score - all_row[:, None]) * counts_row[:, None]
-        slope = as_query + tl.exp2(score - all_column[None, :]) * counts_column[None, :]
+        # A score is one of both its rows: its softmax among those of each is added.
+        slope = tl.exp2(score - all_row[:, None]) * counts_row[:, None]
+        slope += tl.exp2(score - all_column[None, :]) * counts_column[None, :]
         if FORM != PAIRS:
-            is_positive = (
-                compared & (id_row[:, None] == id_column[None, :]) & (id_row != -1)[:, None]
-            )
+            same_id = id_row[:, None] == id_column[None, :]
+            is_positive = compared & same_id & (id_row != -1)[:, None]
             if FORM == OUT:
                 pull = share_row[:, None] + share_column[None, :]
             else:
-                pull = tl.exp2(score - same_row[:, None]) + tl.exp2(score - same_column[None, :])
+                pull = tl.exp2(score - same_row[:, None])
+                pull += tl.exp2(score - same_column[None, :])
             slope -= tl.where(is_positive, pull, 0.0)
-        found = _product(slope, met, found, PRECISION)
-    part = tl.arange(0, WIDTH)
-    pointers = parts + (tl.program_id(1).to(tl.int64) * rows + row)[:, None] * D + part[None, :]
-    tl.store(pointers, found, mask=there[:, None] & (part < D)[None, :])
+        found = product(slope, met, found, PRECISION)
+    target = tl.program_id(1).to(tl.int64) * rows + row
+    store_rows(parts, target, found, there, D, WIDTH)
 
 
 @triton.jit(do_not_specialize=["rows", "splits"])
@@ -261,18 +262,15 @@ def gradient_kernel(
     """The gradient of the rows as they were given, before they were made one length."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = row < rows
-    part = tl.arange(0, WIDTH)
-    mask = there[:, None] & (part < D)[None, :]
-    held = _load_rows(unit, row, rows, D, WIDTH, True)
+    held = load_rows(unit, row, rows, D, WIDTH, True)
     found = tl.zeros([ROWS, WIDTH], tl.float32)
     for split in range(0, splits):
-        place = row.to(tl.int64) + split * rows
-        found += tl.load(parts + place[:, None] * D + part[None, :], mask=mask, other=0.0)
+        share = parts + (split * rows).to(tl.int64) * D
+        found += load_rows(share, row, rows, D, WIDTH, True)
     if FORM == PAIRS:
         partner = (row + rows // 2) % rows
-        found -= 2.0 * _load_rows(unit, partner, rows, D, WIDTH, True)
-    along = tl.sum(found * held, 1) / squared_length  # moving along itself turns nothing
-    scale = tl.load(factor + row, mask=there, other=0.0) * tl.load(mean + 1) * tl.load(upstream)
-    found = (found - held * along[:, None]) * scale[:, None]
-    pointers = gradient + row.to(tl.int64)[:, None] * D + part[None, :]
-    tl.store(pointers, found.to(gradient.dtype.element_ty), mask=mask)
+        found -= 2.0 * load_rows(unit, partner, rows, D, WIDTH, True)
+    scale = tl.load(factor + row, mask=there, other=0.0)
+    scale = scale * tl.load(mean + 1) * tl.load(upstream)
+    found = _across(found, held, squared_length) * scale[:, None]
+    store_rows(gradient, row, found, there, D, WIDTH)

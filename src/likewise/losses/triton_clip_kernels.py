@@ -1,6 +1,6 @@
 """The GPU kernels behind `fused_clip`: each row's loss, and the gradient of the rows.
 
-Scores are held in powers of two. Like `triton_kernels`, only its launcher imports this file, and late.
+Like `triton_kernels`, only its launcher imports this file, and late.
 """
 
 # What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
@@ -10,8 +10,17 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from likewise.losses.triton_kernels import LN2, LOG2E, NOTHING, _add, _load_rows, _product
-from likewise.losses.triton_queue_kernels import _number
+from likewise.losses.triton_blocks import (
+    LN2,
+    LOG2E,
+    NOTHING,
+    add_tile,
+    load_rows,
+    number,
+    product,
+    scores,
+    store_rows,
+)
 
 
 @triton.jit
@@ -28,11 +37,11 @@ def _scores(
     held, row, met, column, pairs, scale, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr
 ):  # fmt: skip
     """Scores of a tile, which of them count, and which are of partners."""
-    score = _product(held, tl.trans(met), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION) * (
-        scale * LOG2E
-    )
-    compared = (column < 2 * pairs)[None, :] & ((row < pairs)[:, None] != (column < pairs)[None, :])
-    partners = ((row + pairs) % (2 * pairs))[:, None] == column[None, :]
+    score = scores(held, met, ROWS, COLUMNS, PRECISION) * (scale * LOG2E)
+    other_side = (row < pairs)[:, None] != (column < pairs)[None, :]
+    compared = other_side & (column < 2 * pairs)[None, :]
+    partner = (row + pairs) % (2 * pairs)
+    partners = partner[:, None] == column[None, :]
     return tl.where(compared, score, NOTHING), compared, partners
 
 
@@ -44,24 +53,25 @@ def rows_kernel(
 ) -> None:  # fmt: skip
     """Each row's log-sum over the other side, and its cross-entropy."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    held = _load_rows(rows, row, 2 * pairs, D, WIDTH, True).to(tl.float32)
-    factor = _number(scale, LEARNED)
+    held = load_rows(rows, row, 2 * pairs, D, WIDTH, True).to(tl.float32)
+    factor = number(scale, LEARNED)
     top = tl.full([ROWS], NOTHING, tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     expected = tl.zeros([ROWS], tl.float32)
     first, end = _tiles(pairs, ROWS, COLUMNS)
     for tile in range(first, end):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
-        met = _load_rows(rows, column, 2 * pairs, D, WIDTH, True).to(tl.float32)
+        met = load_rows(rows, column, 2 * pairs, D, WIDTH, True).to(tl.float32)
         score, compared, partners = _scores(
             held, row, met, column, pairs, factor, ROWS, COLUMNS, PRECISION
         )
-        top, total = _add(top, total, score)
+        top, total = add_tile(top, total, score)
         target = tl.where(partners, of_partner, of_other)
         expected += tl.sum(tl.where(compared, target * score, 0.0), 1)
+    there = row < 2 * pairs
     log_sum = (top + tl.log2(total)) * LN2
-    tl.store(logsumexp + row, log_sum, mask=row < 2 * pairs)
-    tl.store(loss + row, log_sum - expected * LN2, mask=row < 2 * pairs)
+    tl.store(logsumexp + row, log_sum, mask=there)
+    tl.store(loss + row, log_sum - expected * LN2, mask=there)
 
 
 @triton.jit(do_not_specialize=["pairs"])
@@ -73,28 +83,25 @@ def gradient_kernel(
     """The gradient of the rows, and each row's part of that of the scale."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = row < 2 * pairs
-    held = _load_rows(rows, row, 2 * pairs, D, WIDTH, True).to(tl.float32)
-    factor = _number(scale, LEARNED)
+    held = load_rows(rows, row, 2 * pairs, D, WIDTH, True).to(tl.float32)
+    factor = number(scale, LEARNED)
     sum_of_row = tl.load(logsumexp + row, mask=there, other=0.0) * LOG2E
     found = tl.zeros([ROWS, WIDTH], tl.float32)
     first, end = _tiles(pairs, ROWS, COLUMNS)
     for tile in range(first, end):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
-        met = _load_rows(rows, column, 2 * pairs, D, WIDTH, True).to(tl.float32)
+        met = load_rows(rows, column, 2 * pairs, D, WIDTH, True).to(tl.float32)
         score, compared, partners = _scores(
             held, row, met, column, pairs, factor, ROWS, COLUMNS, PRECISION
         )
         sum_of_column = tl.load(logsumexp + column, mask=column < 2 * pairs, other=0.0) * LOG2E
-        slope = tl.exp2(score - sum_of_row[:, None]) + tl.exp2(score - sum_of_column[None, :])
+        # A score is one of both its rows: its softmax among those of each is added.
+        slope = tl.exp2(score - sum_of_row[:, None])
+        slope += tl.exp2(score - sum_of_column[None, :])
         slope -= 2.0 * tl.where(partners, of_partner, of_other)
-        found = _product(tl.where(compared, slope, 0.0), met, found, PRECISION)
+        slope = tl.where(compared, slope, 0.0)
+        found = product(slope, met, found, PRECISION)
     found *= tl.load(upstream).to(tl.float32) / (2.0 * pairs)
-    part = tl.arange(0, WIDTH)
-    # Each score is met by both its rows.
-    tl.store(by_scale + row, tl.sum(found * held, 1) * 0.5, mask=there)
-    pointers = gradient + row.to(tl.int64)[:, None] * D + part[None, :]
-    tl.store(
-        pointers,
-        (found * factor).to(gradient.dtype.element_ty),
-        mask=there[:, None] & (part < D)[None, :],
-    )
+    by_scale_of_row = tl.sum(found * held, 1) * 0.5  # each score is met by both its rows
+    tl.store(by_scale + row, by_scale_of_row, mask=there)
+    store_rows(gradient, row, found * factor, there, D, WIDTH)

@@ -18,40 +18,17 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-LOG2E = tl.constexpr(1.4426950408889634)
-LN2 = tl.constexpr(0.6931471805599453)
-NOTHING = tl.constexpr(float("-inf"))
-
-
-@triton.jit
-def _load_rows(matrix, row, rows, D: tl.constexpr, WIDTH: tl.constexpr, MASKED: tl.constexpr):
-    """[len(row), WIDTH] of a contiguous [rows, D] matrix, zeros beyond its edges."""
-    part = tl.arange(0, WIDTH)
-    pointers = matrix + row.to(tl.int64)[:, None] * D + part[None, :]
-    if D == WIDTH:
-        if MASKED:
-            return tl.load(pointers, mask=(row < rows)[:, None], other=0.0)
-        else:
-            return tl.load(pointers)
-    else:
-        if MASKED:
-            return tl.load(pointers, mask=(row < rows)[:, None] & (part < D)[None, :], other=0.0)
-        else:
-            return tl.load(pointers, mask=(part < D)[None, :], other=0.0)
-
-
-INTERPRETED = tl.constexpr(not isinstance(_load_rows, triton.JITFunction))
-
-
-@triton.jit
-def _product(left, right, before, PRECISION: tl.constexpr):
-    """Left @ right + before, accumulated in float32."""
-    if INTERPRETED:  # which takes the bits of a bfloat16 for a whole number
-        return tl.dot(
-            left.to(tl.float32), right.to(tl.float32), acc=before, input_precision=PRECISION
-        )
-    else:
-        return tl.dot(left, right, acc=before, input_precision=PRECISION)
+from likewise.losses.triton_blocks import (
+    LN2,
+    LOG2E,
+    NOTHING,
+    add_tile,
+    load_rows,
+    own_share,
+    product,
+    scores,
+    store_rows,
+)
 
 
 @triton.jit
@@ -68,15 +45,6 @@ def _turns(span, columns, COLUMNS: tl.constexpr, HAS_OWN: tl.constexpr):
 
 
 @triton.jit
-def _add(top, total, score):
-    """Online log-sum-exp of the rows of a tile; `total` is in units of 2**top."""
-    highest = tl.maximum(top, tl.max(score, 1))
-    shift = tl.where(highest == NOTHING, 0.0, highest)  # -inf less -inf would be NaN
-    total = total * tl.exp2(top - shift) + tl.sum(tl.exp2(score - shift[:, None]), 1)
-    return highest, total
-
-
-@triton.jit
 def _log_sums(
     query, own_key, id_here, keys, key_id, span, columns,
     D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
@@ -85,26 +53,21 @@ def _log_sums(
     """Natural logarithms of a block's two sums over this program's share of the tiles."""
     whole, rest, first, after = _turns(span, columns, COLUMNS, HAS_OWN)
     masked = after - first
-    splits = tl.num_programs(1)
     top = tl.full([ROWS], 0.0 if BOUNDED else NOTHING, tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     top_same = top
     total_same = total
     for MASKED in tl.static_range(2):
         count = (masked + rest) if MASKED else (whole - masked)
-        share = tl.cdiv(count, splits)
-        start = tl.program_id(1) * share
-        for turn in range(start, tl.minimum(start + share, count)):
+        start, end = own_share(count)
+        for turn in range(start, end):
             if MASKED:
                 tile = tl.where(turn < masked, first + turn, whole)
             else:
                 tile = tl.where(turn < first, turn, turn + masked)
             column = tile * COLUMNS + tl.arange(0, COLUMNS)
-            key = _load_rows(keys, column, columns, D, WIDTH, MASKED)
-            score = (
-                _product(query, tl.trans(key), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION)
-                * LOG2E
-            )
+            key = load_rows(keys, column, columns, D, WIDTH, MASKED)
+            score = scores(query, key, ROWS, COLUMNS, PRECISION) * LOG2E
             if MASKED:
                 score = tl.where((column < columns)[None, :], score, NOTHING)
                 if HAS_OWN:
@@ -113,18 +76,15 @@ def _log_sums(
                 power = tl.exp2(score)
                 total += tl.sum(power, 1)
             else:
-                top, total = _add(top, total, score)
+                top, total = add_tile(top, total, score)
             if HAS_IDS:
-                is_positive = (
-                    id_here[:, None]
-                    == tl.load(key_id + column, mask=column < columns, other=0)[None, :]
-                )
+                id_of_key = tl.load(key_id + column, mask=column < columns, other=0)
+                is_positive = id_here[:, None] == id_of_key[None, :]
                 if BOUNDED:
                     total_same += tl.sum(tl.where(is_positive, power, 0.0), 1)
                 else:
-                    top_same, total_same = _add(
-                        top_same, total_same, tl.where(is_positive, score, NOTHING)
-                    )
+                    score_same = tl.where(is_positive, score, NOTHING)
+                    top_same, total_same = add_tile(top_same, total_same, score_same)
     all_logsumexp = tl.where(total == 0.0, NOTHING, (top + tl.log2(total)) * LN2)
     same = tl.where(total_same == 0.0, NOTHING, (top_same + tl.log2(total_same)) * LN2)
     return all_logsumexp, same
@@ -139,7 +99,7 @@ def forward_kernel(
     """Log-sums [splits, rows] of a block of queries and a share of the keys."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = row < rows
-    query = _load_rows(queries, row, rows, D, WIDTH, True)
+    query = load_rows(queries, row, rows, D, WIDTH, True)
     own_key = tl.load(own + row, mask=there, other=-1) if HAS_OWN else row
     id_here = tl.load(query_id + row, mask=there, other=0) if HAS_IDS else row
     if tl.load(bounded) != 0:
@@ -201,7 +161,6 @@ def _weighted_sum(
     """The gradient of a block of rows from this program's share of the tiles."""
     whole, rest, first, after = _turns(span, columns, COLUMNS, HAS_OWN)
     masked = after - first
-    splits = tl.num_programs(1)
     edge = row < rows
     if AS_QUERY:
         weight_row, shift_row, weight_same_row, shift_same_row = _of_queries(
@@ -212,29 +171,23 @@ def _weighted_sum(
     gradient = tl.zeros([ROWS, WIDTH], tl.float32)
     for MASKED in tl.static_range(2):
         count = (masked + rest) if MASKED else (whole - masked)
-        share = tl.cdiv(count, splits)
-        start = tl.program_id(1) * share
-        for turn in range(start, tl.minimum(start + share, count)):
+        start, end = own_share(count)
+        for turn in range(start, end):
             if MASKED:
                 tile = tl.where(turn < masked, first + turn, whole)
             else:
                 tile = tl.where(turn < first, turn, turn + masked)
             column = tile * COLUMNS + tl.arange(0, COLUMNS)
             there = column < columns
-            met = _load_rows(inner, column, columns, D, WIDTH, MASKED)
-            score = (
-                _product(held, tl.trans(met), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION)
-                * LOG2E
-            )
+            met = load_rows(inner, column, columns, D, WIDTH, MASKED)
+            score = scores(held, met, ROWS, COLUMNS, PRECISION) * LOG2E
             id_of_column = tl.load(inner_id + column, mask=there, other=0) if HAS_IDS else column
             is_positive = id_of_row[:, None] == id_of_column[None, :]
             found = tl.zeros([ROWS, COLUMNS], tl.float32)
             if AS_QUERY:
-                compared = (
-                    there[None, :] & (own_of_row[:, None] != column[None, :])
-                    if HAS_OWN
-                    else there[None, :]
-                )
+                compared = there[None, :]
+                if HAS_OWN:
+                    compared = compared & (own_of_row[:, None] != column[None, :])
                 found += _coefficient(
                     score, is_positive, compared,
                     weight_row[:, None], shift_row[:, None], weight_same_row[:, None], shift_same_row[:, None],
@@ -244,12 +197,10 @@ def _weighted_sum(
                 weight_column, shift_column, weight_same_column, shift_same_column = _of_queries(
                     column, there, weight, shift, weight_same, shift_same, HAS_IDS, BOUNDED
                 )
-                own_of_column = tl.load(own + column, mask=there, other=-1) if HAS_OWN else column
-                compared = (
-                    there[None, :] & (own_of_column[None, :] != row[:, None])
-                    if HAS_OWN
-                    else there[None, :]
-                )
+                compared = there[None, :]
+                if HAS_OWN:
+                    own_of_column = tl.load(own + column, mask=there, other=-1)
+                    compared = compared & (own_of_column[None, :] != row[:, None])
                 found += _coefficient(
                     score, is_positive, compared,
                     weight_column[None, :], shift_column[None, :],
@@ -260,7 +211,7 @@ def _weighted_sum(
                 # A pair that is left out may score above all others, and 0 * inf would be NaN.
                 power = tl.minimum(score - level, 64.0) if MASKED else score - level
                 found *= tl.exp2(power)
-            gradient = _product(found.to(met.dtype), met, gradient, PRECISION)
+            gradient = product(found.to(met.dtype), met, gradient, PRECISION)
     return gradient
 
 
@@ -274,7 +225,7 @@ def backward_kernel(
 ) -> None:  # fmt: skip
     """Gradients [splits, rows, D] of a block of outer rows from a share of the inner ones."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    held = _load_rows(outer, row, rows, D, WIDTH, True)
+    held = load_rows(outer, row, rows, D, WIDTH, True)
     if tl.load(bounded) != 0:
         found = _weighted_sum(
             held, row, rows, outer_id, inner, inner_id, own, weight, shift, weight_same, shift_same,
@@ -287,6 +238,5 @@ def backward_kernel(
             0.0, span, columns,
             D, WIDTH, ROWS, COLUMNS, AS_QUERY, AS_KEY, HAS_OWN, HAS_IDS, PRECISION, False,
         )  # fmt: skip
-    part = tl.arange(0, WIDTH)
-    pointers = (tl.program_id(1).to(tl.int64) * rows + row)[:, None] * D + part[None, :]
-    tl.store(gradient + pointers, found, mask=(row < rows)[:, None] & (part < D)[None, :])
+    target = tl.program_id(1).to(tl.int64) * rows + row
+    store_rows(gradient, target, found, row < rows, D, WIDTH)

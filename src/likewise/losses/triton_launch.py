@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import logging
 import os
@@ -47,12 +48,20 @@ def spans(
     """
     if own is None:
         return None
-    query, key = torch.arange(len(own), device=own.device), own.long()
-    outer = torch.cat([side for side, here in zip((query, key), roles, strict=True) if here])
-    inner = torch.cat([side for side, here in zip((key, query), roles, strict=True) if here])
+    query = torch.arange(len(own), device=own.device)
+    key = own.long()
+    are_queries, are_keys = roles
+    # The outer and the inner row of each pair that is left out.
+    pairs = []
+    if are_queries:
+        pairs.append((query, key))
+    if are_keys:
+        pairs.append((key, query))
+    outer, inner = map(torch.cat, zip(*pairs, strict=True))
     given = (outer >= 0) & (inner >= 0)
-    block, tile = outer.clamp(min=0) // tiles.rows, inner // tiles.columns
-    first = tile.new_full([-(-rows // tiles.rows)], columns)
+    block = outer.clamp(min=0) // tiles.rows
+    tile = inner // tiles.columns
+    first = tile.new_full([blocks(rows, tiles.rows)], columns)
     after = torch.zeros_like(first)
     after.scatter_reduce_(0, block, torch.where(given, tile + 1, 0), "amax")
     first.scatter_reduce_(0, block, torch.where(given, tile, columns), "amin")
@@ -61,10 +70,7 @@ def spans(
 
 def own_keys(count: int, device: torch.device) -> Tensor:
     """Each row's own key where rows are compared with each other: int32 [count], made once."""
-    if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
-        # What a graph makes is filled by its replay alone.
-        return _own_keys.__wrapped__(count, device)
-    return _own_keys(count, device)
+    return _made_once(_own_keys, count, device)
 
 
 @functools.lru_cache(maxsize=16)
@@ -75,9 +81,7 @@ def _own_keys(count: int, device: torch.device) -> Tensor:
 
 def own_spans(tiles: Tiles, rows: int, device: torch.device) -> Tensor:
     """`spans` where each row's own key has its index, whatever the roles, made once."""
-    if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
-        return _own_spans.__wrapped__(tiles.rows, tiles.columns, rows, device)
-    return _own_spans(tiles.rows, tiles.columns, rows, device)
+    return _made_once(_own_spans, tiles.rows, tiles.columns, rows, device)
 
 
 @functools.lru_cache(maxsize=64)
@@ -88,6 +92,13 @@ def _own_spans(height: int, width: int, rows: int, device: torch.device) -> Tens
         return torch.stack([start // width, last // width + 1], dim=1)
 
 
+def _made_once(make: functools._lru_cache_wrapper[Tensor], *arguments: Any) -> Tensor:
+    """What a cached function makes; made anew in a CUDA graph, whose tensors are filled by its replay alone."""
+    if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+        return make.__wrapped__(*arguments)
+    return make(*arguments)
+
+
 # The two tables were chosen by what fits, not by a clock: NO GPU HAS MEASURED THEM YET. Registers and shared memory are
 # as the compiler reports them for capability 9.0; in half precision up to D = 128 two programs of the forward fit one
 # processor, so that one's exponentials run during the other's products. benchmarks/losses_on_gpu.py times others.
@@ -95,9 +106,10 @@ def _own_spans(height: int, width: int, rows: int, device: torch.device) -> Tens
 
 def forward_tiles(queries: Tensor) -> Tiles:
     """For the log-sums."""
-    if queries.element_size() == 4:
+    is_wide = padded(queries.shape[1]) > 256
+    if is_wide or queries.element_size() == 4:
         return Tiles(64, 64, 4, 2)
-    return Tiles(128, 64, 8, 3) if padded(queries.shape[1]) <= 256 else Tiles(64, 64, 4, 2)
+    return Tiles(128, 64, 8, 3)
 
 
 def backward_tiles(outer: Tensor) -> Tiles:
@@ -105,7 +117,8 @@ def backward_tiles(outer: Tensor) -> Tiles:
     # The gradient [rows, D] stays in registers with the tile of scores, so wide rows come in fewer.
     if outer.element_size() == 4:
         return Tiles(32, 32, 4, 2)
-    return Tiles(128, 64, 8, 3) if padded(outer.shape[1]) <= 128 else Tiles(64, 32, 8, 2)
+    is_wide = padded(outer.shape[1]) > 128
+    return Tiles(64, 32, 8, 2) if is_wide else Tiles(128, 64, 8, 3)
 
 
 def filled(
@@ -123,15 +136,13 @@ def filled(
     if not outer.is_cuda:
         return tiles if tiles.splits else tiles._replace(splits=1)
     device = torch.cuda.get_device_properties(outer.device)
-    tiles = fitting(
-        tiles,
-        outer.shape[1],
-        item_size or outer.element_size(),
-        device.shared_memory_per_block_optin,
-    )
+    item_size = item_size or outer.element_size()
+    tiles = fitting(tiles, outer.shape[1], item_size, device.shared_memory_per_block_optin)
+    if tiles.splits:
+        return tiles
     wanted = programs * device.multi_processor_count // blocks(len(outer), tiles.rows)
-    splits = min(wanted, blocks(len(inner), tiles.columns))
-    return tiles if tiles.splits else tiles._replace(splits=max(1, splits))
+    most = blocks(len(inner), tiles.columns)
+    return tiles._replace(splits=max(1, min(wanted, most)))
 
 
 def fitting(tiles: Tiles, width: int, item_size: int, shared_memory: int) -> Tiles:
@@ -139,9 +150,10 @@ def fitting(tiles: Tiles, width: int, item_size: int, shared_memory: int) -> Til
     row = padded(width) * item_size
     overhead = 8192  # weights, ids and barriers
     while True:
-        # What TensorFloat-32 leaves over.
-        copies = tiles.rows + tiles.columns if item_size == 4 else 0
-        if row * (tiles.rows + tiles.stages * tiles.columns + copies) + overhead <= shared_memory:
+        held = tiles.rows + tiles.stages * tiles.columns
+        if item_size == 4:
+            held += tiles.rows + tiles.columns  # what TensorFloat-32 leaves over
+        if row * held + overhead <= shared_memory:
             return tiles
         if tiles.stages > 2:
             tiles = tiles._replace(stages=tiles.stages - 1)
@@ -155,7 +167,7 @@ def launch(
     name: str, tiles: Tiles, outer: Tensor, arguments: tuple[Any, ...], **flags: bool
 ) -> None:
     """Start a kernel on the device of ``outer``, one program for each block of its rows and each split."""
-    kernel: Any = getattr(kernels(), name)
+    kernel: Any = getattr(kernels("triton_kernels"), name)
     grid = (blocks(len(outer), tiles.rows), tiles.splits)
     start = time.perf_counter()
     with torch.cuda.device_of(outer):
@@ -192,18 +204,16 @@ def float32_products() -> str:
     return "tf32x3" if torch.get_float32_matmul_precision() == "highest" else "tf32"
 
 
-def kernels() -> ModuleType:
-    """Imported here, since it needs Triton, and since its import takes long."""
-    from likewise.losses import triton_kernels
-
-    return triton_kernels
+def kernels(file: str) -> ModuleType:
+    """A file of kernels, imported here, since it needs Triton, and since its import takes long."""
+    return importlib.import_module(f"likewise.losses.{file}")
 
 
 def interpreted() -> bool:
     """Whether the kernels run through Triton's interpreter, on the CPU."""
     if os.environ.get("TRITON_INTERPRET", "0") == "0" or importlib.util.find_spec("triton") is None:
         return False
-    return bool(kernels().INTERPRETED.value)
+    return bool(kernels("triton_blocks").INTERPRETED.value)
 
 
 def padded(columns: int) -> int:

@@ -1,6 +1,6 @@
 """The GPU kernels behind `fused_queue`: rows' softmax over a queue, and what the losses make of it.
 
-Scores are held in powers of two. Like `triton_kernels`, only its launcher imports this file, and late.
+Like `triton_kernels`, only its launcher imports this file, and late.
 """
 
 # What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
@@ -10,16 +10,17 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from likewise.losses.triton_kernels import LN2, LOG2E, NOTHING, _load_rows, _product
-
-
-@triton.jit
-def _number(given, READ: tl.constexpr):
-    """A number as it was given, or as it lies in the device's memory."""
-    if READ:
-        return tl.load(given).to(tl.float32)
-    else:
-        return given
+from likewise.losses.triton_blocks import (
+    LN2,
+    LOG2E,
+    NOTHING,
+    load_rows,
+    number,
+    own_share,
+    product,
+    scores,
+    store_rows,
+)
 
 
 @triton.jit(do_not_specialize=["rows", "columns"])
@@ -35,40 +36,34 @@ def softmax_kernel(
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     side = tl.program_id(2)
     of_queries = rows * (1 - side)  # nothing is loaded beyond it
-    held = _load_rows(queries, row, of_queries, D, WIDTH, True).to(tl.float32)
-    held += _load_rows(teachers, row, rows * side, D, WIDTH, True).to(tl.float32)
-    divisor = tl.where(side == 0, _number(temperature, LEARNED), teacher_temperature)
+    held = load_rows(queries, row, of_queries, D, WIDTH, True).to(tl.float32)
+    held += load_rows(teachers, row, rows * side, D, WIDTH, True).to(tl.float32)
+    divisor = tl.where(side == 0, number(temperature, LEARNED), teacher_temperature)
     held = held / divisor * LOG2E
     top = tl.full([ROWS], NOTHING, tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     found = tl.zeros([ROWS, WIDTH], tl.float32)
-    tiles = tl.cdiv(columns, COLUMNS)
-    share = tl.cdiv(tiles, tl.num_programs(1))
-    start = tl.program_id(1) * share
-    for tile in range(start, tl.minimum(start + share, tiles)):
+    start, end = own_share(tl.cdiv(columns, COLUMNS))
+    for tile in range(start, end):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
-        key = _load_rows(keys, column, columns, D, WIDTH, True).to(tl.float32)
-        score = _product(held, tl.trans(key), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION)
+        key = load_rows(keys, column, columns, D, WIDTH, True).to(tl.float32)
+        score = scores(held, key, ROWS, COLUMNS, PRECISION)
         # The first of a tile is always there.
         score = tl.where((column < columns)[None, :], score, NOTHING)
         highest = tl.maximum(top, tl.max(score, 1))
         shrunk = tl.exp2(top - highest)
         power = tl.exp2(score - highest[:, None])
         total = total * shrunk + tl.sum(power, 1)
-        found = _product(power, key, found * shrunk[:, None], PRECISION)
+        found = product(power, key, found * shrunk[:, None], PRECISION)
         top = highest
     empty = total == 0.0  # a share of no tiles
     log_sum = tl.where(empty, NOTHING, top + tl.log2(total))
     found = found / tl.where(empty, 1.0, total)[:, None]
     there = row < rows
-    place = (side * tl.num_programs(1) + tl.program_id(1)).to(tl.int64) * rows + row
-    part = tl.arange(0, WIDTH)
-    tl.store(logsumexp + place, log_sum, mask=there)
-    tl.store(
-        mean_key + place[:, None] * D + part[None, :],
-        found,
-        mask=there[:, None] & (part < D)[None, :],
-    )
+    share = side * tl.num_programs(1) + tl.program_id(1)
+    target = share.to(tl.int64) * rows + row
+    tl.store(logsumexp + target, log_sum, mask=there)
+    store_rows(mean_key, target, found, there, D, WIDTH)
 
 
 @triton.jit
@@ -76,16 +71,14 @@ def _joined(
     logsumexp, mean_key, side, row, rows, splits, D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr
 ):  # fmt: skip
     """Log-sum and mean key of some rows over all shares of the keys."""
-    part = tl.arange(0, WIDTH)
     there = row < rows
     top = tl.full([ROWS], NOTHING, tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     found = tl.zeros([ROWS, WIDTH], tl.float32)
     for split in range(0, splits):  # of which the first is never empty
-        place = (side * splits + split).to(tl.int64) * rows + row
-        log_sum = tl.load(logsumexp + place, mask=there, other=0.0)
-        mask = there[:, None] & (part < D)[None, :]
-        mean = tl.load(mean_key + place[:, None] * D + part[None, :], mask=mask, other=0.0)
+        first = (side * splits + split).to(tl.int64) * rows
+        log_sum = tl.load(logsumexp + first + row, mask=there, other=0.0)
+        mean = load_rows(mean_key + first * D, row, rows, D, WIDTH, True)
         highest = tl.maximum(top, log_sum)
         shrunk = tl.exp2(top - highest)
         weight = tl.exp2(log_sum - highest)
@@ -104,15 +97,15 @@ def loss_kernel(
     """Of each row the loss, its gradient over the number of rows, and that by the temperature."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = row < rows
-    part = tl.arange(0, WIDTH)
-    query = _load_rows(queries, row, rows, D, WIDTH, True).to(tl.float32)
-    partner = _load_rows(partners, row, rows, D, WIDTH, True).to(tl.float32)
-    divisor = _number(temperature, LEARNED)
+    query = load_rows(queries, row, rows, D, WIDTH, True).to(tl.float32)
+    partner = load_rows(partners, row, rows, D, WIDTH, True).to(tl.float32)
+    divisor = number(temperature, LEARNED)
     log_sum, mean = _joined(logsumexp, mean_key, 0, row, rows, splits, D, WIDTH, ROWS)
     if DISTILS:
         teacher_sum, expected = _joined(logsumexp, mean_key, 1, row, rows, splits, D, WIDTH, ROWS)
         cross_entropy = log_sum - tl.sum(query / divisor * expected, 1)
-        found = cross_entropy - (teacher_sum - tl.sum(partner / teacher_temperature * expected, 1))
+        entropy = teacher_sum - tl.sum(partner / teacher_temperature * expected, 1)
+        found = cross_entropy - entropy
         slope = (mean - expected) / divisor
     else:
         margin = log_sum - tl.sum(query / divisor * partner, 1)
@@ -124,5 +117,4 @@ def loss_kernel(
     slope = slope / rows
     tl.store(loss + row, found, mask=there)
     tl.store(by_temperature + row, -tl.sum(query * slope, 1) / divisor, mask=there)
-    pointers = gradient + row.to(tl.int64)[:, None] * D + part[None, :]
-    tl.store(pointers, slope, mask=there[:, None] & (part < D)[None, :])
+    store_rows(gradient, row, slope, there, D, WIDTH)
