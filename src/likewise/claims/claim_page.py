@@ -40,14 +40,11 @@ def write_claim_page(content: Content, out: Path) -> Path:
         LikewiseError: ``out`` is a file that is not a page of likewise.
         EnvironmentIOError: the page cannot be written.
     """
-    look = (
-        ""
-        if content["is_evidence"]
-        else "This is no evidence: seeds, steps or data are not the claim's."
-    )
+    no_evidence = "This is no evidence: seeds, steps or data are not the claim's."
+    note = "" if content["is_evidence"] else no_evidence
     conclusion = f"The claim {content['verdict']}."
     lead: list[Block] = [
-        render("verdict.html", sentence="", conclusion=conclusion, tone="", note=look),
+        render("verdict.html", sentence="", conclusion=conclusion, tone="", note=note),
         f"{content['sentence']} ({content['paper']})",
         content["check"],
     ]
@@ -60,9 +57,8 @@ def write_claim_page(content: Content, out: Path) -> Path:
     ]
     footer = f"Written by likewise reproduce {content['claim']}. The page is one file and fetches nothing."
     title = f"Does it hold here? {content['claim']}"
-    return write_page(
-        out, document(title, lead, [section for section in sections if section.body], footer)
-    )
+    with_content = [section for section in sections if section.body]
+    return write_page(out, document(title, lead, with_content, footer))
 
 
 def _statements(content: Content) -> TableBlock:

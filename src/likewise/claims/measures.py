@@ -17,7 +17,7 @@ from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.own_classifier import measure_classifier
 from likewise.evaluation.statistics.scores import Features
 from likewise.methods import Nets
-from likewise.runs.prepare import Prepared
+from likewise.runs.prepared import Prepared
 from likewise.views.centre_view import CentreView
 
 

@@ -81,22 +81,18 @@ class ClaimOutcome:
 
     def to_json(self) -> dict[str, Any]:
         """The content of the stored JSON; numbers that are not finite are null."""
-        environments: list[dict[str, Any]] = []
-        results = [asdict(result) for result in self.results]
-        for result in results:  # each environment is stored once, and results have its number
-            if result["environment"] not in environments:
-                environments.append(result["environment"])
-            result["environment"] = environments.index(result["environment"])
+        results, environments = self._numbered_environments()
         about = self.about
         content = {
             "format": FORMAT,
             "claim": self.claim,
             "verdict": self.verdict,
             "is_evidence": self.is_evidence,
-            **{
-                name: getattr(about, name)
-                for name in ("paper", "sentence", "check", "axis", "minutes")
-            },
+            "paper": about.paper,
+            "sentence": about.sentence,
+            "check": about.check,
+            "axis": about.axis,
+            "minutes": about.minutes,
             "data": self.data,
             "steps_share": self.steps_share,
             "seeds": list(self.seeds),
@@ -108,6 +104,16 @@ class ClaimOutcome:
             "results": results,
         }
         return _finite(content)
+
+    def _numbered_environments(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The results, each with the number of its environment; and the environments, each once."""
+        environments: list[dict[str, Any]] = []
+        results = [asdict(result) for result in self.results]
+        for result in results:
+            if result["environment"] not in environments:
+                environments.append(result["environment"])
+            result["environment"] = environments.index(result["environment"])
+        return results, environments
 
 
 def judge(statement: Statement, replicates: Sequence[Replicate]) -> StatementVerdict:
@@ -143,12 +149,10 @@ def overall(statements: Sequence[StatementVerdict]) -> str:
 
     Algebra that holds says nothing about learning, so it counts only where it fails.
     """
-    told = [
-        statement
-        for statement in statements
-        if not (statement.algebra and statement.verdict == HOLDS)
-    ]
-    verdicts = [statement.verdict for statement in told]
+    verdicts = []
+    for statement in statements:
+        if not (statement.algebra and statement.verdict == HOLDS):
+            verdicts.append(statement.verdict)
     if len(set(verdicts)) == 1:
         return verdicts[0]
     inconclusive = verdicts.count(INCONCLUSIVE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,8 @@ from likewise.json_files import read_json, write_json
 from likewise.methods import Nets, method_name
 from likewise.run_folder import RunFolder
 from likewise.runs.networks import build_nets
-from likewise.runs.prepare import Prepared, prepare
+from likewise.runs.prepare import prepare
+from likewise.runs.prepared import Prepared
 from likewise.runs.settings import to_json
 from likewise.runs.train_run import online_scores, run_training
 from likewise.training import Interrupted, LoopSettings, TrainingState, train
@@ -46,6 +47,8 @@ VARIED = (
     "save_every",
 )
 """settings that the reproduction sets, not the arm"""
+
+NO_EVIDENCE = "not evidence: seeds, steps or data are not the claim's"
 
 
 @checked_arguments(steps_share=ABOVE_ZERO)
@@ -133,15 +136,9 @@ class Reproduction:
         for replicate in replicates:
             results += replicate.results.values()
         statements = [judge(statement, replicates) for statement in self.claim.statements]
+        share, seeds = self.steps_share, self.seeds
         outcome = ClaimOutcome(
-            self.name,
-            self.claim,
-            data,
-            self.steps_share,
-            self.seeds,
-            self.arms,
-            results,
-            statements,
+            self.name, self.claim, data, share, seeds, self.arms, results, statements
         )
         self._write(outcome, keep)
         return outcome
@@ -268,16 +265,8 @@ class Reproduction:
             for file in self.out.glob("*-seed-*/**/*"):
                 if file.is_file():
                     file.unlink()
-        elif record.exists() and read_json(record) != settings:
-            raise LikewiseError(
-                f"{self.out} holds a reproduction of {read_json(record).get('claim')!r} with other settings, and "
-                f"results of different settings do not belong together. Choose another --out, or replace it with "
-                f"--overwrite."
-            )
-        elif not record.exists() and self.out.exists() and any(self.out.iterdir()):
-            raise LikewiseError(
-                f"{self.out} is not empty and holds no reproduction. Choose another --out."
-            )
+        else:
+            self._require_same(record, settings)
         try:
             self.out.mkdir(parents=True, exist_ok=True)
             write_json(record, settings)
@@ -285,6 +274,19 @@ class Reproduction:
             raise EnvironmentIOError(
                 f"Cannot write {self.out}: {error.strerror or error}. Choose another --out."
             ) from error
+
+    def _require_same(self, record: Path, settings: Mapping[str, Any]) -> None:
+        """Refuse a folder of something else, or of other settings."""
+        if record.exists() and read_json(record) != settings:
+            raise LikewiseError(
+                f"{self.out} holds a reproduction of {read_json(record).get('claim')!r} with other settings, and "
+                f"results of different settings do not belong together. Choose another --out, or replace it with "
+                f"--overwrite."
+            )
+        if not record.exists() and self.out.exists() and any(self.out.iterdir()):
+            raise LikewiseError(
+                f"{self.out} is not empty and holds no reproduction. Choose another --out."
+            )
 
     def _require_evidence(self) -> None:
         whole = self.steps_share == 1 and self.data == self.claim.data
@@ -305,18 +307,11 @@ class Reproduction:
         self.console.print(arms_table(content))
         for statement in outcome.statements:
             self.console.print(str(statement), highlight=False)
-        look = (
-            ""
-            if outcome.is_evidence
-            else " (not evidence: seeds, steps or data are not the claim's)"
-        )
-        self.console.print(
-            f"\n[bold]{outcome.verdict}[/bold]{look}: {self.claim.sentence}", highlight=False
-        )
+        note = "" if outcome.is_evidence else f" ({NO_EVIDENCE})"
+        verdict = f"[bold]{outcome.verdict}[/bold]{note}: {self.claim.sentence}"
         stored = f"evidence  {keep / self.name}.json\n" if keep is not None else ""
-        self.console.print(
-            f"\npage  {page}\n{stored}file  {self.out / 'outcome.json'}", highlight=False
-        )
+        files = f"page  {page}\n{stored}file  {self.out / 'outcome.json'}"
+        self.console.print(f"\n{verdict}\n\n{files}", highlight=False)
 
 
 def _arm_settings(arm: Arm) -> dict[str, Any]:

@@ -137,35 +137,35 @@ def predict(
     """
     settings = encoder_settings_of(folder)
     judge = judge_of(folder, settings.image_size, precise, module)
-    options = {
-        "precise": precise,
-        "batch_size": batch_size,
-        "pixel_range": pixel_range and list(pixel_range),
-    }
+    options = {"precise": precise, "batch_size": batch_size}
+    options["pixel_range"] = pixel_range and list(pixel_range)
 
     def open_sink(names: Sequence[str]) -> RowsInMemory | PredictionFile:
         if out is None:
             return RowsInMemory(judge.columns)
-        return PredictionFile(
-            Path(out), {**options, **_hashes(RunFolder(folder), names)}, overwrite, judge.columns
-        )
+        key = {**options, **_hashes(RunFolder(folder), names)}
+        return PredictionFile(Path(out), key, overwrite, judge.columns)
 
     if has_vectors(data):
         index = open_vectors(Path(data), judge, folder)
         sink = open_sink([*index.ids(), *index.skipped])
         before = sink.written
         predict_vectors(judge, index, sink)
-        return _finished(sink, judge, before)
-    manifest = with_clips(
-        open_for_encoder(data, settings.pixel_range, pixel_range or settings.given_range),
-        settings.clip_sampling,
-        settings.image_size,
-        region=settings.region,
-    )
-    sink = open_sink([*manifest.ids, *manifest.left_out])
-    before = sink.written
-    _predict(judge, _images(manifest, settings), manifest, sink, batch_size)
+    else:
+        manifest = _listed(data, settings, pixel_range)
+        sink = open_sink([*manifest.ids, *manifest.left_out])
+        before = sink.written
+        _predict(judge, _images(manifest, settings), manifest, sink, batch_size)
     return _finished(sink, judge, before)
+
+
+def _listed(
+    data: Any, settings: EncoderSettings, pixel_range: tuple[float, float] | None
+) -> Manifest:
+    """The images, not yet decoded, as the encoder sees them."""
+    known = pixel_range or settings.given_range
+    opened = open_for_encoder(data, settings.pixel_range, known)
+    return with_clips(opened, settings.clip_sampling, settings.image_size, region=settings.region)
 
 
 def _finished(sink: RowsInMemory | PredictionFile, judge: Judge, before: int) -> Predictions:
@@ -185,9 +185,8 @@ def _predict(judge: Judge, images: Images, manifest: Manifest, sink: Sink, batch
         read = found.positions.tolist()
         rows: dict[int, Row] = {}
         if read:
-            rows = dict(
-                zip(read, judge(found.pixels, [ids[position] for position in read]), strict=True)
-            )
+            judged = judge(found.pixels, [ids[position] for position in read])
+            rows = dict(zip(read, judged, strict=True))
         for position in batch.tolist():
             if position not in rows:
                 rows[position] = judge.unread(ids[position], images.unreadable[ids[position]])

@@ -141,22 +141,10 @@ class PredictionFile:
         overwrite: bool = False,
         columns: pa.Schema = COLUMNS,
     ) -> None:
-        if out.suffix not in (".csv", ".parquet"):
-            raise LikewiseError(
-                f"--out {out} ends in {out.suffix or 'nothing'}; give a name in .csv or .parquet."
-            )
-        if out.exists() and not overwrite:
-            raise LikewiseError(
-                f"{out} exists. Choose another --out, or replace it with --overwrite."
-            )
-        if not out.parent.is_dir():
-            raise LikewiseError(
-                f"The folder {out.parent} does not exist. Make it first, or choose another --out."
-            )
+        _require_writable(out, overwrite)
         self.out, self.key, self.columns = out, dict(key), columns
-        self._partial, self._state = (
-            out.with_name(out.name + end) for end in (".partial", ".partial.json")
-        )
+        self._partial = out.with_name(f"{out.name}.partial")
+        self._state = out.with_name(f"{out.name}.partial.json")
         self.written = 0
         self.started_again = False
         """whether there was a partial file of another key"""
@@ -234,6 +222,20 @@ class PredictionFile:
             whole.unlink(missing_ok=True)
             remedy = "give the same command again, which writes this file alone"
             raise disk_error(self.out, error, remedy=remedy) from error
+
+
+def _require_writable(out: Path, overwrite: bool) -> None:
+    """Refuse another ending, a file that exists, and a folder that does not."""
+    if out.suffix not in (".csv", ".parquet"):
+        raise LikewiseError(
+            f"--out {out} ends in {out.suffix or 'nothing'}; give a name in .csv or .parquet."
+        )
+    if out.exists() and not overwrite:
+        raise LikewiseError(f"{out} exists. Choose another --out, or replace it with --overwrite.")
+    if not out.parent.is_dir():
+        raise LikewiseError(
+            f"The folder {out.parent} does not exist. Make it first, or choose another --out."
+        )
 
 
 def read_predictions(path: Path, columns: pa.Schema = COLUMNS) -> pa.Table:

@@ -127,9 +127,8 @@ def fit_predictor(
     )
     protocol = {**fitted.protocol, "held_out": {source: len(held_out[0])} if source else {}}
     nothing = torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64)
-    return FittedPredictor(
-        predictor.eval(), Reference.of(found.vectors, *nothing, 1.0, protocol, seed)
-    )
+    reference = Reference.of(found.vectors, *nothing, 1.0, protocol, seed)
+    return FittedPredictor(predictor.eval(), reference)
 
 
 def _known(

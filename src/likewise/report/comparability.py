@@ -32,16 +32,7 @@ def protocol_differences(first: RunRecord, second: RunRecord) -> list[str]:
 
 def comparison_notes(records: Sequence[RunRecord], names: Sequence[str]) -> list[str]:
     """Differences that a reader should know of, but that leave the scores comparable."""
-    notes = []
-    budgets = [str(record.config.get("labels", "unknown")) for record in records]
-    if len(set(budgets)) > 1:
-        by_run = [
-            f"{name} {label_budget(budget)}" for name, budget in zip(names, budgets, strict=True)
-        ]
-        listed = ", ".join(by_run)
-        notes.append(
-            f"The label budgets differ: {listed}. A difference is due to them as well as to the method."
-        )
+    notes = _budgets(records, names)
     machines = set()
     for record in records:
         machines.add((record.environment.get("machine"), record.environment.get("device")))
@@ -57,6 +48,18 @@ def comparison_notes(records: Sequence[RunRecord], names: Sequence[str]) -> list
     if unfinished:
         notes.append(f"Training has not finished: {', '.join(unfinished)}.")
     return notes
+
+
+def _budgets(records: Sequence[RunRecord], names: Sequence[str]) -> list[str]:
+    budgets = [str(record.config.get("labels", "unknown")) for record in records]
+    if len(set(budgets)) == 1:
+        return []
+    by_run = []
+    for name, budget in zip(names, budgets, strict=True):
+        by_run.append(f"{name} {label_budget(budget)}")
+    return [
+        f"The label budgets differ: {', '.join(by_run)}. A difference is due to them as well as to the method."
+    ]
 
 
 def _test_sets(first: RunRecord, second: RunRecord) -> list[str]:

@@ -40,9 +40,8 @@ def summarise_data(
         masks: the classes of the masks, where training and test images have masks.
     """
     found = manifest.summary()
-    train = splits["train"]
     visible = visible_labels != UNLABELLED
-    flipped = visible & (visible_labels != train.labels)
+    flipped = visible & (visible_labels != splits["train"].labels)
     unread = _unread(splits)
     notes = [
         *found["notes"],
@@ -66,7 +65,7 @@ def summarise_data(
         "noisy_labels": int(flipped.sum()),
         "image_size": encoder.image_size,
         "channels": encoder.channels,
-        "clips": _clips(train, encoder),
+        "clips": _clips(splits["train"], encoder),
         "sizes": found["sizes"],
         "masks": masks._asdict() if masks else None,
         "columns": found["columns"],

@@ -59,32 +59,39 @@ def first_screen(
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
     grid.add_column()
-    grid.add_row("data", escape(f"{found['source']}: {_splits(found['splits'])}, {_labels(found)}"))
-    if found["clips"]:
-        grid.add_row("videos", _videos(found["clips"]))
-    if masks:
-        grid.add_row("masks", str(masks))
-    grid.add_row("method", escape(_method(run)))
-    grid.add_row("encoder", escape(_encoder(run.encoder, run.start_reason)))
-    for about, what in _start(run):
+    for about, what in (*_data(found, masks), *_learning(run, found["clips"] is not None)):
         grid.add_row(about, escape(what))
-    if run.teacher:
-        grid.add_row("teacher", escape(run.teacher))
-    grid.add_row("training", _training(run, "clips" if found["clips"] else "images"))
-    if run.model_ema_decay is not None:
-        grid.add_row(
-            "weights",
-            f"a moving average of decay {run.model_ema_decay} is scored and saved as the encoder",
-        )
-    if run.memory:
-        grid.add_row("memory", run.memory)
-    grid.add_row("output", escape(run.output))
     notes = [f"note: {escape(note)}" for note in found["notes"]]
     return Group(grid, *notes)
 
 
+def _data(found: dict[str, Any], masks: MasksFound | None) -> Iterator[tuple[str, str]]:
+    """Rows about the data."""
+    yield "data", f"{found['source']}: {_splits(found['splits'])}, {_labels(found)}"
+    if found["clips"]:
+        yield "videos", _videos(found["clips"])
+    if masks:
+        yield "masks", str(masks)
+
+
+def _learning(run: RunOutline, is_of_clips: bool) -> Iterator[tuple[str, str]]:
+    """Rows about what will happen."""
+    yield "method", _method(run)
+    yield "encoder", _encoder(run.encoder, run.start_reason)
+    yield from _start(run)
+    if run.teacher:
+        yield "teacher", run.teacher
+    yield "training", _training(run, "clips" if is_of_clips else "images")
+    if run.model_ema_decay is not None:
+        average = f"a moving average of decay {run.model_ema_decay}"
+        yield "weights", f"{average} is scored and saved as the encoder"
+    if run.memory:
+        yield "memory", run.memory
+    yield "output", run.output
+
+
 def _start(run: RunOutline) -> Iterator[tuple[str, str]]:
-    """What is special about an encoder that starts from weights."""
+    """Rows about an encoder that starts from weights."""
     if run.key_match is not None:
         yield "pretrained", str(run.key_match)
     if run.bn_stats_frozen:

@@ -88,18 +88,8 @@ def _corruption_table(found: dict[str, Any]) -> Table:
     """Accuracy of the trained encoder's probe by kind and severity; means over severities of the other classifiers."""
     trained = found["linear"]["trained"]
     others = _other_classifiers(found)
-    table = Table(
-        "corrupted",
-        *map(str, found["severities"]),
-        "mean",
-        *others,
-        title="Trained, linear probe, by severity; means of the others (own: own classifier)",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    table.columns[0].no_wrap = True
+    table = _narrow_table("corrupted", *map(str, found["severities"]), "mean", *others)
+    table.title = "Trained, linear probe, by severity; means of the others (own: own classifier)"
     readings = [trained, *others.values()]
     blank = [""] * len(found["severities"])
     table.add_row("(clean)", *blank, *[_number(reading["clean"]) for reading in readings])
@@ -113,6 +103,15 @@ def _corruption_table(found: dict[str, Any]) -> Table:
     # The first is of clean images.
     errors = [fmean(reading["calibration_error"][1:]) for reading in readings]
     table.add_row("calibration", *_numbers(trained["calibration_error"][1:]), *_numbers(errors))
+    return table
+
+
+def _narrow_table(*headers: str) -> Table:
+    """For many columns; the first is never wrapped."""
+    table = Table(
+        *headers, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    table.columns[0].no_wrap = True
     return table
 
 

@@ -85,9 +85,8 @@ class RunRecord:
         """
         config = read_object(folder.require().config)
         missing: list[str] = []
-        environment = _or_missing(
-            folder.environment, ENVIRONMENT, "the machine and the versions are unknown", missing
-        )
+        unknown = "the machine and the versions are unknown"
+        environment = _or_missing(folder.environment, ENVIRONMENT, unknown, missing)
         data = _or_missing(folder.data, DATA, "what was found in the data is unknown", missing)
         scores = _or_missing(folder.scores, SCORES, "there are no final scores", missing)
         metrics = _metrics(folder, missing)
@@ -97,23 +96,13 @@ class RunRecord:
         with reading(folder.scores):
             for who in ENCODERS:
                 by_encoder[who] = [Score.from_json(each) for each in scores.pop(who, None) or []]
-            differences = [
-                record_of(ScoreDifference, each) for each in scores.pop("differences", None) or []
-            ]
+            found = scores.pop("differences", None) or []
+            differences = [record_of(ScoreDifference, each) for each in found]
         missing += [str(note) for note in scores.get("notes") or []]
         return cls(
-            folder,
-            config,
-            environment,
-            data,
-            metrics,
-            scores=by_encoder,
-            differences=differences,
-            more_scores=scores,
-            gallery=gallery,
-            illustration=illustration,
-            missing=tuple(missing),
-        )
+            folder, config, environment, data, metrics, by_encoder, differences, scores, gallery,
+            illustration, tuple(missing),
+        )  # fmt: skip
 
     @property
     def method(self) -> str:

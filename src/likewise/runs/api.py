@@ -32,8 +32,8 @@ from likewise.runs.given import (
     checked_method,
     with_encoder,
 )
-from likewise.runs.prepare import Prepared
 from likewise.runs.prepare import prepare as prepare_run
+from likewise.runs.prepared import Prepared
 from likewise.runs.run import Run
 from likewise.runs.settings import TrainSettings
 from likewise.runs.train_run import run_training

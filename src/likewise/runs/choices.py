@@ -108,11 +108,9 @@ def start_folder(settings: TrainSettings, method: Method | None) -> str:
     """The run whose encoder is the start: of ``--from``, or a teacher whose network is frozen; empty without one."""
     if settings.from_run:
         return settings.from_run
-    return (
-        method.teacher
-        if isinstance(method, DistillationMethod) and method.starts_from_teacher
-        else ""
-    )
+    if isinstance(method, DistillationMethod) and method.starts_from_teacher:
+        return method.teacher
+    return ""
 
 
 def start_encoder(settings: TrainSettings, method: Method | None) -> EncoderSettings | None:
@@ -142,30 +140,22 @@ def choose_encoder(
     """
     mean, std = channel_statistics(data.train.images)
     folder = start_folder(settings, method)
+    frames, frame_rate = inputs.sampling or (1, None)
     if module is not None:
         _, chosen = encoders.encoder_from_module(module, data.image_size, mean, std)
     elif folder:
         chosen = _from_run(folder, data.image_size, len(mean))
     else:
         name = method.card.encoder if settings.encoder == "auto" else settings.encoder
-        frames = inputs.sampling.frames if inputs.sampling else 1
+        weights, missing = settings.pretrained_weights, settings.allow_missing
         chosen = encoders.choose_encoder(
-            name,
-            data.image_size,
-            mean,
-            std,
-            settings.stem,
-            settings.pretrained_weights,
-            frames,
-            settings.allow_missing,
+            name, data.image_size, mean, std, settings.stem, weights, frames, missing
         )
-    if inputs.sampling is None:
+    if frame_rate is None:
         given = settings.pixel_range is not None
         return replace(chosen, pixel_range=data.manifest.pixel_range, pixel_range_given=given)
-    frames, frame_rate = inputs.sampling
-    return replace(
-        chosen, frames=frames, frame_rate=frame_rate, region=inputs.region or WHOLE_FRAME
-    )
+    region = inputs.region or WHOLE_FRAME
+    return replace(chosen, frames=frames, frame_rate=frame_rate, region=region)
 
 
 def _from_run(folder: str, image_size: int, channels: int) -> EncoderSettings:

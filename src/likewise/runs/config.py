@@ -11,7 +11,7 @@ from likewise.json_files import read_object, write_json
 from likewise.methods import Recipe, method_name
 from likewise.run_folder import FORMAT, UNCOMPARED, RunFolder
 from likewise.runs.data_name import name_of
-from likewise.runs.prepare import Prepared
+from likewise.runs.prepared import Prepared
 from likewise.runs.settings import to_json
 
 LENGTH = ("steps", "settings.steps", "settings.epochs", "extensions")
@@ -43,21 +43,10 @@ def write_config(
         LikewiseError: the run in the folder has other settings, or is longer.
     """
     steps = prepared.steps(loader)
-    config = {
-        "format": FORMAT,
-        "data": name_of(data),
-        "method": {"name": method_name(prepared.method), "settings": to_json(prepared.method)},
-        "recipe": to_json(prepared.recipe),
-        "encoder": to_json(prepared.encoder),
-        "labels": str(DataSplitter(prepared.settings).budget),
-        "batch_size": prepared.batch_size,
-        # Half as many images on twice as many devices make the same microbatches, so their number is compared.
-        "microbatches": microbatches if microbatches > 1 else None,
-        "steps": steps,
-        "extensions": [],
-        "resume": resume_line,
-        "settings": to_json(prepared.settings),
-    }
+    # Half as many images on twice as many devices make the same microbatches, so their number is compared.
+    several = {"microbatches": microbatches if microbatches > 1 else None}
+    config = {**_settings(prepared, data), **several, "steps": steps, "resume": resume_line}
+    config["extensions"] = []
     meaning = ""
     if prepared.settings.resume and run.config.exists():
         before = read_object(run.require().config, {"extensions": list})
@@ -69,6 +58,20 @@ def write_config(
             meaning = _meaning(extension)
     write_json(run.config, config)
     return meaning
+
+
+def _settings(prepared: Prepared, data: Any) -> dict[str, Any]:
+    """What a run was given, and what it has chosen itself."""
+    return {
+        "format": FORMAT,
+        "data": name_of(data),
+        "method": {"name": method_name(prepared.method), "settings": to_json(prepared.method)},
+        "recipe": to_json(prepared.recipe),
+        "encoder": to_json(prepared.encoder),
+        "labels": str(DataSplitter(prepared.settings).budget),
+        "batch_size": prepared.batch_size,
+        "settings": to_json(prepared.settings),
+    }
 
 
 def _extension(recipe: Recipe, before: int, now: int, loader: Loader) -> dict[str, Any]:
@@ -115,7 +118,8 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as one level of dotted names."""
     flat: dict[str, Any] = {}
     for name, value in content.items():
-        flat |= (
-            _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-        )
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
     return flat

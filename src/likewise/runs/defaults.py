@@ -31,10 +31,10 @@ def defaults_of(method: str | Method, preset: str | None = None) -> Defaults:
         LikewiseError: there is no such method or preset, or a preset is named without a method's name.
     """
     if preset is None:
-        known = method if isinstance(method, Method) or method == "auto" else find_method(method)()
-        return Defaults(
-            known, known.card.recipe if isinstance(known, Method) else None, TrainSettings()
-        )
+        if method == "auto":
+            return Defaults(method, None, TrainSettings())
+        known = method if isinstance(method, Method) else find_method(method)()
+        return Defaults(known, known.card.recipe, TrainSettings())
     if isinstance(method, Method) or method == "auto":
         given = "--method auto" if method == "auto" else f"an instance of {type(method).__name__}"
         example = preset if preset in METHODS["simclr"].card.presets else "small"

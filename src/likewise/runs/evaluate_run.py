@@ -209,15 +209,11 @@ def stored_classifier_scores(folder: RunFolder) -> list[Measurement]:
         content = read_json(folder.scores)
         calibrations = content.get("calibration", {}).get("trained", {})
         for entry in content.get("trained", []):
-            name = entry["name"]
-            if name not in OWN:
-                continue
-            calibration = (
-                Calibration.from_json(calibrations[name]) if name in calibrations else None
-            )
-            measured.append(
-                Measurement(Score.from_json(entry), torch.empty(0), calibration=calibration)
-            )
+            if entry["name"] in OWN:
+                found = calibrations.get(entry["name"])
+                calibration = Calibration.from_json(found) if found is not None else None
+                score = Score.from_json(entry)
+                measured.append(Measurement(score, torch.empty(0), calibration=calibration))
     return measured
 
 

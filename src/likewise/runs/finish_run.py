@@ -26,7 +26,7 @@ from likewise.report.pages.page import write_report
 from likewise.report.pictures.method_pictures import IMAGES
 from likewise.report.pictures.write import write_method_pictures, write_pictures
 from likewise.run_folder import RunFolder
-from likewise.runs.prepare import Prepared
+from likewise.runs.prepared import Prepared
 from likewise.training import TrainingState
 from likewise.views.centre_view import CentreView
 

@@ -18,7 +18,8 @@ from likewise.randomness import generator
 from likewise.runs.given import GivenObjects
 from likewise.runs.moved_run import has_dropout, without_dropout
 from likewise.runs.networks import build_nets, start_classifier, starts_from_prototypes
-from likewise.runs.prepare import Prepared, prepare
+from likewise.runs.prepare import prepare
+from likewise.runs.prepared import Prepared
 from likewise.runs.settings import TrainSettings
 from likewise.runs.train_run import online_scores, with_view_streams
 from likewise.training import Callback, LoopSettings

@@ -43,15 +43,7 @@ def with_encoder(settings: TrainSettings, encoder: Any) -> tuple[TrainSettings, 
         LikewiseError: it is none of these, or a start is named twice.
     """
     if isinstance(encoder, nn.Module):
-        for option, start in (
-            ("pretrained", settings.pretrained_weights),
-            ("from_run", settings.from_run),
-        ):
-            if start:
-                raise LikewiseError(
-                    f"encoder= was given a module and {option}={start!r} names another start. Load "
-                    f"the weights into the module, and leave {option} out."
-                )
+        _refuse_other_start(settings)
         return settings, encoder
     if isinstance(encoder, Run):
         return replace(settings, from_run=str(encoder.folder.path)), None
@@ -64,6 +56,17 @@ def with_encoder(settings: TrainSettings, encoder: Any) -> tuple[TrainSettings, 
     if isinstance(encoder, Path) or encoder.startswith(("./", "../", "~", "/")):
         raise LikewiseError(f"encoder={str(encoder)!r} was given, but that folder holds no run.")
     return replace(settings, encoder=encoder), None
+
+
+def _refuse_other_start(settings: TrainSettings) -> None:
+    """Refuse settings that name a start, where a module was given."""
+    starts = {"pretrained": settings.pretrained_weights, "from_run": settings.from_run}
+    for option, start in starts.items():
+        if start:
+            raise LikewiseError(
+                f"encoder= was given a module and {option}={start!r} names another start. Load "
+                f"the weights into the module, and leave {option} out."
+            )
 
 
 def checked_callbacks(callbacks: Any, num_evals: int) -> tuple[Callback, ...]:
@@ -79,11 +82,8 @@ def checked_callbacks(callbacks: Any, num_evals: int) -> tuple[Callback, ...]:
     given = list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
     for callback in given:
         if not isinstance(callback, Callback):
-            kind = (
-                f"the class {callback.__name__}"
-                if isinstance(callback, type)
-                else type(callback).__name__
-            )
+            is_class = isinstance(callback, type)
+            kind = f"the class {callback.__name__}" if is_class else type(callback).__name__
             raise LikewiseError(
                 f"callbacks= takes a list of instances of likewise.Callback; {kind} was given. For instance "
                 f"callbacks=[likewise.EarlyStopping('knn20_top1', patience=3)]."

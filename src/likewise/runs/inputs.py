@@ -53,14 +53,11 @@ def choose_inputs(
 def _choose_sampling(
     settings: TrainSettings, method: Method | None, start: EncoderSettings | None
 ) -> ClipSampling | None:
+    """How much of a video the encoder sees at a time; None: still images."""
     title = method.card.title if method is not None else "The method that the labels choose"
     of_method = method.clip_sampling if method is not None else None
     of_start = start.clip_sampling if start is not None else None
-    if (
-        of_method is not None
-        and of_start is not None
-        and (of_method.frames == 1) != (of_start.frames == 1)
-    ):
+    if of_method and of_start and (of_method.frames == 1) != (of_start.frames == 1):
         raise LikewiseError(
             f"The encoder of {settings.from_run} sees {of_start.frames} frames at a time, which does not suit {title}. "
             f"Leave --from out."

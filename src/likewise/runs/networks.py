@@ -15,13 +15,9 @@ from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets
 from likewise.methods.distillation import DistillationMethod
 from likewise.randomness import seed_networks
-from likewise.runs.prepare import Prepared
+from likewise.runs.prepared import Prepared
 from likewise.runs.settings import TrainSettings
 from likewise.runs.teacher import load_teacher
-
-PRETRAINED_LR_SCALE = 0.1
-"""Factor of the learning rate of pretrained weights, with heads that start at random: a tenth, as R-CNN fine-tunes
-at a tenth of the rate of pretraining (Girshick et al. 2014, Sec. 2.3, https://arxiv.org/abs/1311.2524)."""
 
 
 def build_nets(prepared: Prepared) -> Nets:
@@ -37,18 +33,10 @@ def build_nets(prepared: Prepared) -> Nets:
     nets = adapted_nets(method, initial, manifest.classes, prepared.settings, has_start)
     if isinstance(method, DistillationMethod) and method.teacher:
         method.adopt(nets, load_teacher(method.teacher, method, encoder, manifest.class_names))
-    if freezes_bn_stats(prepared):
+    if prepared.freezes_bn_stats:
         nets.freeze_bn_stats()
-    scale_encoder_rates(nets, encoder_lr_scale(prepared))
+    scale_encoder_rates(nets, prepared.encoder_lr_scale)
     return nets.train()
-
-
-def encoder_lr_scale(prepared: Prepared) -> float:
-    """The factor of the encoder's learning rate: as given, or `PRETRAINED_LR_SCALE` for a start from weights."""
-    settings = prepared.settings
-    if settings.encoder_lr_scale is not None:
-        return settings.encoder_lr_scale
-    return PRETRAINED_LR_SCALE if starts_from_weights(prepared) and settings.adapt is None else 1.0
 
 
 def scale_encoder_rates(nets: Nets, scale: float) -> None:
@@ -59,16 +47,6 @@ def scale_encoder_rates(nets: Nets, scale: float) -> None:
     for name, _ in nets.encoder.named_parameters(prefix="encoder"):
         scales[name] = scale * scales.get(name, 1.0)
     nets.learning_rate_scales = scales
-
-
-def freezes_bn_stats(prepared: Prepared) -> bool:
-    """Whether batch normalisation in encoders keeps its running statistics: those of pretraining where there are some.
-
-    Statistics of other images would change what each channel means to the pretrained weights.
-    """
-    settings = prepared.settings
-    has_start = starts_from_weights(prepared) or settings.adapt is not None
-    return settings.freeze_bn_stats == "on" or (settings.freeze_bn_stats == "auto" and has_start)
 
 
 def adapted_nets(
@@ -107,7 +85,7 @@ def starts_from_prototypes(prepared: Prepared, nets: Nets) -> bool:
         LikewiseError: it was requested, but there are no labels or the method has no linear classifier.
     """
     wanted = prepared.settings.head_init
-    if wanted == "random" or (wanted == "auto" and not starts_from_weights(prepared)):
+    if wanted == "random" or (wanted == "auto" and not prepared.starts_from_weights):
         return False
     missing, classifier = "", getattr(nets, "classifier", None)
     # A classifier that a method has frozen is another run's, and stays as it is.
@@ -127,8 +105,3 @@ def start_classifier(prepared: Prepared, nets: Nets, device: torch.device) -> No
     classes = prepared.manifest.classes
     size, seed = prepared.encoder.image_size, prepared.settings.seed
     set_classifiers(nets, first_head(nets.encoder, images, labels, classes, seed, device, size))
-
-
-def starts_from_weights(prepared: Prepared) -> bool:
-    """Whether the encoder starts from pretrained weights or another run; of a user's module that is not known."""
-    return prepared.encoder.pretrained not in ("", "module")

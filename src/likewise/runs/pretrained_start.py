@@ -56,12 +56,8 @@ def choose_pretrained_start(
         splitter: knows the size at which the network would see them.
     """
     is_open = named is None and module is None and settings.encoder == settings.stem == "auto"
-    if (
-        not is_open
-        or settings.pretrained is not None
-        or settings.from_run
-        or splitter.sampling is not None
-    ):
+    is_named = settings.pretrained is not None or settings.from_run
+    if not is_open or is_named or splitter.sampling is not None:
         return PretrainedStart(settings, "")
     weights = pretrained_at_hand(default_channels(manifest))
     if weights is None or splitter.image_size(manifest) <= SMALL_IMAGE:

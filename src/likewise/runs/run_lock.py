@@ -50,6 +50,20 @@ def locked(run: RunFolder) -> Iterator[str]:
         LikewiseError: another process trains in the folder; the message names it.
     """
     lock, owner = FileLock(run.lock), _owner(run)
+    _acquire(lock, run, owner)
+    left_locked = f"The run was not ended by its last process ({owner}); this one goes on with it."
+    try:
+        now = datetime.now().isoformat(" ", "seconds")
+        write_json(run.owner, Owner(platform.node(), os.getpid(), now)._asdict())
+        yield left_locked if owner else ""
+    finally:
+        with suppress(OSError):
+            run.owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _acquire(lock: FileLock, run: RunFolder, owner: Owner | None) -> None:
+    """Take the lock of a folder, whose last owner is known if it did not end."""
     if owner is not None and owner.host != platform.node():
         raise _in_use(run, owner, f"if it has ended, remove {run.owner} and give the command again")
     patience = 0.0 if owner is None or is_running(owner.pid) else PATIENCE
@@ -57,23 +71,10 @@ def locked(run: RunFolder) -> Iterator[str]:
         lock.acquire(timeout=patience)
     except Timeout:
         owner = _owner(run) or Owner(platform.node(), 0, "a moment ago")
-        raise _in_use(
-            run, owner, "wait for its end, stop it, or choose another folder with --out"
-        ) from None
+        remedy = "wait for its end, stop it, or choose another folder with --out"
+        raise _in_use(run, owner, remedy) from None
     except OSError as error:
         raise disk_error(run.lock, error) from error
-    try:
-        now = datetime.now().isoformat(" ", "seconds")
-        write_json(run.owner, Owner(platform.node(), os.getpid(), now)._asdict())
-        yield (
-            f"The run was not ended by its last process ({owner}); this one goes on with it."
-            if owner
-            else ""
-        )
-    finally:
-        with suppress(OSError):
-            run.owner.unlink(missing_ok=True)
-        lock.release()
 
 
 @contextmanager

@@ -20,8 +20,7 @@ from likewise.report.first_screen import RunOutline, first_screen
 from likewise.run_folder import RunFolder
 from likewise.runs.config import write_config
 from likewise.runs.moved_run import moved_line
-from likewise.runs.networks import encoder_lr_scale
-from likewise.runs.prepare import Prepared
+from likewise.runs.prepared import Prepared
 from likewise.runs.teacher import check_teacher_leakage
 from likewise.training.launch import environment
 from likewise.training.microbatch import microbatch_line
@@ -107,7 +106,7 @@ class StartingRun:
             settings.accumulate_grad_batches,
             settings.model_ema_decay,
             bn_stats_frozen=bool(self.nets.frozen_bn_stats),
-            encoder_lr_scale=encoder_lr_scale(self.prepared),
+            encoder_lr_scale=self.prepared.encoder_lr_scale,
         )
 
     def _pretrained_record(self) -> dict[str, Any]:

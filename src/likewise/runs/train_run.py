@@ -31,9 +31,9 @@ from likewise.runs.networks import (
     build_nets,
     start_classifier,
     starts_from_prototypes,
-    starts_from_weights,
 )
-from likewise.runs.prepare import Prepared, prepare
+from likewise.runs.prepare import prepare
+from likewise.runs.prepared import Prepared
 from likewise.runs.run import Run
 from likewise.runs.run_lock import taken
 from likewise.runs.setting_checks import check_fully_sharded
@@ -195,7 +195,7 @@ def _train(
     settings, steps = prepared.settings, prepared.steps(loader)
     plan = _loop_settings(prepared, steps, microbatch)
     online = online_scores(prepared, fabric.device) if fabric.is_global_zero else None
-    if starts_from_weights(prepared) and plan.eval_every:
+    if prepared.starts_from_weights and plan.eval_every:
         callbacks = [DeclineGuard(online, settings.on_decline, screen), *callbacks]
     if compiles(settings.compile, fabric.device, steps) and settings.strategy == "ddp":
         screen.say("Compiling the encoder at the first step, which takes about a minute.")
@@ -232,5 +232,5 @@ def _check_start(prepared: Prepared, nets: Nets) -> None:
     has_labels = validation is not None and bool(len(validation.known()))
     averaged = settings.model_ema_decay is not None
     check_on_decline(
-        settings.on_decline, starts_from_weights(prepared), has_labels, settings.num_evals, averaged
+        settings.on_decline, prepared.starts_from_weights, has_labels, settings.num_evals, averaged
     )

@@ -23,32 +23,23 @@ def calibration_section(record: RunRecord) -> list[Block]:
     found = _named(record)
     if not found:
         return []
+    errors = "; ".join(f"{name}: error {percent(each.error)}" for name, each in found.items())
+    caption = "A dot is a bin of predictions, its area their number. Below the diagonal a classifier is overconfident."
+    alternative = f"Accuracy against confidence. {errors}"
+    drawn = chart("reliability", _diagram(found), alternative, caption, height=420)
+    return [drawn, _table(found), Text(EXPLANATION)]
+
+
+def _table(found: dict[str, Calibration]) -> TableBlock:
     rows = []
     for name, each in found.items():
         confidence = _mean(each, each.confidence)
         accuracy = _mean(each, each.accuracy)
         images = count(sum(each.counts))
         rows.append([name, percent(each.error), percent(confidence), percent(accuracy), images])
-    errors = "; ".join(f"{name}: error {percent(each.error)}" for name, each in found.items())
-    caption = "A dot is a bin of predictions, its area their number. Below the diagonal a classifier is overconfident."
-    head = [
-        "classifier",
-        "expected calibration error",
-        "mean confidence",
-        "accuracy",
-        "test images",
-    ]
-    return [
-        chart(
-            "reliability",
-            _diagram(found),
-            f"Accuracy against confidence. {errors}",
-            caption,
-            height=420,
-        ),
-        TableBlock("Calibration error, confidence and accuracy.", head, rows),
-        Text(EXPLANATION),
-    ]
+    error = "expected calibration error"
+    head = ["classifier", error, "mean confidence", "accuracy", "test images"]
+    return TableBlock("Calibration error, confidence and accuracy.", head, rows)
 
 
 def _named(record: RunRecord) -> dict[str, Calibration]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -133,27 +134,30 @@ def _scores(comparison: Comparison) -> list[Block]:
     if not comparison.score_names:
         return [Text("None of the runs has final scores. Score each with likewise evaluate.")]
     columns = [TableColumn(f"run r{number}", name) for number, name in enumerate(comparison.names)]
-    rows = []
-    for score in comparison.score_names:
-        cells: list[Cell | str] = []
-        marks = []
-        protocol = ""
-        for record, column in zip(comparison.records, columns, strict=True):
-            measured = record.score("trained", score)
-            untrained = record.score("untrained", score)
-            cell = score_cell(measured)
-            if isinstance(cell, Cell) and measured and untrained:
-                cell = cell._replace(note=points(measured.value - untrained.value))
-            cells.append(cell)
-            if measured:
-                marks.append(mark(column.css, column.name, measured))
-                protocol = protocol or protocol_in_words(measured.protocol)
-        rows.append(ScoreRow(score_name(score), cells, marks, protocol))
+    rows = [_score_row(comparison, columns, score) for score in comparison.score_names]
     caption = (
         "Scores on test images, with 95% intervals and the difference from an untrained encoder."
     )
     summary = f"How each was measured ({comparison.names[0]})"
     return [_paints(len(columns)), ScoreTable(caption, columns, rows, summary=summary)]
+
+
+def _score_row(comparison: Comparison, columns: Sequence[TableColumn], score: str) -> ScoreRow:
+    """One score of every run, with the protocol of the first that has it."""
+    cells: list[Cell | str] = []
+    marks = []
+    protocol = ""
+    for record, column in zip(comparison.records, columns, strict=True):
+        measured = record.score("trained", score)
+        untrained = record.score("untrained", score)
+        cell = score_cell(measured)
+        if isinstance(cell, Cell) and measured and untrained:
+            cell = cell._replace(note=points(measured.value - untrained.value))
+        cells.append(cell)
+        if measured:
+            marks.append(mark(column.css, column.name, measured))
+            protocol = protocol or protocol_in_words(measured.protocol)
+    return ScoreRow(score_name(score), cells, marks, protocol)
 
 
 def _paints(runs: int) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
@@ -64,14 +65,16 @@ def _at_severity(reading: dict[str, Any], index: int) -> float:
     return fmean(row[index] for row in reading["accuracy"])
 
 
+def _accuracies(reading: dict[str, Any], severities: Sequence[int]) -> list[float]:
+    """On clean images, then by severity."""
+    return [reading["clean"], *[_at_severity(reading, at) for at in range(len(severities))]]
+
+
 def _curves(found: dict[str, Any], readings: Readings, what: str) -> go.Figure:
     severities = found["severities"]
     traces = []
     for number, (name, each) in enumerate(readings.items()):
-        if what == "accuracy":
-            values = [each["clean"], *[_at_severity(each, at) for at in range(len(severities))]]
-        else:
-            values = each["calibration_error"]
+        values = _accuracies(each, severities) if what == "accuracy" else each[what]
         trace = go.Scatter(
             x=[0, *severities],
             y=values,
@@ -81,13 +84,8 @@ def _curves(found: dict[str, Any], readings: Readings, what: str) -> go.Figure:
             **line_style(number, width=2.5, size=8),
         )
         traces.append(trace)
-    drawn = figure(
-        traces,
-        what.replace("_", " "),
-        "severity",
-        showlegend=True,
-        hovermode="x unified",
-    )
+    drawn = figure(traces, what.replace("_", " "), "severity")
+    drawn.update_layout(showlegend=True, hovermode="x unified")
     drawn.update_xaxes(tickvals=[0, *severities])
     return drawn.update_yaxes(tickformat=".0%", rangemode="tozero")
 

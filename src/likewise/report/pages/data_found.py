@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from likewise.report.pages.blocks import Block, Note, TableBlock, Text
@@ -44,32 +44,39 @@ def data_found(data: Mapping[str, Any]) -> list[Block]:
 
 
 def _sentence(data: Mapping[str, Any]) -> str:
-    splits = [
-        f"{count(number)} {SPLITS.get(name, name)}"
-        for name, number in (data.get("splits") or {}).items()
-    ]
-    parts = [
-        f"Read from {data.get('source', 'an unknown source')}: {', '.join(splits) or 'no split is recorded'}"
-    ]
+    parts = (_source(data), *_labels(data), *_pixels(data))
+    return ". ".join(sentence_case(part) for part in parts) + "."
+
+
+def _source(data: Mapping[str, Any]) -> str:
+    splits = []
+    for name, number in (data.get("splits") or {}).items():
+        splits.append(f"{count(number)} {SPLITS.get(name, name)}")
+    listed = ", ".join(splits) or "no split is recorded"
+    return f"Read from {data.get('source', 'an unknown source')}: {listed}"
+
+
+def _labels(data: Mapping[str, Any]) -> Iterator[str]:
     if data.get("labelled") is not None:
         total = int(data["labelled"]) + int(data.get("unlabelled") or 0)
-        parts.append(f"{count(data['labelled'])} of {amount(total, 'image')} have a label")
+        yield f"{count(data['labelled'])} of {amount(total, 'image')} have a label"
     if data.get("visible_labels") is not None:
         sentence = f"{amount(data['visible_labels'], 'label')} visible to training"
         if wrong := data.get("noisy_labels"):
             sentence += f", {count(wrong)} of them wrong on purpose (label noise)"
-        parts.append(sentence)
+        yield sentence
+
+
+def _pixels(data: Mapping[str, Any]) -> Iterator[str]:
     if data.get("image_size"):
         kind = {1: ", grey", 3: ", colour"}.get(data.get("channels", 0), "")
-        parts.append(f"read at {data['image_size']} × {data['image_size']} pixels{kind}")
+        yield f"read at {data['image_size']} × {data['image_size']} pixels{kind}"
     if displayed := _displayed(data.get("channels", 3)):
-        parts.append(displayed)
+        yield displayed
     if clips := data.get("clips"):
-        parts.append(
-            f"{amount(clips['stored'], 'frame')} of each video stored, {clips['frame_rate']:g} per second; the "
-            f"encoder sees {clips['seen']} of them at a time"
-        )
-    return ". ".join(sentence_case(part) for part in parts) + "."
+        stored = f"{amount(clips['stored'], 'frame')} of each video stored"
+        rate = f"{clips['frame_rate']:g} per second"
+        yield f"{stored}, {rate}; the encoder sees {clips['seen']} of them at a time"
 
 
 def _displayed(channels: int) -> str:

@@ -51,26 +51,23 @@ class EmbeddingMap:
         with threadpool_limits(1):
             axes = min(2, *vectors.shape)
             flat[:, :axes] = PCA(axes, svd_solver="full").fit_transform(vectors)
-            if self.projection == "pca" or len(vectors) < 8:
-                return flat
-            perplexity = min(self.perplexity, (len(vectors) - 1) / 3)
-            start = flat / flat[:, 0].std() * 1e-4
-            maker = TSNE(
-                perplexity=perplexity,
-                init=start,
-                random_state=self.seed,
-                max_iter=500,
-                angle=0.7,
-            )
-            return maker.fit_transform(vectors).astype(np.float32)
+            return flat if self._is_pca(len(vectors)) else self._tsne(vectors, flat)
+
+    def _is_pca(self, points: int) -> bool:
+        """Whether PCA is all: as requested, or for too few points."""
+        return self.projection == "pca" or points < 8
+
+    def _tsne(self, vectors: np.ndarray, axes: np.ndarray) -> np.ndarray:
+        """t-SNE from the two principal axes, float32 [n, 2]."""
+        perplexity = min(self.perplexity, (len(vectors) - 1) / 3)
+        start = axes / axes[:, 0].std() * 1e-4
+        limits = {"max_iter": 500, "angle": 0.7}
+        maker = TSNE(perplexity=perplexity, init=start, random_state=self.seed, **limits)
+        return maker.fit_transform(vectors).astype(np.float32)
 
     def caption(self, drawn: int, rows: int) -> str:
         """How many images are drawn, and by which projection."""
-        how = (
-            "PCA"
-            if self.projection == "pca" or drawn < 8
-            else f"t-SNE, perplexity {self.perplexity:g}"
-        )
+        how = "PCA" if self._is_pca(drawn) else f"t-SNE, perplexity {self.perplexity:g}"
         images = amount(rows, "sample image")
         if drawn < rows:
             images = f"{count(drawn)} of {images}"
@@ -88,23 +85,22 @@ def embedding_map(gallery: Gallery, settings: EmbeddingMap) -> Chart:
     drawn.update_xaxes(visible=False).update_yaxes(visible=False, scaleanchor="x")
     drawn.update_layout(legend={"itemsizing": "constant"}, margin={"l": 8, "r": 8, "b": 8})
     projected = settings.caption(len(rows), len(gallery.vectors))
-    caption = f"{projected} Similar images lie together; distances between far groups mean little."
-    if wrong.any():
-        caption += f" Crosses are the {amount(int(wrong.sum()), 'image')} that the linear probe misclassifies."
-    caption += (
-        " Point at one to see it; click a class in the legend to hide it, twice to see it alone."
-    )
-    tiles = sheet(gallery.thumbnails[rows])._asdict()
+    caption = f"{projected} {_how_to_read(int(wrong.sum()))}"
     alternative = f"Map of the embeddings: {projected}"
-    return chart(
-        "map",
-        drawn,
-        alternative,
-        caption,
-        height=620,
-        sheet=tiles,
-        lines=_lines(gallery, rows),
+    tiles, lines = sheet(gallery.thumbnails[rows])._asdict(), _lines(gallery, rows)
+    return chart("map", drawn, alternative, caption, height=620, sheet=tiles, lines=lines)
+
+
+def _how_to_read(wrong: int) -> str:
+    """What places mean, what crosses are where there are some, and what to click."""
+    sentences = ["Similar images lie together; distances between far groups mean little."]
+    if wrong:
+        misclassified = amount(wrong, "image")
+        sentences.append(f"Crosses are the {misclassified} that the linear probe misclassifies.")
+    sentences.append(
+        "Point at one to see it; click a class in the legend to hide it, twice to see it alone."
     )
+    return " ".join(sentences)
 
 
 def _traces(

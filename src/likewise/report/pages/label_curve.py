@@ -103,7 +103,6 @@ def _arm(
     name: str, points: Sequence[LabelPoint], number: int, position: Mapping[int | None, float]
 ) -> list[go.Scatter]:
     """A line with intervals; for a single point also a line at its level."""
-    title = plain(name)
     values = [point.value for point in points]
     lows = [point.low for point in points]
     highs = [point.high for point in points]
@@ -111,24 +110,29 @@ def _arm(
         x=[position[point.labels_per_class] for point in points],
         y=values,
         error_y=error_bars(values, lows, highs),
-        name=title,
-        legendgroup=title,
+        name=plain(name),
+        legendgroup=plain(name),
         mode="lines+markers",
         hovertemplate="%{y:.1%}",
         **line_style(number, width=2.5, size=9),
     )
     if len(points) != 1 or len(position) == 1:
         return [drawn]
-    level = go.Scatter(
-        x=[min(position.values()), max(position.values())],
-        y=[values[0]] * 2,
+    ends = [min(position.values()), max(position.values())]
+    return [_level(name, values[0], ends, colour(number)), drawn]
+
+
+def _level(name: str, value: float, ends: list[float], paint: str) -> go.Scatter:
+    """A dotted line at one value, with the legend's entry of its point."""
+    return go.Scatter(
+        x=ends,
+        y=[value, value],
         mode="lines",
-        legendgroup=title,
-        line={"color": colour(number), "width": 1.5, "dash": "dot"},
+        legendgroup=plain(name),
+        line={"color": paint, "width": 1.5, "dash": "dot"},
         showlegend=False,
         hoverinfo="skip",
     )
-    return [level, drawn]
 
 
 def _numbers(

@@ -111,18 +111,14 @@ def verdict(record: RunRecord, name: str) -> Markup | Text:
     measured = f"{sentence_case(score_name(name))}: {percent(trained.value)} on {images}"
     baselines = [(who, score) for who in BASELINES if (score := record.score(who, name))]
     if not baselines:
-        return Text(
-            f"{measured}. No untrained encoder was scored, so what training changed is unknown.",
-            "verdict",
-        )
-    reached = listed(
-        [f"{BASELINES[who]} reaches {percent(score.value)}" for who, score in baselines]
-    )
+        unknown = "No untrained encoder was scored, so what training changed is unknown."
+        return Text(f"{measured}. {unknown}", "verdict")
+    reached = [f"{BASELINES[who]} reaches {percent(score.value)}" for who, score in baselines]
     who, first = baselines[0]
     conclusion, tone = _conclusion(trained, first, record.difference(who, name))
     return render(
         "verdict.html",
-        sentence=f"{measured}; {reached}.",
+        sentence=f"{measured}; {listed(reached)}.",
         conclusion=conclusion,
         tone=tone,
         note=" ".join(start_warnings(record.scores, record.differences)),
@@ -141,14 +137,10 @@ def _conclusion(trained: Score, before: Score, paired: ScoreDifference | None) -
     if low > 0:
         return f"Training gained {difference}.", "good"
     if high < 0:
-        return (
-            f"Training lost {difference}. Check the training curves and the learning rate.",
-            "bad",
-        )
-    return (
-        f"Training changed it by {difference}: on these test images the difference is not significant.",
-        "",
-    )
+        advice = "Check the training curves and the learning rate."
+        return f"Training lost {difference}. {advice}", "bad"
+    unsure = "on these test images the difference is not significant"
+    return f"Training changed it by {difference}: {unsure}.", ""
 
 
 def scores_tables(record: RunRecord) -> list[Block]:
@@ -160,23 +152,18 @@ def scores_tables(record: RunRecord) -> list[Block]:
     main = [name for name in names if is_main(name)]
     by_class = [name for name in names if is_over_classes(name)]
     if main:
-        tables.append(
-            _scores_table(record, main, "Scores on test images, with 95% intervals.", True)
-        )
+        caption = "Scores on test images, with 95% intervals."
+        tables.append(_scores_table(record, main, caption, True))
     if by_class:
-        tables.append(
-            _scores_table(
-                record, by_class, "The same as means over classes, with 95% intervals.", False
-            )
-        )
+        caption = "The same as means over classes, with 95% intervals."
+        tables.append(_scores_table(record, by_class, caption, False))
     return tables
 
 
 def _scores_table(record: RunRecord, names: Sequence[str], caption: str, open_: bool) -> ScoreTable:
     encoders = [who for who in ENCODERS if record.scores[who]]
-    before = (
-        next((who for who in BASELINES if who in encoders), None) if "trained" in encoders else None
-    )
+    scored = [who for who in BASELINES if who in encoders]
+    before = scored[0] if scored and "trained" in encoders else None
     if before is not None:
         caption += f" The difference is that of the trained encoder from {BASELINES[before]}."
     rows = []
@@ -184,9 +171,9 @@ def _scores_table(record: RunRecord, names: Sequence[str], caption: str, open_: 
         cells = [score_cell(record.score(who, name)) for who in encoders]
         if before is not None:
             cells.append(_difference(record, name, before))
-        scored = {who: score for who in encoders if (score := record.score(who, name))}
-        marks = [mark(who, ENCODERS[who], score) for who, score in scored.items()]
-        measured = next(iter(scored.values()))
+        found = {who: score for who in encoders if (score := record.score(who, name))}
+        marks = [mark(who, ENCODERS[who], score) for who, score in found.items()]
+        measured = next(iter(found.values()))
         how = [amount(measured.count, "test image"), protocol_in_words(measured.protocol)]
         rows.append(ScoreRow(score_name(name), cells, marks, "; ".join(filter(None, how))))
     columns = [TableColumn(who, ENCODERS[who]) for who in encoders]
@@ -227,11 +214,8 @@ def protocol_in_words(protocol: Mapping[str, Any]) -> str:
     for key, value in protocol.items():
         if key in NAMED_ELSEWHERE:
             continue
-        text = (
-            percent(value)
-            if key == "validation_accuracy" and value is not None
-            else _setting(value)
-        )
+        is_share = key == "validation_accuracy" and value is not None
+        text = percent(value) if is_share else _setting(value)
         parts.append(PROTOCOL.get(key, f"{key.replace('_', ' ')} {{}}").format(text))
     if protocol.get("k_requested", protocol.get("k")) != protocol.get("k"):
         parts.append(f"{protocol['k_requested']} neighbours were requested, more than there are")
