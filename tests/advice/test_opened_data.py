@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import likewise
+from data.pictures import save
 from likewise.advice.opened_data import open_labelled
 from likewise.commands.advising import Advise
 from likewise.commands.words import parse
@@ -90,6 +91,23 @@ def test_a_range_of_pixels_is_that_of_the_encoders_and_of_the_longer_command(mon
     )
     with pytest.raises(LikewiseError, match="--pixel-range"):
         likewise.advise(deep.astype(np.uint8), np.arange(12) % 2, pixel_range=(0, 99))
+
+
+def test_images_that_cannot_be_decoded_are_left_out_and_named(tmp_path):
+    for number in range(8):
+        file = tmp_path / "ab"[number % 2] / f"{number}.png"
+        save(file, number, 24, 24)
+        if number in (2, 3):
+            content = file.read_bytes()
+            file.write_bytes(content[:200] + bytes(64) + content[264:])
+    opened, images = open_labelled(tmp_path).readable(12)
+    assert len(opened.labels) == len(images) == 6 and not images.unreadable
+    assert {"a/2.png", "b/3.png"}.isdisjoint(opened.manifest.ids)
+    assert any("2 images" in note and "a/2.png" in note for note in opened.notes)
+    for file in (tmp_path / "b").iterdir():
+        file.write_bytes(file.read_bytes()[:200] + bytes(64) + file.read_bytes()[264:])
+    with pytest.raises(LikewiseError, match="No labelled image of b"):
+        open_labelled(tmp_path).readable(12)
 
 
 def test_the_longer_command_has_the_columns_that_were_named(monkeypatch, tmp_path):

@@ -4,9 +4,11 @@ import os
 
 import numpy as np
 import pytest
+import torch
 
 from data.pictures import cut_short, photo_folder, picture, save
 from likewise.data.checks.doctor import examine
+from likewise.data.images import open_images
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 
@@ -306,3 +308,20 @@ def test_the_folder_of_a_run_is_no_folder_of_images(tmp_path):
     (tmp_path / "encoder.safetensors").write_bytes(b"x")
     with pytest.raises(LikewiseError, match="of a run"):
         open_manifest(tmp_path)
+
+
+def test_images_of_several_frames_are_named_and_the_first_is_read(tmp_path):
+    frames = [picture(number, 12, 12) for number in range(3)]
+    for name in ("a.gif", "b.webp", "c.png", "d.tif"):
+        others = [*frames[1:-1], picture(9, 20, 12)] if name == "d.tif" else frames[1:]
+        lossless = {"lossless": True} if name == "b.webp" else {}
+        frames[0].save(tmp_path / name, save_all=True, append_images=others, **lossless)
+    frames[0].save(tmp_path / "e.webp", lossless=True)
+    manifest = open_manifest(tmp_path)
+    told = next(warning for warning in manifest.warnings() if "frames" in warning)
+    assert "a.gif, b.webp, c.png and 1 more" in told and "e.webp" not in told
+    assert manifest.pixel_range is None
+    pixels = open_images(manifest).read(torch.tensor([1, 4])).images
+    assert torch.equal(pixels[0], pixels[1])
+    odd = {finding.name for finding in examine(manifest).found}
+    assert "several frames" in odd

@@ -107,11 +107,11 @@ def weights_at_hand(data: LabelledData) -> str | None:
 
 
 def starting_point(
-    data: LabelledData, settings: EncoderSettings, cost: Cost, seed: int
+    images: Images, settings: EncoderSettings, cost: Cost, seed: int
 ) -> StartingPoint:
-    """The encoder, and all images decoded for it."""
+    """The encoder, with all images decoded for it."""
     seed_networks(seed, "weights")
-    return StartingPoint(_encoder(settings), settings, data.images(settings.image_size), cost)
+    return StartingPoint(_encoder(settings), settings, images, cost)
 
 
 def at_larger_size(
@@ -126,7 +126,7 @@ def at_larger_size(
     if cost.both * len(data.labels) > LARGER_SHARE * seconds:
         return None
     settings = pretrained_settings(data, start.settings.pretrained, sizes[0])
-    return starting_point(data, settings, cost, seed)
+    return starting_point(data.images(settings.image_size), settings, cost, seed)
 
 
 def _encoder(settings: EncoderSettings) -> Encoder:
@@ -143,12 +143,12 @@ def cost_of(data: LabelledData, settings: EncoderSettings, device: torch.device)
     began = time.perf_counter()
     images = data.images(settings.image_size, sample=TRIAL)
     decoded = time.perf_counter()
-    rows = torch.arange(len(images))
+    rows = images.readable(torch.arange(len(images))).positions
     extract(encoder, images, rows[:1], view, device=device)
     warm = time.perf_counter()
     extract(encoder, images, rows, view, device=device)
     done = time.perf_counter()
-    return Cost((decoded - began) / len(images), (done - warm) / len(images))
+    return Cost((decoded - began) / len(images), (done - warm) / len(rows))
 
 
 def as_many_as_fit(data: LabelledData, each: float, seconds: float, seed: int) -> LabelledData:

@@ -16,6 +16,7 @@ from likewise.data.columns.targets import targets_in
 from likewise.data.encoder_range import refuse_unused_range
 from likewise.data.images import Images, default_channels, open_images, stored_size
 from likewise.data.label_budget import LabelBudget
+from likewise.data.left_out import some_files
 from likewise.data.manifest import Manifest
 from likewise.data.sources.label_file import is_label_file
 from likewise.data.sources.open import open_manifest
@@ -74,6 +75,29 @@ class LabelledData:
         if sample is not None and sample < len(manifest):
             manifest = manifest.take(np.linspace(0, len(manifest) - 1, sample).astype(np.int64))
         return open_images(manifest, stored, channels)
+
+    def readable(self, size: int) -> tuple[LabelledData, Images]:
+        """All but the images that cannot be decoded, which a note names; and those images at some size.
+
+        Raises:
+            LikewiseError: no labelled image of some class is left.
+        """
+        images = self.images(size)
+        unread = images.unreadable
+        if not unread:
+            return self, images
+        rows = torch.tensor(
+            [row for row, name in enumerate(self.manifest.ids) if name not in unread]
+        )
+        note = f"{len(unread):,} images cannot be decoded and are left out. {some_files(unread)}"
+        left = replace(self.take(rows), notes=(*self.notes, note))
+        gone = set(range(self.classes)) - set(left.labels.tolist())
+        if gone:
+            raise LikewiseError(
+                f"No labelled image of {self.class_names[min(gone)]} can be decoded. {some_files(unread)} Fetch "
+                f"those files again, or label others."
+            )
+        return left, images.take(rows)
 
     def take(self, rows: Tensor) -> LabelledData:
         """Some of the images, int64 [M], with a note if others are left out."""

@@ -143,7 +143,9 @@ class Programme:
         best = self.best_size(sizes) if sizes else None
         if best is not None:
             self.try_last_stages(best)
-        small = starting_point(self.data, *self._with_cost(scratch_settings(self.data)), self.seed)
+        settings, cost = self._with_cost(scratch_settings(self.data))
+        images = self.data.images(settings.image_size)
+        small = starting_point(images, settings, cost, self.seed)
         self.try_from_scratch(small)
         self.try_own_pretraining(small)
         if best is not None:

@@ -88,6 +88,11 @@ class Session:
         )
         cost = cost_of(data, settings, device)
         self.data = as_many_as_fit(data, cost.both, clock.seconds, seed)
+        reserve = max(LEAST_RESERVE, RESERVE * clock.seconds)
+        needed = reserve + cost.both * len(self.data.labels)
+        if clock.left < needed:
+            raise too_short(clock.seconds, clock.spent + needed)
+        self.data, images = self.data.readable(settings.image_size)
         self.notes = list(self.data.notes)
         if weights is None:
             self.notes.append(
@@ -99,14 +104,10 @@ class Session:
         self._note_few_groups()
         self.fold_of = stratified_folds(self.truth, self.groups, fold_count(self.truth), seed)
         self.held_out = self.fold_of != NEVER
-        reserve = max(LEAST_RESERVE, RESERVE * clock.seconds)
         self.cross_validation = CrossValidation(
             self.data.labels, self.fold_of, self.data.classes, clock, reserve, self.say
         )
-        needed = reserve + cost.both * len(self.data.labels)
-        if clock.left < needed:
-            raise too_short(clock.seconds, clock.spent + needed)
-        start = starting_point(self.data, settings, cost, seed) if weights else None
+        start = starting_point(images, settings, cost, seed) if weights else None
         self.programme = Programme(
             self.data, self.cross_validation, start, device, seed, self.keep, self.say
         )

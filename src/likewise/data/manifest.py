@@ -21,7 +21,7 @@ from likewise.data.columns.missing_labels import named_as_missing
 from likewise.data.columns.targets import targets_in
 from likewise.data.file_names import written_name, written_names
 from likewise.data.left_out import Skipped
-from likewise.data.pixel_source import VIDEO_MODE, PixelSource
+from likewise.data.pixel_source import FRAMES, VIDEO_MODE, PixelSource
 from likewise.data.stable_order import ranks_within_class
 from likewise.errors import LikewiseError
 from likewise.field_types import checked_value
@@ -277,8 +277,12 @@ class Manifest:
             yield f"{_some(missing)}: taken as a class. An image without a label has an empty cell, or -1."
         if self.groups is not None and (both := self.groups.leaking_between_splits(self.splits)):
             yield f"{_some(both)}: group leakage between splits, in train and in val or test; scores may be optimistic."
-        if (self.pixels.headers.modes == VIDEO_MODE).any():
+        modes = self.pixels.headers.modes.tolist()
+        if VIDEO_MODE in modes:
             yield "videos: only the middle frame of each is used, as a still image."
+        frames = [row for row, mode in enumerate(modes) if mode.endswith(FRAMES)]
+        if frames:
+            yield f"{_some([self.ids[row] for row in frames])}: of several frames or pages only the first is used."
         if self.skipped:
             yield f"{len(self.skipped)} files skipped: {_some([f'{s.id} ({s.reason})' for s in self.skipped])}."
 

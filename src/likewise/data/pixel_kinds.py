@@ -10,7 +10,13 @@ import numpy as np
 
 from likewise.data.even_sample import evenly_spaced
 from likewise.data.manifest import Manifest
-from likewise.data.pixel_source import ArrayPixels, ConcatPixels, PixelSource, UnreadableImage
+from likewise.data.pixel_source import (
+    FRAMES,
+    ArrayPixels,
+    ConcatPixels,
+    PixelSource,
+    UnreadableImage,
+)
 
 Kind = Literal["8 bits", "whole numbers of more than 8 bits", "floating point"]
 
@@ -80,7 +86,7 @@ def deep_rows(source: PixelSource) -> np.ndarray:
             found.append(start + deep_rows(part))
             start += len(part)
         return np.concatenate(found).astype(np.int64)
-    modes = source.headers.modes.tolist()
+    modes = [mode.removesuffix(FRAMES) for mode in source.headers.modes.tolist()]
     return np.flatnonzero([bool(mode) and mode not in EIGHT_BIT_MODES for mode in modes])
 
 

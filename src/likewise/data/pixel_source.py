@@ -34,6 +34,9 @@ from likewise.data.video.video_decoding import is_video, middle_frame
 VIDEO_MODE = "video"
 """The mode in the header of a video, where images have Pillow's."""
 
+FRAMES = ";frames"
+"""What follows the mode of an image of several frames or pages, of which the first is read."""
+
 CLIP_MODE = "clip"
 """The mode of a video that has been decoded."""
 

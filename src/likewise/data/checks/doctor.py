@@ -13,6 +13,7 @@ from likewise.data.checks.image_look import Look, look_at
 from likewise.data.columns.missing_labels import named_as_missing
 from likewise.data.manifest import Manifest, class_counts, nearly_the_same
 from likewise.data.parallel_map import parallel_map
+from likewise.data.pixel_source import FRAMES
 
 TINY = 16
 """shorter side in pixels below which an image shows next to nothing"""
@@ -127,12 +128,18 @@ def _shape_findings(manifest: Manifest) -> Iterator[Finding]:
         f"a side of fewer than {TINY} pixels: thumbnails or icons rather than photographs",
         "Delete them, or fetch them in full size.",
     )
-    counts = Counter(modes.tolist())
-    usual = {mode for mode, count in counts.items() if count >= ODD_SHARE * len(modes)}
-    odd = [row for row, mode in enumerate(modes.tolist()) if mode and mode not in usual]
+    yield Finding(
+        "several frames",
+        one_by_one(name for name, mode in zip(manifest.ids, modes, strict=True) if FRAMES in mode),
+        "of an animation, or of a file with several pages, only the first is used",
+        "Save each frame that is to be learned from as an image of its own.",
+    )
+    kinds = [mode.removesuffix(FRAMES) for mode in modes.tolist()]
+    usual = {kind for kind, count in Counter(kinds).items() if count >= ODD_SHARE * len(kinds)}
+    odd = [row for row, kind in enumerate(kinds) if kind and kind not in usual]
     yield Finding(
         "odd kind of pixels",
-        one_by_one(f"{manifest.ids[row]} ({modes[row]})" for row in odd),
+        one_by_one(f"{manifest.ids[row]} ({kinds[row]})" for row in odd),
         f"unlike the rest of the set ({', '.join(sorted(usual))}): converted, which may show as another look",
         "Look at a few; nothing to do if they look right.",
     )

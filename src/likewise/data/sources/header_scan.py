@@ -15,12 +15,23 @@ from likewise.data.decoding import ORIENTATION, is_deep_colour, mode_of_channels
 from likewise.data.dicom import dicom_header, is_dicom
 from likewise.data.large_images import require_readable
 from likewise.data.parallel_map import parallel_map
-from likewise.data.pixel_source import VIDEO_MODE, Headers, UnreadableImage, decode, reason_of
+from likewise.data.pixel_source import (
+    FRAMES,
+    VIDEO_MODE,
+    Headers,
+    UnreadableImage,
+    decode,
+    reason_of,
+)
 from likewise.data.tiff_bands import band_layout, require_tifffile
 from likewise.data.video.video_decoding import UnreadableVideo, frame_size, is_video
 
 ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 """what a whole file ends with"""
+
+
+WITH_FRAMES = {"GIF", "PNG", "WEBP", "AVIF", "TIFF"}
+"""formats whose further frames are pictures too; in an MPO, as telephones write it, they are what belongs to one"""
 
 
 class Header(NamedTuple):
@@ -148,6 +159,8 @@ def _header(image: Image.Image) -> Header:
     # Pillow decodes a whole PNG to look for its EXIF, which almost never holds a turn.
     turned = image.format != "PNG" and image.getexif().get(ORIENTATION, 1) >= 5
     mode = f"{image.mode};16" if is_deep_colour(image) else image.mode
+    if image.format in WITH_FRAMES and getattr(image, "is_animated", False):
+        mode += FRAMES
     return Header(*((height, width) if turned else (width, height)), mode)
 
 
