@@ -298,6 +298,7 @@ def semi_supervised(name: str, from_class_means: bool = True) -> Callable[[Case]
         if from_class_means:
             set_classifiers(nets, prototype_classifier(data.features, case.labels, CLASSES))
         nets.freeze_bn_stats()
+        assert method.support is not None
         support = replace(method.support, images=settings.images_per_class)
         loader = Loader(data.images, case.labels, batch, case.seed, support)
         steps = case.views // (VIEWS[name] * batch + labelled)

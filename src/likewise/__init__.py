@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from likewise.errors import LikewiseError
     from likewise.evaluation.evaluate import evaluate
     from likewise.runs.api import compare, doctor, load, prepare, train, verify
+    from likewise.runs.pseudo_labels import pseudo_label
     from likewise.runs.run import Run
     from likewise.studies import study
     from likewise.training.callbacks import Callback, EarlyStopping
@@ -44,6 +45,7 @@ __all__ = [
     "methods",
     "pack",
     "prepare",
+    "pseudo_label",
     "reproduce",
     "study",
     "train",
@@ -63,6 +65,7 @@ _HOMES = {
     "load": "likewise.runs.api",
     "pack": "likewise.data.packing.pack",
     "prepare": "likewise.runs.api",
+    "pseudo_label": "likewise.runs.pseudo_labels",
     "reproduce": "likewise.claims.reproducing",
     "study": "likewise.studies",
     "train": "likewise.runs.api",

@@ -19,6 +19,7 @@ COMMANDS = {
     "advise": "images, labels and a time -> the best classifier that they allow, and how often it will be right",
     "demo": "bundled real images, 2 to all labels a class: what do labels buy? (minutes, on a CPU)",
     "train": "images and however many labels -> an encoder, its scores and a page",
+    "pseudo-label": "images with few labels -> a file in which the others have one too, for train",
     "evaluate": "score a run's encoder: nearest neighbours, linear probe, few labels, fine-tuning",
     "embed": "images -> a Parquet file of vectors",
     "predict": "new images -> a table of classes, each with its probability and whether it is sure",
@@ -40,7 +41,7 @@ USAGE = "\n".join(
         "",
         "usage: likewise COMMAND ...        likewise COMMAND --help lists a command's options",
         "",
-        *(f"  {name:<10}{what}" for name, what in COMMANDS.items()),
+        *(f"  {name:<13}{what}" for name, what in COMMANDS.items()),
         "",
         "  likewise advise photos/ --labels labels.csv --time 20m",
         "  likewise demo",
@@ -132,7 +133,7 @@ def _command(name: str) -> Callable[[list[str]], None]:
     _explain_mismatched_torchvision()
     from likewise import commands
 
-    return getattr(commands, name)
+    return getattr(commands, name.replace("-", "_"))
 
 
 def _explain_mismatched_torchvision() -> None:

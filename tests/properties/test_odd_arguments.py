@@ -101,6 +101,7 @@ READING = {
     "doctor",
     "compare",
     "prepare",
+    "pseudo_label",
 }
 """Functions that read data before they look at some of their arguments."""
 
@@ -185,6 +186,7 @@ READ = {
     "advise": {"data": "absent"},
     "verify": {"data": "absent"},
     "train": {"data": "absent"},
+    "pseudo_label": {"data": "absent"},
 }
 """Calls that end before they train: what is absent is found behind what is odd."""
 

@@ -30,6 +30,16 @@ STUDENT_SHARE = 2
 
 
 @dataclass(frozen=True)
+class Votes:
+    """What several adapted encoders say of all images."""
+
+    shares: Tensor
+    """float32 [N, K]: the share of the votes of each class; a labelled image has its label"""
+    voters: tuple[Adapted, ...]
+    """in the order of encoders, then adaptations"""
+
+
+@dataclass(frozen=True)
 class Ensemble:
     """A student, and what it has learned from."""
 
@@ -89,29 +99,68 @@ def ensemble_pseudo_labels(
         LikewiseError: as `adapt`.
     """
     begin = time.perf_counter()
-    recipes = recipes or {}
-    encoders = [encoders] if isinstance(encoders, Encoder) else list(encoders)
     settings: dict[str, Any] = {"batch_size": batch_size, "device": device, "views": views}
     settings |= {"image_size": image_size, "precision": precision}
+    votes = ensemble_votes(
+        encoders, images, labels, num_classes, adaptations, steps=steps, seed=seed,
+        time_limit=time_limit, reserve=STUDENT_SHARE, recipes=recipes, **settings,
+    )  # fmt: skip
+    first = encoders if isinstance(encoders, Encoder) else encoders[0]
+    learned = adapt(
+        first, images, labels, num_classes, student, steps=student_steps or 2 * steps, seed=seed,
+        time_limit=_share(time_limit, begin, 1), targets=votes.shares,
+        recipe=(recipes or {}).get(str(student)), **settings,
+    )  # fmt: skip
+    return Ensemble(learned, votes.shares, votes.voters)
+
+
+def ensemble_votes(
+    encoders: Encoder | Sequence[Encoder],
+    images: Images,
+    labels: Tensor,
+    num_classes: int,
+    adaptations: Sequence[Adaptation | str] = VOTERS,
+    *,
+    seed: int = 0,
+    time_limit: float | None = None,
+    reserve: int = 0,
+    recipes: Mapping[str, Recipe] | None = None,
+    **settings: Any,
+) -> Votes:
+    """The pseudo-labels of `ensemble_pseudo_labels`, without a student.
+
+    Args:
+        encoders: one or several.
+        images: labelled and unlabelled.
+        labels: int64 [N] in 0..K-1, -1 for unlabelled images.
+        num_classes: K.
+        adaptations: of each encoder, a voter each.
+        seed: of everything that is drawn.
+        time_limit: seconds for all of it.
+        reserve: shares of the time that are left over, that of a voter being one.
+        recipes: optimiser and schedule of adaptations, by their names; others take that of `adapt`.
+        settings: other arguments of `adapt`.
+
+    Raises:
+        LikewiseError: as `adapt`.
+    """
+    begin = time.perf_counter()
+    encoders = [encoders] if isinstance(encoders, Encoder) else list(encoders)
+    size, device = settings.get("image_size") or images.size, settings.get("device", "cpu")
     pairs = [(encoder, adaptation) for encoder in encoders for adaptation in adaptations]
-    votes = torch.zeros(len(images), num_classes)
+    shares = torch.zeros(len(images), num_classes)
     voters: list[Adapted] = []
     for number, (encoder, adaptation) in enumerate(pairs):
-        limit = _share(time_limit, begin, len(pairs) - number + STUDENT_SHARE)
         voter = adapt(
-            encoder, images, labels, num_classes, adaptation, steps=steps, seed=seed + number, time_limit=limit,
-            recipe=recipes.get(str(adaptation)), **settings,
+            encoder, images, labels, num_classes, adaptation, seed=seed + number,
+            time_limit=_share(time_limit, begin, len(pairs) - number + reserve),
+            recipe=(recipes or {}).get(str(adaptation)), **settings,
         )  # fmt: skip
-        predicted = predictions(voter, images, image_size or images.size, device).argmax(dim=1)
-        votes += functional.one_hot(predicted, num_classes) / len(pairs)
+        predicted = predictions(voter, images, size, device).argmax(dim=1)
+        shares += functional.one_hot(predicted, num_classes) / len(pairs)
         voters.append(voter)
-    _set_labelled(votes, labels)
-    learned = adapt(
-        encoders[0], images, labels, num_classes, student, steps=student_steps or 2 * steps, seed=seed,
-        time_limit=_share(time_limit, begin, 1), targets=votes,
-        recipe=recipes.get(str(student)), **settings,
-    )  # fmt: skip
-    return Ensemble(learned, votes, tuple(voters))
+    _set_labelled(shares, labels)
+    return Votes(shares, tuple(voters))
 
 
 def _set_labelled(probabilities: Tensor, labels: Tensor) -> None:

@@ -3,6 +3,7 @@
 from likewise.commands.advising import advise
 from likewise.commands.packing import pack
 from likewise.commands.papers import methods, reproduce, study
+from likewise.commands.pseudo_labelling import pseudo_label
 from likewise.commands.runs import compare, embed, evaluate, export, predict, report, search
 from likewise.commands.training import demo, doctor, train, verify
 
@@ -17,6 +18,7 @@ __all__ = [
     "methods",
     "pack",
     "predict",
+    "pseudo_label",
     "report",
     "reproduce",
     "search",
