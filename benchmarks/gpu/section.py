@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,23 @@ class Section:
     """fills ``Clock.found``"""
     limit: float
     """seconds after which it is to stop"""
+
+
+def take_turns(title: str, work: Mapping[str, Callable[[], Any]], clock: Clock) -> None:
+    """One measurement after the other, each printed at once; one that fails stops no other.
+
+    Raises:
+        OutOfTime: no time is left for the next.
+    """
+    for name, measure in work.items():
+        clock.check()
+        try:
+            clock.found[name] = measure()
+        except OutOfTime:
+            raise
+        except Exception as error:
+            clock.found[name] = {"ended": repr(error)[:600]}
+        print(f"{title}, {name}: {json.dumps(clock.found[name])}", flush=True)
 
 
 def milliseconds(work: Callable[[], object], repeats: int = 20, warm_up: int = 3) -> float:

@@ -5,7 +5,6 @@ Two views of images of CIFAR-10's shape, ResNet-18 with the small stem, batches 
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from gpu.bare_run import BareRun, Run
 from gpu.cifar import Split
-from gpu.section import Clock, Result, Section, milliseconds
+from gpu.section import Clock, Result, Section, milliseconds, take_turns
 from likewise.data.batch import Pixels
 from likewise.data.images import InMemoryImages
 from likewise.data.loader import Loader
@@ -178,7 +177,7 @@ def losses_of(method: Method, device: torch.device, cuda_graph: CUDAGraph) -> li
 
 
 def run(device: torch.device, clock: Clock) -> None:
-    """SimCLR in every way, then the others, then what takes longest; each is printed at once."""
+    """SimCLR in every way, then the others, then what takes longest."""
     simclr = SimCLR(views=simclr_small())
     work: dict[str, Callable[[], Result]] = {
         "graph alone": lambda: graph_alone(device),
@@ -194,13 +193,7 @@ def run(device: torch.device, clock: Clock) -> None:
         ),
     }
     clock.found["epoch"] = f"{EPOCH} steps"
-    for name, measure in work.items():
-        clock.check()
-        try:
-            clock.found[name] = measure()
-        except Exception as error:  # the next measurement may still succeed
-            clock.found[name] = {"ended": repr(error)[:600]}
-        print(f"step, {name}: {json.dumps(clock.found[name])}", flush=True)
+    take_turns("step", work, clock)
 
 
 def other(name: str, device: torch.device) -> Result:
