@@ -33,8 +33,11 @@ class Generator(nn.Module):
         super().__init__()
         doublings = max(math.ceil(math.log2(size / MAX_START_SIDE)), 1)
         side = math.ceil(size / 2**doublings)
-        widths = [width * min(2 ** (doublings - 1 - n), 4) for n in range(doublings)]
-        self.size, self.shape = size, (widths[0], side, side)
+        widths = []
+        for remaining in reversed(range(doublings)):
+            widths.append(width * min(2**remaining, 4))
+        self.size = size
+        self.shape = (widths[0], side, side)
         area = widths[0] * side**2
         self.input = nn.Linear(noise, area, bias=False)
         self.class_embedding = nn.Embedding(classes, area) if classes else None

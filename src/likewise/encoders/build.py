@@ -114,9 +114,10 @@ def _named_network(settings: EncoderSettings, from_timm: bool) -> tuple[Encoder,
             raise LikewiseError(
                 f"{name} has no published weights. Choose a timm encoder: --encoder timm/resnet18."
             )
-        encoder = (
-            NineLayers(*NINE[name], mean, std) if name in NINE else ConvNet(SMALL[name], mean, std)
-        )
+        if name in NINE:
+            encoder = NineLayers(*NINE[name], mean, std)
+        else:
+            encoder = ConvNet(SMALL[name], mean, std)
         return encoder, encoder
     from likewise.encoders.from_timm import timm_encoder
 

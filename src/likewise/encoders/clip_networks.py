@@ -75,20 +75,27 @@ class FactoredConvolution(nn.Sequential):
         # 27 weights a pair of channels for a 3x3x3 convolution; 9 for a 3x3 one and 3 for one over time.
         between = max((27 * width_in * width_out) // (9 * width_in + 3 * width_out), 1)
         in_time, in_space = strides
+        over_space = nn.Conv3d(
+            width_in,
+            between,
+            kernel_size=(1, 3, 3),
+            stride=(1, in_space, in_space),
+            padding=(0, 1, 1),
+            bias=False,
+        )
+        over_time = nn.Conv3d(
+            between,
+            width_out,
+            kernel_size=(3, 1, 1),
+            stride=(in_time, 1, 1),
+            padding=(1, 0, 0),
+            bias=False,
+        )
         super().__init__(
-            nn.Conv3d(
-                width_in,
-                between,
-                (1, 3, 3),
-                stride=(1, in_space, in_space),
-                padding=(0, 1, 1),
-                bias=False,
-            ),
+            over_space,
             nn.BatchNorm3d(between),
             nn.ReLU(inplace=True),
-            nn.Conv3d(
-                between, width_out, (3, 1, 1), stride=(in_time, 1, 1), padding=(1, 0, 0), bias=False
-            ),
+            over_time,
             nn.BatchNorm3d(width_out),
             nn.ReLU(inplace=True),
         )
@@ -106,10 +113,8 @@ def clip_encoder(name: str, mean: Sequence[float], std: Sequence[float]) -> Clip
         LikewiseError: an unknown name, or gray clips for a network that reads colour alone.
     """
     if name == OURS:
-        widths = (len(mean), *WIDTHS)
-        stages = [
-            FactoredConvolution(*sizes) for sizes in zip(widths, WIDTHS, STRIDES, strict=False)
-        ]
+        before = (len(mean), *WIDTHS[:-1])
+        stages = list(map(FactoredConvolution, before, WIDTHS, STRIDES))
         return ClipEncoder(stages, WIDTHS[-1], mean, std)
     known = name.removeprefix("torchvision/")
     if known not in TORCHVISION:

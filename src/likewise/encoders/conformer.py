@@ -54,7 +54,8 @@ class ConformerBlock(nn.Module):
         self, width: int, heads: int, hidden: int, kernel: int, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.first, self.last = (_feed_forward(width, hidden, dropout) for _ in range(2))
+        self.first = _feed_forward(width, hidden, dropout)
+        self.last = _feed_forward(width, hidden, dropout)
         self.before_attention = nn.LayerNorm(width)
         self.attention = RelativeAttention(width, heads, dropout)
         self.dropout = nn.Dropout(dropout)
@@ -78,8 +79,12 @@ class RelativeAttention(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
         self.distance = nn.Linear(width, width, bias=False)
         self.content_bias = nn.Parameter(torch.empty(heads, width // heads))
         self.distance_bias = nn.Parameter(torch.empty(heads, width // heads))
@@ -92,10 +97,10 @@ class RelativeAttention(nn.Module):
         query = self._split(self.query(states))  # [B, heads, T, d]
         key = self._split(self.key(states))
         value = self._split(self.value(states))
-        # [heads, 2 T - 1, d]
-        distances = self._split(self.distance(sinusoids(length, width).to(states)))
-        by_distance = (query + self.distance_bias[:, None]) @ distances.mT  # [B, heads, T, 2 T - 1]
-        bias = _distance_to_position(by_distance) / math.sqrt(query.shape[-1])  # [B, heads, T, T]
+        by_distance = sinusoids(length, width).to(states)  # [2 T - 1, width]
+        distances = self._split(self.distance(by_distance))  # [heads, 2 T - 1, d]
+        scores = (query + self.distance_bias[:, None]) @ distances.mT  # [B, heads, T, 2 T - 1]
+        bias = _distance_to_position(scores) / math.sqrt(query.shape[-1])  # [B, heads, T, T]
         if valid is not None:
             bias = bias.masked_fill(~valid[:, None, None, :], -math.inf)
         query = query + self.content_bias[:, None]
@@ -117,8 +122,8 @@ def sinusoids(length: int, width: int) -> Tensor:
     Even columns are sines and odd ones cosines, of periods from 2 pi to 20,000 pi.
     """
     distances = torch.arange(length - 1, -length, -1, dtype=torch.float32)
-    # [width / 2]
-    frequencies = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+    step = -math.log(10_000.0) / width
+    frequencies = torch.exp(torch.arange(0, width, 2) * step)  # [width / 2]
     angles = distances[:, None] * frequencies  # [2 length - 1, width / 2]
     sines_and_cosines = torch.stack([angles.sin(), angles.cos()], dim=2)
     return sines_and_cosines.flatten(1)
@@ -132,8 +137,8 @@ def _distance_to_position(by_distance: Tensor) -> Tensor:
     """
     length = by_distance.shape[-2]
     padded = functional.pad(by_distance, (0, 1)).flatten(-2)  # [..., T * 2 T]
-    shifted = padded[..., length - 1 : -1].unflatten(-1, (length, 2 * length - 1))
-    return shifted[..., :length]
+    shifted = padded[..., length - 1 : -1]  # [..., T * (2 T - 1)]
+    return shifted.unflatten(-1, (length, 2 * length - 1))[..., :length]
 
 
 class _Convolution(nn.Module):

@@ -121,7 +121,10 @@ class Encoder(nn.Module):
         self.eval()
         _, maps = self.forward_with_maps(self.mean.expand(1, -1, size, size))
         self.train(training)
-        return [(each.shape[1], min(each.shape[2:])) for each in maps]
+        shapes = []
+        for each in maps:
+            shapes.append((each.shape[1], min(each.shape[2:])))
+        return shapes
 
     def pool(self, maps: Tensor) -> Tensor:
         """[B, width, s, s], or [B, width, t, s, s] of clips, -> [B, width]."""

@@ -28,6 +28,10 @@ LOCAL_WEIGHTS = (
 )
 
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
 class TimmEncoder(Encoder):
     """A timm network without its classifier: pooled features, a map in [B, D, s, s], and stages where it has them.
 
@@ -47,10 +51,11 @@ class TimmEncoder(Encoder):
         std: Sequence[float],
         intermediates: int = 0,
     ) -> None:
-        super().__init__(
-            network.num_features + _intermediate_width(network, intermediates), mean, std
-        )
-        self.network, self.name, self.intermediates = network, name, intermediates
+        width = network.num_features + _intermediate_width(network, intermediates)
+        super().__init__(width, mean, std)
+        self.network = network
+        self.name = name
+        self.intermediates = intermediates
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> pooled features [B, width], pooled as the network's authors do.
@@ -65,9 +70,10 @@ class TimmEncoder(Encoder):
     def _with_intermediates(self, normalised: Tensor) -> Tensor:
         last, maps = self.network.forward_intermediates(normalised, indices=self.intermediates)
         features = self.network.forward_head(last, pre_logits=True)
-        # From the last to the first.
-        parts = [features, *(each.mean(dim=(2, 3)) for each in reversed(maps))]
-        return torch.cat([functional.normalize(part) for part in parts], dim=1)
+        parts = [functional.normalize(features)]
+        for each in reversed(maps):  # from the last to the first
+            parts.append(functional.normalize(each.mean(dim=(2, 3))))
+        return torch.cat(parts, dim=1)
 
     def feature_map(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> [B, width, s, s]; a transformer's tokens laid out as the map they form."""
@@ -86,18 +92,16 @@ class TimmEncoder(Encoder):
         """What `forward` gives, and the map after each stage; a transformer's last map alone."""
         if not self.has_stages:
             tokens = self.network.forward_features(self.normalise(pixels))
-            return self.network.forward_head(tokens, pre_logits=True), [
-                self._as_map(tokens, pixels)
-            ]
+            features = self.network.forward_head(tokens, pre_logits=True)
+            return features, [self._as_map(tokens, pixels)]
         maps = self.stage_maps(pixels)
         return self.network.forward_head(maps[-1], pre_logits=True), maps
 
     @property
     def has_stages(self) -> bool:
         """Whether it can be run stage by stage."""
-        return self._is_resnet or (
-            hasattr(self.network, "stem") and hasattr(self.network, "stages")
-        )
+        is_convnext = hasattr(self.network, "stem") and hasattr(self.network, "stages")
+        return self._is_resnet or is_convnext
 
     @property
     def _is_resnet(self) -> bool:
@@ -112,12 +116,12 @@ class TimmEncoder(Encoder):
             )
         net = self.network
         if self._is_resnet:
-            stem = nn.Sequential(
-                net.conv1, net.bn1, getattr(net, "act1", nn.Identity()), net.maxpool
-            )
+            activation = getattr(net, "act1", nn.Identity())
+            stem = nn.Sequential(net.conv1, net.bn1, activation, net.maxpool)
             return [nn.Sequential(stem, net.layer1), net.layer2, net.layer3, net.layer4]
         first, *rest = net.stages
-        return [nn.Sequential(net.stem, first), *rest, getattr(net, "norm_pre", nn.Identity())]
+        last_norm = getattr(net, "norm_pre", nn.Identity())
+        return [nn.Sequential(net.stem, first), *rest, last_norm]
 
     def another_stage(self) -> nn.Module:
         """A ResNet's last block as often as its last stage has blocks."""
@@ -172,6 +176,13 @@ def timm_encoder(
     if not timm.is_model(name.split(".")[0]):
         raise LikewiseError(f"There is no encoder timm/{name}. {_nearest(name)}")
     network = _create(name, image_size, len(mean), pretrained)
+    _require_whole_patches(network, name, image_size)
+    if small_stem:
+        _replace_stem(network, name, len(mean))
+    return TimmEncoder(network, name, mean, std, intermediates)
+
+
+def _require_whole_patches(network: nn.Module, name: str, image_size: int) -> None:
     patch = getattr(getattr(network, "patch_embed", None), "patch_size", (1, 1))
     if any(image_size % side for side in patch):
         nearest = max(round(image_size / patch[0]), 1) * patch[0]
@@ -179,29 +190,33 @@ def timm_encoder(
             f"timm/{name} cuts images into patches of {patch[0]} pixels, which do not tile images of {image_size} "
             f"pixels. Choose a multiple, for instance --image-size {nearest}."
         )
-    if small_stem:
-        if not has_large_stem(network):
-            raise LikewiseError(
-                f"timm/{name} has no 7x7 stem with max-pool to replace. Leave --stem at auto, or choose a ResNet."
-            )
-        old = network.conv1
-        network.conv1 = nn.Conv2d(len(mean), old.out_channels, 3, stride=1, padding=1, bias=False)
-        nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
-        network.maxpool = nn.Identity()
-    return TimmEncoder(network, name, mean, std, intermediates)
+
+
+def _replace_stem(network: Any, name: str, channels: int) -> None:
+    """Put a 3x3 stride-1 convolution in the place of a ResNet's stem."""
+    if not has_large_stem(network):
+        raise LikewiseError(
+            f"timm/{name} has no 7x7 stem with max-pool to replace. Leave --stem at auto, or choose a ResNet."
+        )
+    width = network.conv1.out_channels
+    network.conv1 = nn.Conv2d(channels, width, 3, stride=1, padding=1, bias=False)
+    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+    network.maxpool = nn.Identity()
 
 
 def with_intermediates(encoder: TimmEncoder, count: int) -> TimmEncoder:
     """The same network, whose pooled last intermediate maps follow its features."""
-    mean, std = encoder.mean.flatten().tolist(), encoder.std.flatten().tolist()
-    return TimmEncoder(encoder.network, encoder.name, mean, std, count).train(encoder.training)
+    mean = encoder.mean.flatten().tolist()
+    std = encoder.std.flatten().tolist()
+    pooled = TimmEncoder(encoder.network, encoder.name, mean, std, count)
+    return pooled.train(encoder.training)
 
 
 def has_large_stem(network: nn.Module) -> bool:
     """Whether the network begins as ResNets for ImageNet do: a single strided convolution, then max-pooling."""
-    return isinstance(getattr(network, "conv1", None), nn.Conv2d) and isinstance(
-        getattr(network, "maxpool", None), nn.MaxPool2d
-    )
+    first = getattr(network, "conv1", None)
+    second = getattr(network, "maxpool", None)
+    return isinstance(first, nn.Conv2d) and isinstance(second, nn.MaxPool2d)
 
 
 def statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -214,11 +229,9 @@ def statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
         settings = timm.get_pretrained_cfg(name)
     except RuntimeError as error:
         raise _no_such_weights(name) from error
-    return (
-        (settings.mean, settings.std)
-        if settings
-        else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    )
+    if not settings:
+        return IMAGENET_MEAN, IMAGENET_STD
+    return settings.mean, settings.std
 
 
 def _create(name: str, image_size: int, channels: int, pretrained: bool) -> Any:
@@ -241,10 +254,8 @@ def _create(name: str, image_size: int, channels: int, pretrained: bool) -> Any:
             raise
         raise _no_such_weights(name) from error
     except Exception as error:
-        if not (
-            isinstance(error, OSError)
-            or type(error).__module__.partition(".")[0] in NETWORK_LIBRARIES
-        ):
+        library = type(error).__module__.partition(".")[0]
+        if not isinstance(error, OSError) and library not in NETWORK_LIBRARIES:
             raise
         require_online(f"The pretrained weights of timm/{name}", LOCAL_WEIGHTS)
         raise EnvironmentIOError(

@@ -36,8 +36,26 @@ class LipShape(NamedTuple):
 
 
 LIPS = {
-    "lip-small": LipShape((16, 32, 64), 1, 64, 2, 256, 15, 2, 0.0),
-    "lip-resnet18": LipShape((64, 128, 256, 512), 2, 256, 4, 2048, 31, 6, 0.1),
+    "lip-small": LipShape(
+        widths=(16, 32, 64),
+        blocks=1,
+        width=64,
+        heads=2,
+        hidden=256,
+        kernel=15,
+        layers=2,
+        dropout=0.0,
+    ),
+    "lip-resnet18": LipShape(
+        widths=(64, 128, 256, 512),
+        blocks=2,
+        width=256,
+        heads=4,
+        hidden=2048,
+        kernel=31,
+        layers=6,
+        dropout=0.1,
+    ),
 }
 """By name. lip-small is for 32 pixels on a CPU; lip-resnet18 for 88, a ResNet-18 and the Conformer of the authors'
 group's public code, https://github.com/mpc001/Visual_Speech_Recognition_for_Multiple_Languages, six blocks."""
@@ -51,14 +69,15 @@ class LipEncoder(ClipEncoder):
     """
 
     def __init__(self, shape: LipShape, mean: Sequence[float], std: Sequence[float]) -> None:
-        before = (shape.widths[0], *shape.widths[:-1])
-        stages: list[nn.Module] = []
-        for width_in, width in zip(before, shape.widths, strict=True):
-            stages.append(_residual_stage(width_in, width, shape.blocks, stride=2 if stages else 1))
+        width_in = shape.widths[0]
+        residual: list[nn.Module] = []
+        for width in shape.widths:
+            stride = 2 if residual else 1
+            residual.append(_residual_stage(width_in, width, shape.blocks, stride))
+            width_in = width
+        stages = [_front_end(shape.widths[0]), *residual, _OverTime(shape)]
         self.shape = shape
-        super().__init__(
-            [_front_end(shape.widths[0]), *stages, _OverTime(shape)], shape.width, mean, std
-        )
+        super().__init__(stages, shape.width, mean, std)
 
     def another_stage(self) -> nn.Module:
         """One more block of the Conformer."""
@@ -101,10 +120,11 @@ class _PerFrame(nn.Sequential):
     """Image layers applied to each frame: [B, C, T, h, w] -> the same with other C, h, w."""
 
     def forward(self, input: Tensor) -> Tensor:
+        clips, _, length = input.shape[:3]
         frames = input.transpose(1, 2).flatten(0, 1)  # [B T, C, h, w]
         # As weights lie.
         maps = super().forward(frames.contiguous(memory_format=torch.channels_last))
-        return maps.unflatten(0, (input.shape[0], input.shape[2])).transpose(1, 2)
+        return maps.unflatten(0, (clips, length)).transpose(1, 2)
 
 
 class _OverTime(nn.Module):
@@ -165,12 +185,16 @@ def _residual_stage(width_in: int, width: int, blocks: int, stride: int) -> _Per
 
 def _front_end(width: int) -> nn.Sequential:
     """Five frames and 7x7 pixels at once, then a quarter of the side: [B, 1, T, S, S] -> [B, width, T, S/4, S/4]."""
-    return nn.Sequential(
-        nn.Conv3d(1, width, (5, 7, 7), stride=(1, 2, 2), padding=(2, 3, 3), bias=False),
-        nn.BatchNorm3d(width),
-        nn.SiLU(inplace=True),
-        nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)),
+    convolution = nn.Conv3d(
+        1,
+        width,
+        kernel_size=(5, 7, 7),
+        stride=(1, 2, 2),
+        padding=(2, 3, 3),
+        bias=False,
     )
+    pooling = nn.MaxPool3d(kernel_size=(1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+    return nn.Sequential(convolution, nn.BatchNorm3d(width), nn.SiLU(inplace=True), pooling)
 
 
 def lip_encoder(name: str, mean: Sequence[float], std: Sequence[float]) -> LipEncoder:

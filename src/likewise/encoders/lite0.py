@@ -43,9 +43,9 @@ def pretrained_at_hand(channels: int) -> str | None:
     Returns:
         ``lite0`` where its package is installed and the images are grey or RGB, else None.
     """
-    return (
-        LITE0 if channels in CHANNELS and find_spec(PACKAGE.replace("-", "_")) is not None else None
-    )
+    if channels not in CHANNELS or find_spec(PACKAGE.replace("-", "_")) is None:
+        return None
+    return LITE0
 
 
 def require_lite0(name: str, channels: int) -> None:
@@ -55,7 +55,8 @@ def require_lite0(name: str, channels: int) -> None:
         name: ``auto`` or the name of a network.
         channels: of the images.
     """
-    if name != "auto" and name.removeprefix("timm/").split(".")[0] != ENCODER.removeprefix("timm/"):
+    architecture = name.removeprefix("timm/").split(".")[0]
+    if name != "auto" and architecture != ENCODER.removeprefix("timm/"):
         raise LikewiseError(
             f"The weights lite0 fit {ENCODER} alone, but --encoder {name} was given. Leave --encoder out, or start "
             f"{name} from weights of its own: --pretrained timm, or a file."

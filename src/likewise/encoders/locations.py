@@ -42,7 +42,8 @@ def dense_map(
     maps: Sequence[Tensor], stage: int | None = None, max_side: int | None = None
 ) -> Tensor:
     """The map [B, D, s, s] for dense learning, average-pooled to a side of at most ``max_side``."""
-    chosen = maps[dense_stage([each.shape[3] for each in maps], stage) - 1]
+    sides = [each.shape[3] for each in maps]
+    chosen = maps[dense_stage(sides, stage) - 1]
     if max_side and chosen.shape[3] > max_side:
         return adaptive_avg_pool2d(chosen, max_side)
     return chosen
@@ -94,12 +95,15 @@ def sample_locations(rng: BatchRNG, count: int, heights: Tensor, share: float) -
         heights: [B, S, S]; the first locations are centres of pixels of the highest quarter.
         share: of the locations that are sampled there; 0 to 1.
     """
-    anywhere = rng.uniform(-1, 1, columns=2 * count).unflatten(1, (-1, 2))  # [B, count, 2]
-    chosen, side = round(share * count), heights.shape[-1]
+    coordinates = rng.uniform(-1, 1, columns=2 * count)
+    anywhere = coordinates.unflatten(1, (-1, 2))  # [B, count, 2]
+    chosen = round(share * count)
     if not chosen:
         return anywhere
+    side = heights.shape[-1]
     # [B, S * S / 4], of the pixels
     highest = heights.flatten(1).topk(side * side // 4).indices.cpu()
     drawn = (rng.uniform(columns=chosen) * highest.shape[1]).long()  # [B, chosen]
     pixels = highest.gather(1, drawn)
-    return torch.cat([all_locations(side)[pixels], anywhere[:, chosen:]], dim=1)
+    high = all_locations(side)[pixels]  # [B, chosen, 2]
+    return torch.cat([high, anywhere[:, chosen:]], dim=1)

@@ -21,7 +21,8 @@ class FrameByFrame(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """Float [B, T, C, S, S] -> [B, width]."""
         # [B, T, width]
-        features = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        of_frames = self.encoder(frames.flatten(0, 1))  # [B T, width]
+        features = of_frames.unflatten(0, frames.shape[:2])
         return features.mean(dim=1)
 
 

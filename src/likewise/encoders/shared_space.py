@@ -63,9 +63,10 @@ class SharedSpace(nn.Module):
         """Texts -> float32 [M, dim] of length 1, on the CPU."""
         where = self.text_head.weight.device
         batches = tokenizer.encode(texts).split(batch_size)
-        parts = [self.of_texts(batch.long().to(where)) for batch in batches]
-        made = torch.cat(parts).float().cpu() if parts else torch.zeros(0, self.settings.dim)
-        return nn.functional.normalize(made, dim=1)
+        parts = [torch.zeros(0, self.settings.dim)]
+        for batch in batches:
+            parts.append(self.of_texts(batch.long().to(where)).float().cpu())
+        return nn.functional.normalize(torch.cat(parts), dim=1)
 
 
 def build_space(settings: SpaceSettings) -> SharedSpace:
@@ -100,7 +101,8 @@ def read_settings(folder: Path) -> SpaceSettings:
     """How the space of a folder was built."""
     with reading(folder / SPACE):
         stored = read_json(folder / SPACE)
-        return record_of(SpaceSettings, {**stored, "text": record_of(TextSettings, stored["text"])})
+        text = record_of(TextSettings, stored["text"])
+        return record_of(SpaceSettings, {**stored, "text": text})
 
 
 def _built(settings: SpaceSettings, folder: Path) -> SharedSpace:

@@ -53,8 +53,9 @@ class TextEncoder(nn.Module, ABC):
         attention_mask = is_token.clone()
         attention_mask[:, 0] = True  # a softmax over no token would be NaN
         states = self.states(tokens.clamp(min=0), attention_mask)
-        weight = is_token.unsqueeze(2).to(states.dtype)
-        return (states * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+        weight = is_token.unsqueeze(2).to(states.dtype)  # [B, L, 1]
+        count = weight.sum(dim=1).clamp(min=1)  # [B, 1]
+        return (states * weight).sum(dim=1) / count
 
 
 class SmallTransformer(TextEncoder):
@@ -87,8 +88,10 @@ class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.heads = max(width // 64, 1)
-        self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.before_attention = nn.LayerNorm(width)
+        self.before_mlp = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width),
             nn.GELU(),
@@ -97,10 +100,10 @@ class _Block(nn.Module):
 
     def forward(self, states: Tensor, attention_mask: Tensor) -> Tensor:
         """[B, L, width], bool [B, L] -> [B, L, width]."""
-        split = self.qkv(self.before_attention(states)).unflatten(2, (3, self.heads, -1))
+        joined = self.qkv(self.before_attention(states))  # [B, L, 3 width]
+        split = joined.unflatten(2, (3, self.heads, -1))
         queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each [B, heads, L, 64]
-        attended = functional.scaled_dot_product_attention(
-            queries, keys, values, attention_mask[:, None, None, :]
-        )
+        mask = attention_mask[:, None, None, :]
+        attended = functional.scaled_dot_product_attention(queries, keys, values, mask)
         states = states + self.out(attended.transpose(1, 2).flatten(2))
         return states + self.mlp(self.before_mlp(states))

@@ -34,9 +34,10 @@ class WeightNormedConvolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, S, S] -> [B, channels out, s, s]."""
-        # [channels out, 1, 1, 1]
+        # One length for each output channel.
         norm = torch.linalg.vector_norm(self.weight, dim=(1, 2, 3), keepdim=True)
-        weight = self.weight / norm * self.length.view(-1, 1, 1, 1)
+        length = self.length.view(-1, 1, 1, 1)
+        weight = self.weight / norm * length
         return self._conv_forward(input, weight, self.bias)
 
 
@@ -65,10 +66,8 @@ class NineLayers(Encoder):
             convolution(second, first, 1, 0),
         )
         self.blocks = nn.ModuleList()
-        self.blocks.append(
-            nn.Sequential(nn.Dropout(0.2), *colours, nn.MaxPool2d(2), nn.Dropout(0.5))
-        )
-        self.blocks.append(nn.Sequential(*middle, nn.MaxPool2d(2), nn.Dropout(0.5)))
+        self.blocks.append(nn.Sequential(nn.Dropout(0.2), *colours, *halving()))
+        self.blocks.append(nn.Sequential(*middle, *halving()))
         self.blocks.append(last)
 
     def stages(self) -> Sequence[nn.Module]:
@@ -77,7 +76,13 @@ class NineLayers(Encoder):
 
     def another_stage(self) -> nn.Module:
         """Three more 1x1 convolutions."""
-        return nn.Sequential(*(convolution(self.width, self.width, 1, 0) for _ in range(3)))
+        layers = [convolution(self.width, self.width, 1, 0) for _ in range(3)]
+        return nn.Sequential(*layers)
+
+
+def halving() -> list[nn.Module]:
+    """What follows a stage: a map of half the side, and dropout."""
+    return [nn.MaxPool2d(2), nn.Dropout(0.5)]
 
 
 def three(width_in: int, width: int) -> list[nn.Module]:

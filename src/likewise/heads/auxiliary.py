@@ -29,7 +29,8 @@ def auxiliary_heads(encoder: Encoder, outputs: int) -> nn.ModuleList:
         following = stages[depth:] or [additional]
         branch = [_reinitialised(stage) for stage in following]
         linear = nn.Linear(encoder.width, outputs)
-        heads.append(nn.Sequential(*branch, nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear))
+        pooling = nn.AdaptiveAvgPool2d(1)
+        heads.append(nn.Sequential(*branch, pooling, nn.Flatten(), linear))
     return heads
 
 

@@ -18,7 +18,8 @@ class Prototypes(nn.Module):
     @typed_arguments(width=SIZE, count=SIZE)
     def __init__(self, width: int, count: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(F.normalize(torch.randn(count, width), dim=1))
+        points = torch.randn(count, width)
+        self.weight = nn.Parameter(F.normalize(points, dim=1))
 
     def forward(self, z: Tensor, frozen: bool = False) -> Tensor:
         """Cosines [B, count] of unit vectors [B, width], in float32 or better.
@@ -27,7 +28,9 @@ class Prototypes(nn.Module):
         weight decay, which shortens them all the same, is undone by `renormalise`.
         """
         with torch.autocast(z.device.type, enabled=False):
-            weight = self.weight.detach() + 0.0 * self.weight if frozen else self.weight
+            weight = self.weight
+            if frozen:
+                weight = weight.detach() + 0.0 * weight
             return z @ weight.T
 
     @torch.no_grad()

@@ -92,7 +92,8 @@ class SoundSpace(nn.Module):
             clips: normalised by that encoder, [B, C, T, S, S].
             sound: float [B, samples] in [-1, 1].
         """
-        frames, side = clips.shape[2], maps.shape[-1]
+        frames = clips.shape[2]
+        side = maps.shape[-1]
         steps = self.network(self.spectrogram(sound, frames)).mT  # [B, T * r, width]
         global_sound = _unit(self.sound_global(steps.mean(dim=1)))  # [B, D]
         still_map = maps.mean(dim=2)  # [B, width, s, s], over time
@@ -101,13 +102,13 @@ class SoundSpace(nn.Module):
         # The thin network's map is pooled to the locations of the clip encoder's.
         fine = F.adaptive_avg_pool3d(self.thin(clips), (frames, side, side))  # [B, width, T, s, s]
         video_steps = _unit(self.video_local(attention_pooling(fine, weights)))  # [B, T, d]
-        return AudioVisualFeatures(
-            global_sound, locations, weights, video_steps, self._per_frame(steps, frames)
-        )
+        audio_steps = self._per_frame(steps, frames)  # [B, T, r, d]
+        return AudioVisualFeatures(global_sound, locations, weights, video_steps, audio_steps)
 
     def audio_steps(self, sound: Tensor, frames: int) -> Tensor:
         """Local embeddings of the time steps of each frame: float [B, samples] -> [B, frames, r, d] of unit length."""
-        return self._per_frame(self.network(self.spectrogram(sound, frames)).mT, frames)
+        steps = self.network(self.spectrogram(sound, frames)).mT  # [B, T * r, width]
+        return self._per_frame(steps, frames)
 
     def _per_frame(self, steps: Tensor, frames: int) -> Tensor:
         return _unit(self.sound_local(steps)).unflatten(1, (frames, -1))
@@ -138,11 +139,12 @@ class SoundSpace(nn.Module):
         sound shorter than one is followed by silence.
         """
         length = round(frames / frame_rate * SOUND_RATE)
-        padded = F.pad(sound, (0, max(length - len(sound), 0)))
+        silence = max(length - len(sound), 0)
+        padded = F.pad(sound, (0, silence))
         last = len(padded) - length
         first = torch.tensor([*range(0, last, length), last])  # [stretches]
-        # [stretches, length]
-        stretches = samples_from(padded.expand(len(first), -1), first, length)
+        copies = padded.expand(len(first), -1)
+        stretches = samples_from(copies, first, length)  # [stretches, length]
         mean = self.of_sounds(stretches, frames).mean(dim=0)  # [dim]
         return F.normalize(mean, dim=0)
 
@@ -151,7 +153,8 @@ class SoundSpace(nn.Module):
         """Sounds of so many frames, float [B, samples] in [-1, 1] -> float32 [B, dim] of length 1, on the CPU."""
         sound = sound.to(self.sound_global.weight.device)
         steps = self.network(self.spectrogram(sound, frames))  # [B, width, T * r]
-        return _unit(self.sound_global(steps.mean(dim=2))).float().cpu()
+        vectors = _unit(self.sound_global(steps.mean(dim=2)))
+        return vectors.float().cpu()
 
 
 def save_sound_space(space: SoundSpace, run: Path) -> None:
@@ -168,7 +171,8 @@ def load_sound_space(run: Path) -> SoundSpace | None:
     if not (folder / SPACE).is_file():
         return None
     with reading(folder / SPACE):
-        space = SoundSpace(record_of(SoundSpaceSettings, read_json(folder / SPACE)))
+        settings = record_of(SoundSpaceSettings, read_json(folder / SPACE))
+        space = SoundSpace(settings)
     space.load_state_dict(load_tensors(folder / WEIGHTS))
     return space.eval()
 

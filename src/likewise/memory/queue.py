@@ -84,10 +84,11 @@ def queue_warnings(nets: nn.Module, examples: int) -> list[str]:
         nets: the networks of a method.
         examples: training examples.
     """
-    lengths = sorted({len(queue) for queue in embedding_queues(nets) if len(queue) > examples})
+    lengths = {len(queue) for queue in embedding_queues(nets)}
     allowed = max(examples // 4, 1)
     return [
         f"the queue holds {length:,} embeddings, but there are only {examples:,} training examples, so each example is "
         f"compared with its own earlier embeddings. Give --method.queue {allowed} (a quarter of the examples) or less."
-        for length in lengths
+        for length in sorted(lengths)
+        if length > examples
     ]

@@ -114,10 +114,9 @@ def has_vectors(data: object) -> bool:
     if not isinstance(data, (str, Path)):
         return False
     path = Path(data)
-    file = next(path.glob("part-*.parquet"), None) if path.is_dir() else path
-    return (
-        file is not None and file.suffix == ".parquet" and file.is_file() and is_vector_file(file)
-    )
+    files = path.glob("part-*.parquet") if path.is_dir() else [path]
+    file = next(iter(files), path)
+    return file.suffix == ".parquet" and file.is_file() and is_vector_file(file)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -149,7 +148,9 @@ def whole_set(folder: Path) -> list[Path]:
     parts = read_part(next(iter(found.values()))).parts
     missing = sorted(set(range(parts)) - set(found))
     if missing:
-        few = ", ".join(map(str, missing[:5])) + (", ..." if missing[5:] else "")
+        few = ", ".join(map(str, missing[:5]))
+        if len(missing) > 5:
+            few += ", ..."
         raise LikewiseError(
             f"{folder} lacks {len(missing):,} of {parts:,} parts (number {few}): its images are not all embedded. The "
             f"command that wrote it goes on with them when it is given again."

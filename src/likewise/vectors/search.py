@@ -45,22 +45,26 @@ class VectorIndex:
     @property
     def encoder(self) -> str:
         """The hash of the encoder that made them; empty where that is not known."""
-        return self.vectors.encoder if self.vectors is not None else self._files[0].encoder
+        first = self._files[0] if self.vectors is None else self.vectors
+        return first.encoder
 
     @property
     def skipped(self) -> Mapping[str, str]:
         """Ids of files that have no vector, each with the reason."""
         if self.vectors is not None:
             return self.vectors.skipped
-        return {name: reason for file in self._files for name, reason in file.skipped.items()}
+        skipped: dict[str, str] = {}
+        for file in self._files:
+            skipped |= file.skipped
+        return skipped
 
     def width(self, column: str) -> int | None:
         """Numbers in each vector of a column, ``vector`` or ``shared``; None where there is no such column."""
         if self.vectors is not None:
-            matrix = self.vectors.shared if column == "shared" else self.vectors.vectors
+            matrix = self.vectors.column(column)
             return None if matrix is None else matrix.shape[1]
-        filled = next((file for file in self._files if file.rows), self._files[0])
-        return filled.width(column)
+        filled = [file for file in self._files if file.rows] or self._files
+        return filled[0].width(column)
 
     def most_similar(self, query: Tensor, count: int, column: str = "vector") -> list[SearchResult]:
         """The vectors most similar to a query [1, D] by cosine, best first; of equal ones the first in the files.
@@ -73,11 +77,13 @@ class VectorIndex:
                 f"--count {count} was given; it must be 1 or more, for instance 10."
             )
         # Of the blocks so far, [count] or fewer.
-        best, rows = torch.empty(0), torch.empty(0, dtype=torch.int64)
+        best = torch.empty(0)
+        rows = torch.empty(0, dtype=torch.int64)
         first = 0
         for block in self._blocks(column):  # [b, D]
             cosines = torch.cat([best, cosine_similarity(query, block)])  # [count + b]
-            positions = torch.cat([rows, torch.arange(first, first + len(block))])
+            of_block = torch.arange(first, first + len(block))
+            positions = torch.cat([rows, of_block])  # [count + b]
             order = cosines.argsort(descending=True, stable=True)[:count]
             best, rows = cosines[order], positions[order]
             first += len(block)
@@ -104,15 +110,17 @@ class VectorIndex:
 
     def _blocks(self, column: str) -> Iterator[Tensor]:
         if self.vectors is not None:
-            matrix = self.vectors.shared if column == "shared" else self.vectors.vectors
-            yield from () if matrix is None else (matrix,)
+            matrix = self.vectors.column(column)
+            if matrix is not None:
+                yield matrix
         for file in self._files:
             yield from file.blocks(column)
 
     def _names(self, rows: Sequence[int]) -> list[tuple[str, str]]:
         """Id and label of some rows."""
         if self.vectors is not None:
-            return [(self.vectors.ids[row], self.vectors.labels[row]) for row in rows]
+            ids, labels = self.vectors.ids, self.vectors.labels
+            return [(ids[row], labels[row]) for row in rows]
         found: dict[int, tuple[str, str]] = {}
         first = 0
         for file in self._files:

@@ -45,6 +45,10 @@ class Vectors(NamedTuple):
     skipped: Mapping[str, str] = {}
     """ids of the files of the data that have no vector, each with the reason"""
 
+    def column(self, name: str) -> Tensor | None:
+        """The matrix ``vector`` or ``shared``; None where there is no such one."""
+        return self.shared if name == "shared" else self.vectors
+
     def save(self, path: str | Path, overwrite: bool = False) -> None:
         """Write a Parquet file with columns id, label and vector, and shared where there is one.
 
@@ -73,7 +77,8 @@ class Vectors(NamedTuple):
         columns = {"id": self.ids, "label": self.labels, "vector": _lists(self.vectors)}
         if self.shared is not None:
             columns["shared"] = _lists(self.shared)
-        said = {ENCODER: self.encoder, SKIPPED: json.dumps(dict(self.skipped)), **metadata}
+        said = {ENCODER: self.encoder, SKIPPED: json.dumps(dict(self.skipped))}
+        said.update(metadata)
         said[CHECK] = _checksum(said, len(self.ids))
         table = pa.table(columns).replace_schema_metadata(said)
         with atomic_write(target) as partial:
@@ -114,7 +119,8 @@ class VectorFile:
             self.metadata = {name.decode(): value.decode() for name, value in stored.items()}
         except UnicodeDecodeError as error:
             raise _damaged(path, "its metadata are no text") from error
-        if CHECK in self.metadata and self.metadata[CHECK] != _checksum(self.metadata, self.rows):
+        checksum = _checksum(self.metadata, self.rows)
+        if self.metadata.get(CHECK, checksum) != checksum:
             raise _damaged(path, "its metadata do not match their checksum")
 
     @property
@@ -159,16 +165,21 @@ class VectorFile:
         if not rows:
             return {}
         table = self._table(["id", "label"]).take(list(rows))
-        ids, labels = table["id"].to_pylist(), table["label"].to_pylist()
-        names = zip(ids, labels, strict=True)
+        names = zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True)
         return dict(zip(rows, names, strict=True))
 
     def read(self) -> Vectors:
         """All of it."""
         table = self._table()
         shared = _matrix(table, "shared") if "shared" in table.column_names else None
-        ids, labels = table["id"].to_pylist(), table["label"].to_pylist()
-        return Vectors(ids, labels, _matrix(table, "vector"), shared, self.encoder, self.skipped)
+        return Vectors(
+            ids=table["id"].to_pylist(),
+            labels=table["label"].to_pylist(),
+            vectors=_matrix(table, "vector"),
+            shared=shared,
+            encoder=self.encoder,
+            skipped=self.skipped,
+        )
 
     def _table(self, columns: Sequence[str] | None = None, group: int | None = None) -> pa.Table:
         """Some columns or all, of a row group or of all.
@@ -187,10 +198,12 @@ class VectorFile:
 
 def _checksum(metadata: Mapping[str, str], rows: int) -> str:
     """A hash of what likewise says of a file."""
-    own = sorted(
-        pair for pair in metadata.items() if pair[0].startswith("likewise.") and pair[0] != CHECK
-    )
-    return hashlib.sha256(json.dumps([own, rows]).encode()).hexdigest()
+    own = []
+    for name, value in sorted(metadata.items()):
+        if name.startswith("likewise.") and name != CHECK:
+            own.append((name, value))
+    hashed = json.dumps([own, rows])
+    return hashlib.sha256(hashed.encode()).hexdigest()
 
 
 def _damaged(path: Path, reason: str) -> DamagedFile:
@@ -200,7 +213,8 @@ def _damaged(path: Path, reason: str) -> DamagedFile:
 
 def _matrix(table: pa.Table, column: str) -> Tensor:
     width = table.schema.field(column).type.list_size
-    flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)  # [N * D]
+    numbers = table[column].combine_chunks().flatten()  # [N * D]
+    flat = numbers.to_numpy(zero_copy_only=False)
     return torch.tensor(flat).view(table.num_rows, width)
 
 

@@ -134,19 +134,15 @@ def _adapted(tensors: Tensors, network: nn.Module) -> tuple[Tensors, tuple[str, 
     Returns:
         The tensors, and what was done to them.
     """
-    wanted, notes = network.state_dict(), []
-    positions, own_positions = tensors.get("pos_embed"), wanted.get("pos_embed")
-    if (
-        positions is not None
-        and own_positions is not None
-        and positions.shape != own_positions.shape
-    ):
-        tensors = converted_by_timm(tensors, network)
-        notes.append(
-            f"position embeddings are resampled from {positions.shape[1]} to {own_positions.shape[1]}"
-        )
-    # A convolution.
-    first = next((name for name, tensor in wanted.items() if tensor.dim() == 4), "")
+    wanted = network.state_dict()
+    notes: list[str] = []
+    if "pos_embed" in tensors and "pos_embed" in wanted:
+        stored, own = tensors["pos_embed"].shape, wanted["pos_embed"].shape
+        if stored != own:
+            tensors = converted_by_timm(tensors, network)
+            notes.append(f"position embeddings are resampled from {stored[1]} to {own[1]}")
+    convolutions = (name for name, tensor in wanted.items() if tensor.dim() == 4)
+    first = next(convolutions, "")
     found = tensors.get(first)
     is_colour = found is not None and found.dim() == 4 and found.shape[1] == 3
     if found is not None and is_colour and wanted[first].shape[1] == 1:
