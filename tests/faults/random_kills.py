@@ -80,12 +80,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="of the instants")
     parser.add_argument("--kills", type=int, default=4, help="of each method")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     given = parser.parse_args()
-    rng, total = random.Random(given.seed), 0
+    total = 0
     folder = Path(tempfile.mkdtemp())
     pictures = write_pictures(folder / "pictures")
     os.environ |= {"COLUMNS": "200", "NO_COLOR": "1"}
-    for method in METHODS:
+    for method in given.methods:
+        rng = random.Random(f"{given.seed} {method}")
         hits = kill_and_compare(method, pictures, folder / method, rng, given.kills)
         total += hits
         print(f"{method}: {hits} of {given.kills} kills hit, the end is the same", flush=True)
