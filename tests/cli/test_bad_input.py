@@ -48,6 +48,8 @@ def folder_with(tmp_path, **files):
         (["train", "{photos}", "--microbatch", "3"], "--microbatch 2"),
         (["train", "{photos}", "--microbatch", "16"], "--microbatch 8"),
         (["train", "{photos}", "--microbatch", "1"], "--microbatch 2"),
+        (["train", "{photos}", "--mehtod", "simclr"], "--method?"),
+        (["train", "{photos}", "--presets=cifar10"], "--preset?"),
         (["train", "{photos}", "--labels", "600"], "600"),
         (["train", "{photos}", "--labels", "some"], "total:4000"),
         (["train", "{photos}", "--labels", "absent.csv"], "absent.csv"),

@@ -23,6 +23,7 @@ from likewise import cli
 from likewise.evaluation.metrics.fine_tune import FineTune
 from likewise.report.last_screen import last_screen
 from likewise.runs.evaluate_run import RunEvaluation
+from likewise.runs.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,19 @@ def test_the_encoder_that_is_loaded_is_the_one_that_was_scored(trained, photogra
     embedded = dict(zip(vectors.ids, vectors.vectors.numpy(), strict=True))
     name = next(iter(stored))
     np.testing.assert_allclose(stored[name], embedded[name], atol=0.02)
+
+
+def test_vectors_that_cannot_be_written_are_not_computed(
+    trained, photographs, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(Run, "embed", lambda *given, **options: pytest.fail("it was embedded"))
+    written = tmp_path / "vectors.parquet"
+    written.touch()
+    for out, named in ((written, "--overwrite"), (tmp_path / "absent" / "v.parquet", "absent")):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["embed", str(trained.folder.path), str(photographs), "--out", str(out)])
+        assert stopped.value.code == 2
+        assert named in capsys.readouterr().err
 
 
 def test_embed_and_search(trained, photographs, tmp_path):
@@ -396,6 +410,8 @@ def test_the_line_that_continues_a_run_names_its_folder(photographs, tmp_path, m
 def test_python_says_what_it_does_not_know(photographs):
     with pytest.raises(lw.LikewiseError, match="'batch_size'"):
         lw.train(str(photographs), bach_size=8)
+    with pytest.raises(lw.LikewiseError, match="mean 'method'"):
+        lw.train(str(photographs), methd="simclr")
 
 
 @pytest.mark.slow

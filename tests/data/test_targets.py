@@ -31,6 +31,21 @@ def test_an_array_of_indicators_is_several_classes():
     assert manifest.labels.tolist() == [-1] * 6
 
 
+def test_numbers_that_are_taken_as_classes_are_told_with_the_task_that_predicts_them():
+    classes = open_manifest((IMAGES, ["0.5", "1", "-2.25", "3.0", "4", "cat"]))
+    (told,) = [warning for warning in classes.warnings() if "--task regression" in warning]
+    assert "0.5" in told and "-2.25" in told and "3.0" not in told
+    whole = open_manifest((IMAGES, ["1", "2", "3", "1", "2", "v1.5"]))
+    assert not any("--task regression" in warning for warning in whole.warnings())
+
+
+def test_classes_that_are_joined_otherwise_than_by_a_bar_are_told():
+    manifest = open_manifest((IMAGES, ["a;b", "a", "b", "a;b", "a", "b"]), columns=MULTILABEL)
+    assert any("a;b" in warning and "|" in warning for warning in manifest.warnings())
+    separate = open_manifest((IMAGES, ["a|b", "a", "b", "a|b", "a", "b"]), columns=MULTILABEL)
+    assert not any("|" in warning for warning in separate.warnings())
+
+
 def test_lists_of_names_are_several_classes():
     manifest = open_manifest((IMAGES, [["cat", "dog"], [], ["dog"], None, ["ant"], ["cat"]]))
     names, values = table_of(manifest)

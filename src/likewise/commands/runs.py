@@ -25,6 +25,7 @@ from likewise.runs.run import Run
 from likewise.training import Interrupted
 from likewise.training.processes import started_processes
 from likewise.vectors.parts import PART_SIZE
+from likewise.vectors.vectors import require_writable
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def embed(words: list[str]) -> None:
     run, of_texts = api.load(given.run), given.data.endswith(".txt")
     if given.part_size is None and given.devices == 1 and started_processes() is None:
         out = given.out or "vectors.parquet"
+        require_writable(out, given.overwrite)  # before hours of embedding
         texts = lines_of(Path(given.data)) if of_texts else []
         vectors = (
             run.embed_text(texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -89,7 +90,11 @@ def _metavar(hint: Any) -> str:
 def take_option(
     words: list[str], option: str, default: str, known: Sequence[str]
 ) -> tuple[str, list[str]]:
-    """An option's value, and the words without it: it decides which other options there are."""
+    """An option's value, and the words without it: it decides which other options there are.
+
+    Raises:
+        LikewiseError: the option has no value, or a word is nearly its name.
+    """
     rest, value = [], default
     remaining = iter(words)
     for word in remaining:
@@ -99,9 +104,15 @@ def take_option(
                 raise LikewiseError(f"{option} needs a name: {', '.join(known)}.")
         elif word.startswith(option + "="):
             value = word.partition("=")[2]
+        elif word.startswith("-") and _is_nearly(word.partition("=")[0], option):
+            raise LikewiseError(f"There is no option {word}. Did you mean {option}?")
         else:
             rest.append(word)
     return value, rest
+
+
+def _is_nearly(word: str, option: str) -> bool:
+    return bool(difflib.get_close_matches(word, [option], cutoff=0.85))
 
 
 def spell_out(words: list[str]) -> list[str]:

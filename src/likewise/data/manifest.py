@@ -256,12 +256,28 @@ class Manifest:
         """What should be known before step 0: classes of one image, splits without some class, skipped files."""
         return tuple(self._warnings())
 
+    def _warnings_of_another_task(self) -> Iterable[str]:
+        """Where labels look like numbers to predict, or like several classes that are taken as one."""
+        fractions = [name for name in self.class_names if _is_fraction(name)]
+        if fractions:
+            yield (
+                f"{_some(fractions)}: each of these numbers is taken as a class. If numbers are to be predicted: "
+                f"--task regression"
+            )
+        targets = targets_in(self.columns)
+        if targets is None or targets.task != "multilabel":
+            return
+        joined = [name for name in targets.names if "," in name or ";" in name]
+        if joined:
+            yield f"{_some(joined)}: each is taken as one class. Several classes have a bar between them: cat|dog"
+
     def _warnings(self) -> Iterable[str]:
         train = self.labels[torch.from_numpy(self.splits == "train")]
         counts = class_counts(train.numpy())
         single = [self.class_names[c] for c, n in counts.items() if n == 1]
         if single:
             yield f"{_some(single)}: only one training image, so there is no positive of the same class."
+        yield from self._warnings_of_another_task()
         if len(counts) == 1:
             yield f"{self.class_names[next(iter(counts))]}: only one labelled class; nothing can be classified."
         test_only = sorted(set(class_counts(self.labels.numpy())) - set(counts))
@@ -331,6 +347,10 @@ def _sizes(sizes: np.ndarray) -> dict[str, Any]:
         "largest": high.astype(int).tolist(),
         "same": bool((low == high).all()),
     }
+
+
+def _is_fraction(name: str) -> bool:
+    return re.fullmatch(r"-?\d*\.\d+", name.strip()) is not None and float(name) % 1 != 0
 
 
 def _some(names: Sequence[str], limit: int = 3) -> str:

@@ -147,7 +147,7 @@ def _where_it_belongs(name: str, method: str | Method, known: Collection[str]) -
     if recipe_name in of_recipe:
         names = ", ".join(of_recipe)
         return f"It is one of the recipe, of {names}: recipe=likewise.methods.Recipe({recipe_name}=...)."
-    return did_you_mean(name, known)
+    return did_you_mean(name, {*known, "callbacks", "method", "recipe", "views"})
 
 
 @checked_arguments(first_steps=SIZE)

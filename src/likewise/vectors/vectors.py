@@ -29,6 +29,23 @@ GROUP_ROWS = 2**14
 """Rows that a reader gets at a time."""
 
 
+def require_writable(path: str | Path, overwrite: bool = False) -> None:
+    """Refuse a file of vectors that exists, and a folder that does not.
+
+    Raises:
+        LikewiseError: says which of the two, and what to type.
+    """
+    target = Path(path)
+    if target.exists() and not overwrite:
+        raise LikewiseError(
+            f"{target} exists. Choose another --out, or replace it with --overwrite."
+        )
+    if not target.parent.is_dir():
+        raise LikewiseError(
+            f"The folder {target.parent} does not exist. Make it first, or choose another --out."
+        )
+
+
 class Vectors(NamedTuple):
     """Embedded images or texts."""
 
@@ -55,14 +72,10 @@ class Vectors(NamedTuple):
         Its metadata hold the encoder's hash and the files that have no vector.
 
         Raises:
-            LikewiseError: the file exists and ``overwrite`` is not set.
+            LikewiseError: the file exists and ``overwrite`` is not set, or there is no such folder.
         """
-        target = Path(path)
-        if target.exists() and not overwrite:
-            raise LikewiseError(
-                f"{target} exists. Choose another --out, or replace it with --overwrite."
-            )
-        self.write(target, {})
+        require_writable(path, overwrite)
+        self.write(Path(path), {})
 
     def write(self, target: Path, metadata: Mapping[str, str]) -> None:
         """Write the file, whole or not at all.
