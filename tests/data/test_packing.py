@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from PIL import Image
 import likewise as lw
 from data.captioned import captioned_parquet
 from data.pictures import cut_short, photo_folder, picture
+from likewise.cli import main
 from likewise.data.columns.captions import CAPTIONS
+from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.targets import targets_in
 from likewise.data.data_settings import DataSettings
 from likewise.data.packing import packer
@@ -301,8 +304,6 @@ def test_a_killed_packing_goes_on_to_the_same_bytes(photos, tmp_path, small_shar
 
 
 def test_the_command_says_what_it_left_out(tmp_path, capsys):
-    from likewise.cli import main
-
     photos = photo_folder(tmp_path / "photos", *(f"cat/{i}.png" for i in range(3)))
     (photos / "cat" / "9.png").write_bytes(b"")
     words = [
@@ -321,3 +322,48 @@ def test_the_command_says_what_it_left_out(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([*words, "--strict"])
     assert stopped.value.code == 1
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_every_option_of_the_command_reaches_the_shards(tmp_path, to, small_shards):
+    photos = photo_folder(tmp_path / "photos", *(f"{i}.png" for i in range(8)))
+    more = photo_folder(tmp_path / "more", "new/8.png")
+    labels, captions = tmp_path / "labels.csv", tmp_path / "captions.csv"
+    kinds = ["NA", "cat", "NA", "dog", "cat", "", "dog", "cat"]
+    rows = [f"{i}.png,{kind},{i // 2},{i % 3}" for i, kind in enumerate(kinds)]
+    labels.write_text("\n".join(["where,what,who,other", *rows]))
+    captions.write_text("where,saying,other\n0.png,a first,x\n0.png,a second,y\n3.png,a third,z")
+    columns = "--path-column where --label-column what --group-column who --missing-labels class"
+    words = ["pack", photos, "--labels", labels, *columns.split(), "--test-data", more, "--to", to]
+    main([*map(str, words), "--out", str(tmp_path / "out"), "--shuffle", "3", "--shard-size", "1"])
+    found = open_manifest(tmp_path / "out")
+    in_shards = list(found.split("train").ids)
+    found = found.take(np.argsort(found.ids))
+    assert [Path(name).name for name in found.ids] == [f"{i}.png" for i in range(9)]
+    assert in_shards != sorted(in_shards) and len(list((tmp_path / "out").glob("*train*"))) > 1
+    names = [found.class_names[label] if label >= 0 else "" for label in found.labels.tolist()]
+    assert names == [*kinds, "new"] and found.splits.tolist() == ["train"] * 8 + ["test"]
+    assert found.groups.names.tolist()[:8] == ["0", "0", "1", "1", "2", "2", "3", "3"]
+    columns = "--path-column where --caption-column saying"
+    words = ["pack", photos, "--captions", captions, *columns.split(), "--to", to]
+    main([*map(str, words), "--out", str(tmp_path / "said")])
+    said = open_manifest(tmp_path / "said").columns[CAPTIONS]
+    assert [said.texts[i] for i in (0, 3)] == [("a first", "a second"), ("a third",)]
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_tasks_of_the_command_reach_the_shards(tmp_path, to):
+    photos = photo_folder(tmp_path / "photos", *(f"{i}.png" for i in range(4)))
+    for task, cells in (
+        ("multilabel", ["a|b", "b", "", "a"]),
+        ("regression", ["1", "2.5", "", "-3"]),
+    ):
+        file = tmp_path / f"{task}.csv"
+        file.write_text("path,label\n" + "\n".join(f"{i}.png,{c}" for i, c in enumerate(cells)))
+        out = tmp_path / task
+        words = ["pack", photos, "--labels", file, "--task", task, "--to", to, "--out", out]
+        main(list(map(str, words)))
+        found = targets_in(open_manifest(out).columns)
+        given = targets_in(open_manifest(photos, file, columns=ColumnNames(task=task)).columns)
+        assert found.task == task and found.names == given.names
+        torch.testing.assert_close(found.values, given.values, equal_nan=True)

@@ -189,7 +189,7 @@ def _require_classes(present: Tensor, train: Manifest, visible: Tensor) -> None:
 
 
 def _notes(whole: Manifest, train: Manifest, names: tuple[str, ...]) -> tuple[str, ...]:
-    notes = list(whole.notes)
+    notes = [*whole.notes, *whole.warnings()]
     if len(train) < len(whole):
         notes.append(
             f"{len(whole) - len(train):,} images of the test or validation part are not used"
