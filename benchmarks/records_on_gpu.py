@@ -17,6 +17,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,15 @@ class Session:
         self.settings.out.write_text(json.dumps(self.found, indent=1) + "\n")
         print(f"{self.left():6.0f} s left  {part}: {json.dumps(result)}", flush=True)
 
+    def attempt(self, part: str, work: Callable[[], None]) -> None:
+        """Do a part of the work; where it fails, keep why, and go on."""
+        try:
+            work()
+        except OutOfTime:
+            raise
+        except Exception as error:
+            self.keep(part, {"ended": repr(error)[:600]})
+
     def run(
         self,
         run: Run,
@@ -157,15 +167,15 @@ class Session:
 
 def support_part(session: Session) -> None:
     """Each method of `arms` by each budget of labels; further seeds later."""
+    methods = arms(session.settings.batch)
     for seed in range(session.settings.seeds):
         plain = arm("SimCLR", SimCLR(views=VIEWS), seed)
-        support_run(session, plain, 0, seed)
+        session.attempt("support", partial(support_run, session, plain, 0, seed))
         for share in (0.1, 0.01):
             each = max(round(len(session.data.train) / CLASSES * share), 2)
-            for name in arms(session.settings.batch):
-                support_run(
-                    session, arm(name, arms(session.settings.batch)[name], seed), each, seed, name
-                )
+            for name, method in methods.items():
+                run = arm(name, method, seed)
+                session.attempt("support", partial(support_run, session, run, each, seed, name))
         if seed == 0:
             other_parts(session)
 
@@ -304,7 +314,7 @@ def other_parts(session: Session) -> None:
     """After the first seed of ``support``."""
     for name in session.settings.parts.split(","):
         if name in OTHERS:
-            OTHERS[name](session)
+            session.attempt(name, partial(OTHERS[name], session))
 
 
 def main(settings: Settings) -> None:

@@ -25,6 +25,7 @@ from likewise.views.view_policy import ViewPolicy
 from losses.kernels import (
     DEVICE,
     INTERPRETED,
+    compiled_for_a_gpu_that_is_not_here,
     needs_triton,
     on_kernels,
     pass_through_the_interpreter,
@@ -249,3 +250,19 @@ def test_a_policy_is_a_transform_of_images_on_a_gpu() -> None:
     torch.manual_seed(0)
     there = simclr(size=32)(images.cuda())
     assert there.is_cuda and (there.cpu() - here).abs().max() < CLOSE
+
+
+COMPILING = """
+from likewise.views.fused import kernels, sampling
+
+sampling.kernel = lambda name: getattr(Kernels(kernels), name)
+drawn, aspect = torch.rand(37, 8), torch.ones(8)
+box, colour = sampling.BoxChances(0.75, 1.33, 0.5), sampling.ColourChances(15, 0.8, 0.2, 0.5, 0.2)
+sampling.sampled(drawn, aspect, box, colour)
+sampling.sampled(drawn, aspect, box)
+"""
+
+
+@needs_triton
+def test_the_sampling_compiles_for_a_gpu_that_is_not_here() -> None:
+    assert compiled_for_a_gpu_that_is_not_here(COMPILING) == 2
