@@ -117,14 +117,14 @@ def _help(command: str) -> str:
 
 
 def _refusal(error: OSError) -> str:
-    """What the machine refused, and what to do where its disk is full."""
+    """What the operating system refused, and what to do where its disk is full."""
     from likewise.atomic_write import FULL, disk_error
 
     if error.errno in FULL and error.filename:
         return str(disk_error(Path(str(error.filename)), error))
     where = f" ({error.filename})" if error.filename else ""
     remedy = " Free some space, then give the command again." if error.errno in FULL else ""
-    return f"the machine refused: {error.strerror or error}{where}.{remedy}"
+    return f"the operating system refused: {error.strerror or error}{where}.{remedy}"
 
 
 def _command(name: str) -> Callable[[list[str]], None]:

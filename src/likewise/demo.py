@@ -305,11 +305,8 @@ def _printed(points: Iterable[LabelPoint], console: Console) -> list[LabelPoint]
     """The points, each printed as soon as it is there."""
     printed = []
     for point in points:
-        labels = (
-            "all labels"
-            if point.labels_per_class is None
-            else f"{point.labels_per_class} labels a class"
-        )
+        each = point.labels_per_class
+        labels = "all labels" if each is None else f"{each} labels a class"
         console.print(f"  {labels}: {point.value:.3f} in {point.seconds:.0f} s", highlight=False)
         printed.append(point)
     return printed

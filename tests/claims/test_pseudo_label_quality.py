@@ -56,11 +56,12 @@ def test_quality_is_that_of_the_steps_own_targets():
             kept = rule.step(nets, batch, Progress(step, 100, seed=5)).memory_updates
         targets, true = kept["targets"], TRUE[batch.indices]
         right += sum(
-            int(guess.argmax()) == label
-            for guess, label in zip(kept["probabilities"], true, strict=False)
+            int(prediction.argmax()) == label
+            for prediction, label in zip(kept["probabilities"], true, strict=False)
         )
         smooth += sum(
-            int(guess.argmax()) == label for guess, label in zip(targets, true, strict=True)
+            int(prediction.argmax()) == label
+            for prediction, label in zip(targets, true, strict=True)
         )
         for i in range(16):
             for j in range(16):

@@ -81,8 +81,8 @@ def test_a_statement_whose_premise_fails_is_inconclusive():
     assert judge(difference(bound=0.5, premise=premise), replicates(0.2, 0.2, 0.2)).verdict == FAILS
 
 
-def sooner(seed, mine, theirs):
-    return Replicate(seed, {"a": result("a", seed, 0.5, mine), "b": result("b", seed, 0.5, theirs)})
+def sooner(seed, ours, theirs):
+    return Replicate(seed, {"a": result("a", seed, 0.5, ours), "b": result("b", seed, 0.5, theirs)})
 
 
 def test_the_share_to_reach_is_read_off_both_curves():

@@ -27,8 +27,8 @@ def test_counts_are_on_the_screen_and_strict_ends_with_an_error(
         (tmp_path / "new" / f"{number}.png").write_bytes(path.read_bytes())
     (tmp_path / "new" / "3.png").write_bytes(b"no picture")
     main(["predict", str(run.folder.path), "new"])
-    said = capsys.readouterr().out
-    assert "1 not read" in said and "3.png" in said and "everything is unsure" in said
+    output = capsys.readouterr().out
+    assert "1 not read" in output and "3.png" in output and "everything is unsure" in output
     with open("predictions.csv", newline="") as file:
         rows = {row["path"].rsplit("/")[-1]: row for row in csv.DictReader(file)}
     assert len(rows) == 4 and all(row["unsure"] == "True" for row in rows.values())

@@ -70,7 +70,7 @@ def test_all_methods_are_listed_within_the_width(width, capsys, monkeypatch):
 def test_one_method_is_shown_whole(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     cli.main(["methods", "Moco_V2"])
-    said = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     for part in (
         "MoCo v2",
         "no labels",
@@ -80,7 +80,7 @@ def test_one_method_is_shown_whole(capsys, monkeypatch):
         "imagenet",
         "batches must be",
     ):
-        assert part in said
+        assert part in output
 
 
 def test_help_says_when_to_use_which(capsys, monkeypatch):
@@ -92,9 +92,9 @@ def test_help_says_when_to_use_which(capsys, monkeypatch):
         with pytest.raises(SystemExit):
             cli.main(words)
     whole = capsys.readouterr().out
-    said = " ".join(whole.replace("│", " ").split())
+    output = " ".join(whole.replace("│", " ").split())
     for kind in METHODS.values():
-        assert kind.card.choose_when in said
+        assert kind.card.choose_when in output
     assert "large" not in METHODS["cacr"].card.presets
-    assert "(now: imagenet)" in said
-    assert "(default: 65536)" in said
+    assert "(now: imagenet)" in output
+    assert "(default: 65536)" in output

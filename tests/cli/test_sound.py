@@ -172,6 +172,6 @@ def test_what_is_broken_in_a_folder_of_videos_is_left_out_or_told(tmp_path, caps
     told = read_json(out / "data.json")
     assert {each["id"] for each in told["skipped"]} == {"nothing.mp4", "no index.mp4"}
     assert sum(told["splits"].values()) == 17 - 2, "all but what cannot be heard"
-    said = " ".join(told["notes"])
-    assert said.count("2 of 17 ") == 2
+    output = " ".join(told["notes"])
+    assert output.count("2 of 17 ") == 2
     assert "2 files" in capsys.readouterr().out

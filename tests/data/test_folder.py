@@ -90,8 +90,8 @@ def test_class_names_that_differ_by_case_and_names_of_missing_values_are_told(tm
     manifest = open_manifest(
         photo_folder(tmp_path, "tench/1.png", "TENCH/2.png", "NaN/3.png", "cat/4.png")
     )
-    said = " ".join(manifest.warnings())
-    assert "TENCH, tench" in said and "NaN" in said
+    output = " ".join(manifest.warnings())
+    assert "TENCH, tench" in output and "NaN" in output
     found = {finding.name: finding.groups for finding in examine(manifest).found}
     assert found["class names nearly the same"] == (("TENCH", "tench"),) and found[
         "class called missing"

@@ -95,10 +95,10 @@ def test_texts_for_missing_values_are_no_label_and_told(tmp_path, kind):
         *[-1] * len(MISSING),
         0,
     ]
-    said = " ".join(manifest.notes)
+    output = " ".join(manifest.notes)
     assert (
-        all(repr(text) in said for text in ("NaN", "nan", "None", "null", "N/A"))
-        and "--missing-labels" in said
+        all(repr(text) in output for text in ("NaN", "nan", "None", "null", "N/A"))
+        and "--missing-labels" in output
     )
     kept = open_manifest(source, columns=ColumnNames(missing_labels="class"))
     assert set(kept.class_names) == {"NaN", "nan", "None", "null", "N/A", "cat", "dog"}

@@ -178,8 +178,8 @@ OPEN_CLIP = {
 def open_clip() -> dict:
     stored = {}
     for name, value in transformer(pre_norm=True, class_token=True).state_dict().items():
-        for mine, theirs in OPEN_CLIP.items():
-            name = name.replace(mine, theirs)
+        for ours, theirs in OPEN_CLIP.items():
+            name = name.replace(ours, theirs)
         name = name.replace("norm.", "ln_post.")
         value = value.squeeze((0, 1)) if name == "class_embedding" else value
         stored[f"visual.{name}"] = value.squeeze(0) if name == "positional_embedding" else value

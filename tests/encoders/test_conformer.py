@@ -21,21 +21,21 @@ def naive_attention(
         for i in range(length):
             parts = []
             for head in range(rule.heads):
-                mine = slice(head * size, (head + 1) * size)
+                ours = slice(head * size, (head + 1) * size)
                 scores = []
                 for j in range(length):
                     angle = [(i - j) / 10_000 ** (2 * (k // 2) / width) for k in range(width)]
                     wave = torch.tensor(
                         [math.sin(a) if k % 2 == 0 else math.cos(a) for k, a in enumerate(angle)]
                     )
-                    far = (rule.distance.weight @ wave)[mine]
-                    content = (query[row, i, mine] + rule.content_bias[head]) @ key[row, j, mine]
-                    distance = (query[row, i, mine] + rule.distance_bias[head]) @ far
+                    far = (rule.distance.weight @ wave)[ours]
+                    content = (query[row, i, ours] + rule.content_bias[head]) @ key[row, j, ours]
+                    distance = (query[row, i, ours] + rule.distance_bias[head]) @ far
                     scores.append((content + distance) / math.sqrt(size))
                 weights = torch.stack(
                     [s if valid[row, j] else s - math.inf for j, s in enumerate(scores)]
                 ).softmax(0)
-                parts.append(sum(weights[j] * value[row, j, mine] for j in range(length)))
+                parts.append(sum(weights[j] * value[row, j, ours] for j in range(length)))
             instants.append(torch.cat(parts))
         together.append(torch.stack(instants))
     return rule.out(torch.stack(together))
@@ -55,8 +55,8 @@ def test_relative_attention_is_the_formula_gradients_included(length):
         out = way(states, valid)
         (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
         found.append([out.detach(), states.grad, *(p.grad.clone() for p in rule.parameters())])
-    for mine, naive in zip(*found, strict=True):
-        torch.testing.assert_close(mine, naive, rtol=1e-4, atol=1e-5)
+    for ours, naive in zip(*found, strict=True):
+        torch.testing.assert_close(ours, naive, rtol=1e-4, atol=1e-5)
 
 
 def test_distances_run_from_far_back_to_far_ahead():

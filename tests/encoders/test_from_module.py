@@ -140,12 +140,12 @@ def test_what_is_no_encoder_is_refused(module, named):
 
 
 def test_an_encoder_keeps_its_own_normalisation():
-    mine, _ = encoder_from_module(Pooled(), 16, (0.0,) * 3, (1.0,) * 3)
-    again, settings = encoder_from_module(mine, 16, *COLOUR)
-    assert settings.name.endswith(":Pooled") and settings.module is mine.network
-    assert again is mine and settings.mean == (0.0, 0.0, 0.0)
+    ours, _ = encoder_from_module(Pooled(), 16, (0.0,) * 3, (1.0,) * 3)
+    again, settings = encoder_from_module(ours, 16, *COLOUR)
+    assert settings.name.endswith(":Pooled") and settings.module is ours.network
+    assert again is ours and settings.mean == (0.0, 0.0, 0.0)
     pixels = torch.rand(1, 3, 16, 16)
-    assert torch.equal(build_encoder(settings).eval()(pixels), mine.eval()(pixels))
+    assert torch.equal(build_encoder(settings).eval()(pixels), ours.eval()(pixels))
 
 
 def test_a_module_that_normalises_itself_is_loaded_as_such(run):
@@ -166,8 +166,8 @@ def test_another_encoder_with_other_channels_is_refused():
 
 def test_a_classifier_and_a_frozen_module_are_told():
     network = resnet18(num_classes=10)
-    said = module_warnings(encoder_from_module(network, 32, *COLOUR)[0])
-    assert len(said) == 1 and "'fc'" in said[0] and "10 outputs" in said[0]
+    output = module_warnings(encoder_from_module(network, 32, *COLOUR)[0])
+    assert len(output) == 1 and "'fc'" in output[0] and "10 outputs" in output[0]
     network.fc = nn.Identity()
     assert module_warnings(encoder_from_module(network, 32, *COLOUR)[0]) == []
     network.requires_grad_(False)

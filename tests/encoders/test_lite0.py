@@ -37,7 +37,7 @@ def test_each_tensor_is_the_file_s_in_the_file_s_order(encoder):
     stored = list(torch.load(path, weights_only=True).values())[:-2]  # without the classifier
     ours = list(encoder.network.state_dict().values())
     assert len(ours) == len(stored)
-    assert all(torch.equal(mine, theirs) for mine, theirs in zip(ours, stored, strict=True))
+    assert all(torch.equal(our_own, theirs) for our_own, theirs in zip(ours, stored, strict=True))
 
 
 def test_auto_takes_its_network_and_the_normalisation_that_it_expects(encoder):

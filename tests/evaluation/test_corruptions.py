@@ -172,12 +172,12 @@ def test_pixelation_is_pillows_box_filter(severity, share):
     clean = pictures()
     found = corrupt(clean, "pixelate", severity, fields())
     small = int(32 * share)
-    for image, mine in zip(clean, found, strict=True):
+    for image, ours in zip(clean, found, strict=True):
         array = Image.fromarray((image * 255).byte().permute(1, 2, 0).numpy())
         expected = array.resize((small, small), Image.Resampling.BOX).resize(
             (32, 32), Image.Resampling.BOX
         )
-        difference = (mine * 255).round().permute(1, 2, 0).numpy() - np.asarray(expected).astype(
+        difference = (ours * 255).round().permute(1, 2, 0).numpy() - np.asarray(expected).astype(
             int
         )
         assert np.abs(difference).max() <= 1
@@ -199,11 +199,11 @@ def test_brightness_raises_hsvs_value_and_contrast_is_torchvisions():
 @pytest.mark.parametrize("sigma", [0.4, 2.0, 11.0])
 def test_gaussian_blur_and_convolution_are_scipys(sigma):
     image = pictures(32, 1)[0, 0]
-    mine = along_both(image, gaussian_matrix(sigma, 32, torch.device("cpu")))
+    ours = along_both(image, gaussian_matrix(sigma, 32, torch.device("cpu")))
     expected = ndimage.gaussian_filter(
         image.numpy(), sigma, mode="reflect", radius=max(1, int(np.ceil(3 * sigma)))
     )
-    np.testing.assert_allclose(mine.numpy(), expected, atol=2e-6)
+    np.testing.assert_allclose(ours.numpy(), expected, atol=2e-6)
 
 
 def test_each_image_has_its_own_streak_and_disk_is_one_for_all():
@@ -211,9 +211,9 @@ def test_each_image_has_its_own_streak_and_disk_is_one_for_all():
     kernels = streak_kernels(6, 2.0, torch.linspace(-0.7, 0.7, len(IDS)))
     assert torch.allclose(kernels.sum(dim=(1, 2)), torch.ones(len(IDS)), atol=1e-6)
     found = convolve(clean, kernels, "replicate")
-    for image, kernel, mine in zip(clean, kernels, found, strict=True):
+    for image, kernel, ours in zip(clean, kernels, found, strict=True):
         expected = ndimage.convolve(image[0].numpy(), kernel.numpy(), mode="nearest")
-        np.testing.assert_allclose(mine[0].numpy(), expected, atol=2e-6)
+        np.testing.assert_allclose(ours[0].numpy(), expected, atol=2e-6)
     disk = disk_kernel(3.0, 0.1, torch.device("cpu"))
     expected = ndimage.convolve(clean[0, 0].numpy(), disk[0].numpy(), mode="mirror")
     np.testing.assert_allclose(

@@ -82,8 +82,8 @@ def test_every_score_stands_beside_the_baselines_with_its_paired_gain():
         (name, "untrained") for name in names
     ]
     trained, untrained = found.by_encoder["trained"], found.by_encoder["untrained"]
-    for gain, mine, theirs in zip(found.differences, trained, untrained, strict=True):
-        assert gain.value == pytest.approx(mine.value - theirs.value)
+    for gain, ours, theirs in zip(found.differences, trained, untrained, strict=True):
+        assert gain.value == pytest.approx(ours.value - theirs.value)
         assert gain.low < gain.value < gain.high
     assert found.differences[1].low > 0
     assert "100" in found.notes[0]

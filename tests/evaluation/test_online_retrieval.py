@@ -15,18 +15,18 @@ FRAMES, KEPT, PER_FRAME, SIDE, VALIDATION = 4, 12, 640, 12, 20
 WORDS = ("red", "green", "blue", "grey", "white")
 
 
-def recalls(likeness: torch.Tensor, owner: list[int], k: int = 5) -> tuple[float, float]:
+def recalls(similarity: torch.Tensor, owner: list[int], k: int = 5) -> tuple[float, float]:
     """Counted one query at a time: [texts, images] -> texts find images, images find texts."""
     found = sum(
         sorted(row, reverse=True).index(row[own]) < k
-        for row, own in zip(likeness.tolist(), owner, strict=True)
+        for row, own in zip(similarity.tolist(), owner, strict=True)
     )
     back = 0
-    for image in range(likeness.shape[1]):
-        column = likeness[:, image]
+    for image in range(similarity.shape[1]):
+        column = similarity[:, image]
         best = column.argsort(descending=True)[:k].tolist()
         back += any(owner[text] == image for text in best)
-    return found / len(owner), back / likeness.shape[1]
+    return found / len(owner), back / similarity.shape[1]
 
 
 @torch.no_grad()
@@ -51,8 +51,8 @@ def test_sounds_of_the_middle_window_find_their_clips():
         torch.from_numpy(sound[rows, first * PER_FRAME : (first + FRAMES) * PER_FRAME]).float()
         / 32767
     )
-    likeness = nets.space.of_sounds(heard, FRAMES) @ nets.space.of_clips(nets.encoder(pixels)).T
-    expected = recalls(likeness, list(range(len(rows))))
+    similarity = nets.space.of_sounds(heard, FRAMES) @ nets.space.of_clips(nets.encoder(pixels)).T
+    expected = recalls(similarity, list(range(len(rows))))
     assert (logged["sound_to_clip_r5"], logged["clip_to_sound_r5"]) == pytest.approx(expected)
 
 

@@ -22,11 +22,11 @@ def test_ranks_are_those_of_sorting(monkeypatch, at_a_time):
     monkeypatch.setattr(retrieval, "QUERIES_AT_A_TIME", at_a_time)
     v, t, owner = made()
     found = ranks(v, t, owner)
-    likeness = (t @ v.T).numpy()
+    similarity = (t @ v.T).numpy()
     for m in range(len(t)):
-        assert np.argsort(-likeness[m]).tolist().index(owner[m]) == found.of_queries[m]
+        assert np.argsort(-similarity[m]).tolist().index(owner[m]) == found.of_queries[m]
     for n in range(len(v)):
-        order = np.argsort(-likeness[:, n])
+        order = np.argsort(-similarity[:, n])
         others_first = 0
         for m in order:
             if owner[m] == n:

@@ -110,10 +110,10 @@ def test_encoders_stand_side_by_side_and_are_left_in_their_mode():
     ]
     assert [score.name for score in scores["untrained"]] == ["corrupted_linear_top1"]
     (gain,) = found.differences()
-    mine, theirs = scores["trained"][0], scores["untrained"][0]
+    ours, theirs = scores["trained"][0], scores["untrained"][0]
     assert (gain.name, gain.over) == ("corrupted_linear_top1", "untrained")
-    assert gain.value == pytest.approx(mine.value - theirs.value)
-    assert mine.low < mine.value < mine.high and mine.count == 25
+    assert gain.value == pytest.approx(ours.value - theirs.value)
+    assert ours.low < ours.value < ours.high and ours.count == 25
     written = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert written["kinds"] == list(KINDS) and written["images"] == 25
     assert len(written["linear"]["trained"]["calibration_error"]) == 3

@@ -116,8 +116,8 @@ def test_what_is_kept_gives_the_same(tmp_path):
     again = load_sound_space(run)
     pixels, sound = shown()
     rows = encoder.feature_map(pixels), encoder.normalise(pixels), sound
-    for mine, theirs in zip(space(*rows), again(*rows), strict=True):
-        assert torch.equal(mine, theirs)
+    for ours, theirs in zip(space(*rows), again(*rows), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_a_sound_of_any_length_is_the_mean_of_its_stretches():

@@ -24,10 +24,10 @@ def rows(*shape, seed=0):
 
 def assert_alike(found, expected, *inputs):
     torch.testing.assert_close(found, expected)
-    for mine, naive in zip(
+    for ours, naive in zip(
         torch.autograd.grad(found, inputs), torch.autograd.grad(expected, inputs), strict=True
     ):
-        torch.testing.assert_close(mine, naive)
+        torch.testing.assert_close(ours, naive)
 
 
 def softplus(x):

@@ -73,15 +73,15 @@ def test_loss_and_gradient_equal_the_naive_ones():
         for v in range(3):
             if v != a:
                 for row in range(4):
-                    guess = torch.softmax(naive[v][row] / 0.1, dim=0)
+                    prediction = torch.softmax(naive[v][row] / 0.1, dim=0)
                     expected = expected - sum(
-                        codes[a][row][k] * guess[k].log() for k in range(3)
+                        codes[a][row][k] * prediction[k].log() for k in range(3)
                     ) / 4 / (2 * 2)
     found.backward()
     expected.backward()
     assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-12)
-    for mine, theirs in zip(ours, naive, strict=True):
-        torch.testing.assert_close(mine.grad, theirs.grad)
+    for our_own, theirs in zip(ours, naive, strict=True):
+        torch.testing.assert_close(our_own.grad, theirs.grad)
 
 
 def test_what_cannot_be_assigned_or_swapped_is_refused():

@@ -53,8 +53,8 @@ def test_loss_and_gradients_equal_the_naive_ones(weight):
     found.backward()
     expected.backward()
     assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-10)
-    for mine, theirs in zip(ours, naive, strict=True):
-        torch.testing.assert_close(mine.grad, theirs.grad)
+    for our_own, theirs in zip(ours, naive, strict=True):
+        torch.testing.assert_close(our_own.grad, theirs.grad)
 
 
 def test_equal_views_of_independent_coordinates_lose_nothing():

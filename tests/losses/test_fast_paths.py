@@ -87,14 +87,14 @@ def test_queries_against_other_keys(path, kind, self_index, shape):
     many, other = shape
     query_id, key_id = whole_numbers(-1, 3, many, 2), whole_numbers(-1, 3, other, 3)
     query_id[0], key_id[:2] = 1, torch.tensor([1, 2])
-    mine = (
+    our_own = (
         None
         if self_index == "none"
         else whole_numbers(-1, other, many, 4).where(itself(many) > 0, 2)
     )
     assert_same(
-        lambda q, k: losses.info_nce(q, k, query_id, key_id, 0.15, mine, kind),
-        lambda q, k: dense.info_nce(q, k, query_id, key_id, 0.15, mine, kind),
+        lambda q, k: losses.info_nce(q, k, query_id, key_id, 0.15, our_own, kind),
+        lambda q, k: dense.info_nce(q, k, query_id, key_id, 0.15, our_own, kind),
         rows(many),
         rows(other, seed=7),
     )

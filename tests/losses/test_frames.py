@@ -31,8 +31,8 @@ def test_l1_is_the_loop_gradient_included():
         loss = way(prediction)
         loss.backward()
         found.append((loss.detach(), prediction.grad))
-    for mine, naive in zip(*found, strict=True):
-        torch.testing.assert_close(mine, naive)
+    for ours, naive in zip(*found, strict=True):
+        torch.testing.assert_close(ours, naive)
 
 
 def test_no_gradient_reaches_the_target():

@@ -61,8 +61,8 @@ def naive_regression(phi, flow):
 def naive_alignment(phi, flow):
     pairs = [(p, q) for p in range(len(phi)) for q in range(len(phi)) if p != q]
     product = sum((phi[p] @ phi[q]) * kernel(flow[p], flow[q]) for p, q in pairs)
-    mine = sum((phi[p] @ phi[q]) ** 2 for p, q in pairs).sqrt()
-    return -product / mine / math.sqrt(sum(kernel(flow[p], flow[q]) ** 2 for p, q in pairs))
+    ours = sum((phi[p] @ phi[q]) ** 2 for p, q in pairs).sqrt()
+    return -product / ours / math.sqrt(sum(kernel(flow[p], flow[q]) ** 2 for p, q in pairs))
 
 
 LOSSES = {
@@ -89,14 +89,14 @@ def test_value_and_gradient_equal_the_naive_loop(name, weights):
     loss, naive = LOSSES[name]
     phi, flow = sets().requires_grad_(), flows().requires_grad_()
     shares = weights or (1.0, 1.0, 1.0)
-    mine = loss(
+    ours = loss(
         phi,
         gaussian_log_kernel(flow, WIDTH),
         torch.tensor(shares, dtype=torch.float64) if weights else None,
     )
     theirs = sum(w * naive(phi[b], flow[b].detach()) for b, w in enumerate(shares)) / sum(shares)
-    assert mine.item() == pytest.approx(theirs.item(), rel=1e-12)
-    of_mine, of_flow = torch.autograd.grad(mine, [phi, flow], allow_unused=True)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-12)
+    of_mine, of_flow = torch.autograd.grad(ours, [phi, flow], allow_unused=True)
     torch.testing.assert_close(of_mine, torch.autograd.grad(theirs, phi)[0], rtol=1e-10, atol=1e-12)
     assert of_flow is None
 

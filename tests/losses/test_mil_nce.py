@@ -35,10 +35,10 @@ def naive(rows, bags, temperature):
 
 def assert_same_with_gradients(found, expected, inputs):
     assert found.item() == pytest.approx(expected.item(), rel=1e-10, abs=1e-12)
-    for mine, theirs in zip(
+    for ours, theirs in zip(
         torch.autograd.grad(found, inputs), torch.autograd.grad(expected, inputs), strict=True
     ):
-        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("form", [mil_nce, dense.mil_nce])

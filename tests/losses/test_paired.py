@@ -43,10 +43,10 @@ def memory_smoothing(epsilon):
 
 def assert_same_with_gradients(found, expected, inputs):
     assert found.item() == pytest.approx(expected.item(), rel=1e-10, abs=1e-12)
-    for mine, theirs in zip(
+    for ours, theirs in zip(
         torch.autograd.grad(found, inputs), torch.autograd.grad(expected, inputs), strict=True
     ):
-        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.3])
@@ -104,13 +104,13 @@ def test_pair_targets_are_the_softmax_of_weighted_likenesses(c_v, c_t):
     found = pair_targets(images, texts, 9.0, c_v, c_t)
     assert found.shape == (2, N, N) and not found.requires_grad
     for i in range(N):
-        for way, (mine, other) in enumerate(((images, texts), (texts, images))):
+        for way, (ours, other) in enumerate(((images, texts), (texts, images))):
             scores = [
                 9
                 * (
                     c_v * images[i].dot(images[j])
                     + c_t * texts[i].dot(texts[j])
-                    + mine[i].dot(other[j])
+                    + ours[i].dot(other[j])
                 )
                 for j in range(N)
             ]

@@ -103,7 +103,8 @@ def test_smoothing_by_loops():
         weights = [math.exp(float(ZB[i] @ key) / 0.3) for key in QUEUE]
         for c in range(3):
             others = sum(
-                w * float(guess[c]) for w, guess in zip(weights, BANK_GUESSES, strict=True)
+                w * float(prediction[c])
+                for w, prediction in zip(weights, BANK_GUESSES, strict=True)
             ) / sum(weights)
             assert float(found[i, c]) == pytest.approx(
                 0.7 * float(probabilities[i, c]) + 0.3 * others, rel=1e-12
@@ -120,9 +121,9 @@ def test_agreement_by_loops(past_probabilities):
     )
     found = pseudo_label_graph(probabilities, 0.3, past_probabilities)
     assert found.shape == (4, len(others))
-    for i, mine in enumerate(probabilities.tolist()):
+    for i, our_own in enumerate(probabilities.tolist()):
         edges = [
-            1.0 if i == j else sum(a * b for a, b in zip(mine, theirs, strict=True))
+            1.0 if i == j else sum(a * b for a, b in zip(our_own, theirs, strict=True))
             for j, theirs in enumerate(others)
         ]
         edges = [edge if edge >= 0.3 else 0.0 for edge in edges]

@@ -20,16 +20,16 @@ SUPPORT, CLASSES = unit(raw(4, 3, 3)), torch.tensor([0, 1, 0, 1])
 def naive_guess(query, support, labels, temperature, smoothing):
     count = len(set(labels.tolist()))
     weights = [torch.exp(query @ row / temperature) for row in support]
-    guess = [torch.zeros((), dtype=query.dtype)] * count
+    prediction = [torch.zeros((), dtype=query.dtype)] * count
     for weight, label in zip(weights, labels.tolist(), strict=True):
         for c in range(count):
             share = (1 - smoothing if c == label else 0) + smoothing / count
-            guess[c] = guess[c] + share * weight / sum(weights)
-    return torch.stack(guess)
+            prediction[c] = prediction[c] + share * weight / sum(weights)
+    return torch.stack(prediction)
 
 
-def naive_sharpened(guess, temperature):
-    powers = guess ** (1 / temperature)
+def naive_sharpened(prediction, temperature):
+    powers = prediction ** (1 / temperature)
     return powers / powers.sum()
 
 
@@ -64,16 +64,16 @@ def test_loss_and_gradients_equal_the_naive_ones():
     rows, mean = [], torch.zeros(2, dtype=torch.float64)
     for view, other in ((first, second), (second, first)):
         for query, target in zip(view, other, strict=True):
-            guess = naive_guess(query, support, CLASSES, 0.1, 0.1)
+            prediction = naive_guess(query, support, CLASSES, 0.1, 0.1)
             wanted = naive_sharpened(naive_guess(target, support, CLASSES, 0.1, 0.1), 0.25).detach()
-            rows.append(-(wanted * guess.log()).sum())
-            mean = mean + naive_sharpened(guess, 0.25) / 8
+            rows.append(-(wanted * prediction.log()).sum())
+            mean = mean + naive_sharpened(prediction, 0.25) / 8
     expected = sum(rows) / 8 + (mean * mean.log()).sum()
     found.backward()
     expected.backward()
     assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-12)
-    for mine, theirs in zip(ours, naive, strict=True):
-        torch.testing.assert_close(mine.grad, theirs.grad)
+    for our_own, theirs in zip(ours, naive, strict=True):
+        torch.testing.assert_close(our_own.grad, theirs.grad)
 
 
 def test_class_numbers_may_have_gaps_and_stand_in_any_order():

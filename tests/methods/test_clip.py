@@ -66,13 +66,13 @@ def test_a_block_is_pre_norm_attention_as_pytorch_has_it():
     theirs = nn.TransformerEncoderLayer(
         128, 2, 512, 0.0, "gelu", batch_first=True, norm_first=True
     ).double()
-    for mine, name in ((ours.qkv, "in_proj_"), (ours.out, "out_proj.")):
+    for our_own, name in ((ours.qkv, "in_proj_"), (ours.out, "out_proj.")):
         for part in ("weight", "bias"):
             dict(theirs.self_attn.named_parameters())[name + part].data.copy_(
-                getattr(mine, part).data
+                getattr(our_own, part).data
             )
-    for mine, other in ((ours.mlp[0], theirs.linear1), (ours.mlp[2], theirs.linear2)):
-        other.load_state_dict(mine.state_dict())
+    for our_own, other in ((ours.mlp[0], theirs.linear1), (ours.mlp[2], theirs.linear2)):
+        other.load_state_dict(our_own.state_dict())
     states, there = torch.randn(3, 7, 128, dtype=torch.float64), torch.rand(3, 7) < 0.7
     there[:, 0] = True
     expected = theirs(states, src_key_padding_mask=~there)

@@ -183,8 +183,8 @@ def test_a_start_is_the_preset_and_without_one_the_defaults():
         TrainSettings(),
     )
     assert defaults_of("auto") == ("auto", None, TrainSettings())
-    mine = SimCLR(temperature=0.3)
-    assert defaults_of(mine).method is mine
+    ours = SimCLR(temperature=0.3)
+    assert defaults_of(ours).method is ours
     start = defaults_of("simclr", "imagenet")
     assert start.method == SimCLR(temperature=0.1, hidden=2048)
     assert start.recipe == SimCLR.card.presets["imagenet"].recipe

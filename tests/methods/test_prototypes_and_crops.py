@@ -160,7 +160,7 @@ def test_paws_swaps_sharpened_guesses_and_small_crops_get_their_mean(predictor):
         not predictor
     ] * 2
     labels = batch.support.labels
-    guesses = {
+    predictions = {
         name: soft_neighbours(rows[name], rows["support"], labels)
         for name in ("first", "second", "small 0")
     }
@@ -169,12 +169,12 @@ def test_paws_swaps_sharpened_guesses_and_small_crops_get_their_mean(predictor):
         for name in ("first", "second")
     )
     terms = [
-        probability_cross_entropy(guesses["first"], second),
-        probability_cross_entropy(guesses["second"], first),
-        probability_cross_entropy(guesses["small 0"], (first + second) / 2),
+        probability_cross_entropy(predictions["first"], second),
+        probability_cross_entropy(predictions["second"], first),
+        probability_cross_entropy(predictions["small 0"], (first + second) / 2),
     ]
     step = rule.compute_loss(nets, rows, progress())
-    entropy = mean_entropy(sharpen(torch.cat(list(guesses.values()))))
+    entropy = mean_entropy(sharpen(torch.cat(list(predictions.values()))))
     assert step.loss.item() == pytest.approx((sum(terms) / 3 - entropy).item(), rel=1e-5)
     assert step.metrics["entropy"].item() == pytest.approx(entropy.item(), rel=1e-5)
 

@@ -112,21 +112,21 @@ def test_simsiam_is_the_mean_of_both_directions_and_its_targets_take_no_gradient
         "prediction_second",
     ]
     loss = 0.0
-    for guess, target in (
+    for prediction, target in (
         ("prediction_first", "target_second"),
         ("prediction_second", "target_first"),
     ):
-        for p, z in zip(rows[guess], rows[target], strict=True):
+        for p, z in zip(rows[prediction], rows[target], strict=True):
             # 2 directions of 8 images
             loss = loss + (1 - torch.dot(p, z) / p.norm() / z.norm()) / 16
-    mine = torch.autograd.grad(
+    ours = torch.autograd.grad(
         rule.compute_loss(nets, rows, progress()).loss, rows["prediction_first"], retain_graph=True
     )
     naive = torch.autograd.grad(loss, rows["prediction_first"])
     assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(
         loss.item(), rel=1e-5
     )
-    torch.testing.assert_close(mine, naive)
+    torch.testing.assert_close(ours, naive)
 
 
 def test_simsiam_normalises_what_is_predicted():
@@ -175,8 +175,8 @@ def test_isd_without_a_projector_keeps_the_queue_in_the_encoders_space():
 def test_small_images_get_the_small_policies_and_a_named_policy_stays():
     assert with_view_size(SimCLR(), 28).views == dataclasses.replace(simclr_small(), size=28)
     assert with_view_size(SimCLR(), 128).views.blur == 0.5
-    mine = ViewPolicy(blur=1.0, size=20)
-    assert with_view_size(SimCLR(views=mine), 28).views == mine
+    ours = ViewPolicy(blur=1.0, size=20)
+    assert with_view_size(SimCLR(views=ours), 28).views == ours
 
 
 @pytest.mark.parametrize(
@@ -217,9 +217,9 @@ def test_fixmatch_is_labels_and_hard_guesses_of_which_the_mean_is_over_all_rows(
         for logits, label in zip(rows["support"], rows["labels"], strict=True)
     ) / len(rows["labels"])
     pseudo_label = -sum(
-        logits.log_softmax(0)[guess.argmax()]
-        for logits, guess in zip(rows["strong"], probabilities, strict=True)
-        if guess.max() >= rule.threshold
+        logits.log_softmax(0)[prediction.argmax()]
+        for logits, prediction in zip(rows["strong"], probabilities, strict=True)
+        if prediction.max() >= rule.threshold
     ) / len(probabilities)
     assert step.metrics["mask_ratio"].item() == 0.5
     assert step.loss.item() == pytest.approx((supervised + 3 * pseudo_label).item(), rel=1e-5)

@@ -148,14 +148,16 @@ def bce(logits, real):
 
 def test_the_discriminators_loss_weighs_its_pairs():
     """Real: 20 labelled and 180 guessed pairs; made: half good fakes, half guessed pairs."""
-    labelled, guessed, made = (
+    labelled, predicted, made = (
         torch.randn(count, generator=torch.Generator().manual_seed(count))
         for count in (20, 180, 50)
     )
-    rows = {"support": labelled, "seen": guessed, "made": made}
+    rows = {"support": labelled, "seen": predicted, "made": made}
     step = UGAN().discriminator_loss(None, rows, Progress(0, 2))
     expected = (
-        bce(torch.cat([labelled, guessed]), True) + bce(made, False) / 2 + bce(guessed, False) / 2
+        bce(torch.cat([labelled, predicted]), True)
+        + bce(made, False) / 2
+        + bce(predicted, False) / 2
     )
     assert step.loss.item() == pytest.approx(expected.item(), rel=1e-6)
     fooled = UGAN().good_generator_loss(None, {"made": made}, Progress(0, 2))

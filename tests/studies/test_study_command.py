@@ -24,20 +24,20 @@ def short(monkeypatch, tmp_path):
 
 def test_without_a_name_the_studies_are_listed(capsys):
     cli.main(["study"])
-    said = capsys.readouterr().out
-    assert all(name in said for name in STUDIES)
+    output = capsys.readouterr().out
+    assert all(name in output for name in STUDIES)
 
 
 def test_table_page_and_figures(short, capsys):
     cli.main(["study", "feature-decoupling", "--seed", "4"])
-    said = " ".join(capsys.readouterr().out.split())
-    assert "mask, ReLU neurons" in said and "no augmentation, linear neurons" in said
-    assert "failed" in said  # in 30 steps no feature is found, and that is not kept quiet
+    output = " ".join(capsys.readouterr().out.split())
+    assert "mask, ReLU neurons" in output and "no augmentation, linear neurons" in output
+    assert "failed" in output  # in 30 steps no feature is found, and that is not kept quiet
     figures = json.loads((short / "study.json").read_text())
     assert (
         figures["seeds"] == [4, 5, 6] and figures["learning"]["steps"] == 30 and not figures["held"]
     )
-    assert figures["sentence"] in said
+    assert figures["sentence"] in output
     assert figures["environment"]["machine"]
     assert len(figures["cases"]["mask_relu"]) == 3
     assert len(figures["cases"]["mask_relu"][0]["best"]) == 48
@@ -84,11 +84,11 @@ def test_a_study_of_another_kind_has_its_own_table_and_page(monkeypatch, tmp_pat
     monkeypatch.setattr(ugan_toy, "run", functools.partial(ugan_toy.run, seeds=2, plane=plane))
     monkeypatch.chdir(tmp_path)
     cli.main(["study", "ugan-toy", "--seed", "3"])
-    said = " ".join(capsys.readouterr().out.split())
-    assert "bad fakes only" in said and "U3" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "bad fakes only" in output and "U3" in output
     folder = tmp_path / "runs" / "studies" / "ugan-toy"
     figures = json.loads((folder / "study.json").read_text())
-    assert figures["seeds"] == [3, 4] and figures["sentence"] in said
+    assert figures["seeds"] == [3, 4] and figures["sentence"] in output
     page = (folder / "study.html").read_text()
     assert page.count("data-chart=") == 4
     row = page.split('<th scope="row">labels only</th>')[1].split("</tr>")[0]

@@ -88,14 +88,12 @@ def calibrated_classifier(
         own = _validation_rows(validation.labels, int((train.labels != UNLABELLED).sum()), seed)
         if len(own):
             found = extract_readable(encoder, validation.images, own, view, device=device)
-            held_out.add(
-                head(found.vectors).detach(), validation.labels[found.positions], "validation split"
-            )
-    temperature = fit_temperature(*held_out.both(len(class_names)))
+            logits = head(found.vectors).detach()
+            held_out.add(logits, validation.labels[found.positions], "validation split")
+    calibration = held_out.both(len(class_names))
+    temperature = fit_temperature(*calibration)
     protocol = _protocol(method, fitted, train.labels, held_out)
-    reference = Reference.of(
-        features, *held_out.both(len(class_names)), temperature, protocol, seed
-    )
+    reference = Reference.of(features, *calibration, temperature, protocol, seed)
     return Calibrated(Classifier(encoder, head, temperature, class_names).eval(), reference)
 
 

@@ -16,7 +16,7 @@ class Advise:
     """Find the best classifier that these images and labels allow within a time, and what to expect of it."""
 
     data: DataArgument
-    """folder, file or named set"""
+    """folder, file or built-in data set"""
     labels: str = "all"
     """a CSV of paths and labels; or how many labels are visible: all, 10 (for each class), total:4000, 1%"""
     time: str = "20m"

@@ -78,7 +78,7 @@ class Embed:
     run: RunArgument
     """the run's folder"""
     data: DataArgument
-    """folder, file or named set; or a .txt file, a text a line"""
+    """folder, file or built-in data set; or a .txt file, a text a line"""
     out: str | None = None
     """Parquet file for the id, label and vector of each image; default: vectors.parquet. Several devices or processes,
     and --part-size, write a folder of Parquet files; default then: vectors"""
@@ -102,12 +102,10 @@ def embed(words: list[str]) -> None:
     if given.part_size is None and given.devices == 1 and started_processes() is None:
         out = given.out or "vectors.parquet"
         require_writable(out, given.overwrite)  # before hours of embedding
-        texts = lines_of(Path(given.data)) if of_texts else []
-        vectors = (
-            run.embed_text(texts)
-            if of_texts
-            else run.embed(given.data, pixel_range=given.pixel_range)
-        )
+        if of_texts:
+            vectors = run.embed_text(lines_of(Path(given.data)))
+        else:
+            vectors = run.embed(given.data, pixel_range=given.pixel_range)
         vectors.save(out, overwrite=given.overwrite)
         print(f"{len(vectors.ids):,} vectors of {vectors.vectors.shape[1]} numbers -> {out}")
         say_skipped(vectors.skipped, "have no vector", given.strict)
@@ -147,7 +145,7 @@ class Predict:
     run: RunArgument
     """folder of a run that saw labels, or of an advice"""
     data: DataArgument
-    """folder, file or named set of new images; or the file or folder of vectors that `likewise embed` wrote"""
+    """folder, file or built-in data set of new images; or the file or folder of vectors that `likewise embed` wrote"""
     out: str = "predictions.csv"
     """file for the predictions, .csv or .parquet; an interrupted one is continued by the same command"""
     precise: float = PRECISE

@@ -103,7 +103,7 @@ class Doctor:
     """Find files that would spoil a run: unreadable, tiny, duplicate and leaked images."""
 
     data: DataArgument
-    """folder, file or named set"""
+    """folder, file or built-in data set"""
     labels: str | None = None
     """a CSV of paths and labels"""
     path_column: str | None = None

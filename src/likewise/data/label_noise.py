@@ -1,4 +1,4 @@
-"""Labels falsified on purpose, for a study of how much a method minds wrong ones."""
+"""Labels flipped on purpose, for a study of how much a method minds wrong ones."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from likewise.data.splits import Split
 from likewise.evaluation.metrics.retrieval import Retrieved
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.sound_scores import sound_scores
-from likewise.evaluation.statistics.scores import Measurement, ScoreDifference, joined
+from likewise.evaluation.statistics.scores import Measurement, ScoreDifference, concat_by_encoder
 from likewise.evaluation.target_scores import target_scores
 from likewise.evaluation.text_scores import text_scores
 from likewise.run_folder import RunFolder
@@ -38,5 +38,5 @@ def multimodal_scores(run: RunFolder, scored: Scored, train: Split, seed: int) -
     by_text, texts = text_scores(run, scored, test, seed)
     by_sound, sounds = sound_scores(run, scored, test, seed)
     by_target = target_scores(scored, train, seed)
-    measurements = joined([by_text, by_sound, by_target.measurements])
+    measurements = concat_by_encoder([by_text, by_sound, by_target.measurements])
     return MultimodalScores(measurements, by_target.differences, sounds or texts)

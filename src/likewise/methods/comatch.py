@@ -175,18 +175,8 @@ class CoMatch(Method):
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Cross-entropy of the support, of the confident pseudo-labels, and of the pseudo-label graph (Algorithm 1)."""
         probabilities = outputs["weak_logits"].softmax(dim=1)  # [B, C]
-        # [B, C]
         aligned = distribution_alignment(probabilities, nets.history.rows, nets.history.filled)
-        smoothed = memory_smoothing(
-            aligned,
-            outputs["weak"],
-            nets.queue.rows,
-            nets.queue.probabilities,
-            self.temperature,
-            self.alpha,
-        )
-        # A queue that is not full still holds random embeddings, so smoothing waits.
-        targets = torch.where(nets.queue.filled.all(), smoothed, aligned)  # [B, C]
+        targets = self._smoothed(nets, aligned, outputs["weak"])  # [B, C]
         # [B, C], zeros where not confident
         pseudo_labels = threshold_pseudo_labels(targets, self.threshold)
         labels = F.one_hot(outputs["labels"], probabilities.shape[1]).to(probabilities)  # [S, C]
@@ -210,6 +200,15 @@ class CoMatch(Method):
             "targets": targets,  # [B, C]
         }
         return Step(loss, metrics, memory_updates)
+
+    def _smoothed(self, nets: Nets, aligned: Tensor, weak: Tensor) -> Tensor:
+        """Predictions [B, C] smoothed by those of similar images in the queue; ``weak``: embeddings [B, D]."""
+        queue = nets.queue
+        smoothed = memory_smoothing(
+            aligned, weak, queue.rows, queue.probabilities, self.temperature, self.alpha
+        )
+        # A queue that is not full still holds random embeddings, so smoothing waits.
+        return torch.where(queue.filled.all(), smoothed, aligned)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Store aligned, unsmoothed predictions and the labels; then update the EMA teacher."""

@@ -5,22 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
 
 from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
-from likewise.heads import auxiliary_heads
 from likewise.losses import knowledge_distillation
 from likewise.methods.card import Card
 from likewise.methods.cross_entropy import label_term
 from likewise.methods.distillation import DistillationMethod, Teacher
-from likewise.methods.hsakd_teacher import PRESETS, HSAKDTeacher, depths, predict_rotations
+from likewise.methods.hsakd_teacher import (
+    PRESETS,
+    HSAKDTeacher,
+    build_with_auxiliaries,
+    depths,
+    predict_rotations,
+)
 from likewise.methods.kd import train_top1
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, one_view
 from likewise.methods.recipe import Recipe
 from likewise.methods.step import sum_of
-from likewise.views.image.rotations import ROTATIONS
 from likewise.views.policies import fixmatch_weak
 from likewise.views.view_policy import ViewPolicy
 
@@ -68,12 +71,7 @@ class HSAKD(DistillationMethod):
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder, classifier, and an auxiliary classifier for each of its stages; the teacher comes by `adopt`."""
-        classifier = nn.Linear(encoder.width, classes)
-        return Nets(
-            encoder=encoder,
-            classifier=classifier,
-            auxiliaries=auxiliary_heads(encoder, ROTATIONS * classes),
-        )
+        return build_with_auxiliaries(encoder, classes)
 
     def adopt(self, nets: Nets, teacher: Teacher) -> None:
         """Put the frozen teacher next to the networks that learn; both encoders must have as many stages."""

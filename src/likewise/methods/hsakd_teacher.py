@@ -95,12 +95,7 @@ class HSAKDTeacher(DistillationMethod):
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder, classifier, and an auxiliary classifier for each of its stages."""
-        classifier = nn.Linear(encoder.width, classes)
-        return Nets(
-            encoder=encoder,
-            classifier=classifier,
-            auxiliaries=auxiliary_heads(encoder, ROTATIONS * classes),
-        )
+        return build_with_auxiliaries(encoder, classes)
 
     def adopt(self, nets: Nets, teacher: Teacher) -> None:
         """Copy the teacher's encoder and classifier, and freeze them."""
@@ -125,6 +120,13 @@ class HSAKDTeacher(DistillationMethod):
             "auxiliary_top1": share_of_right(deepest[:, 0], labels),
         }
         return Step(sum_of(losses), {**losses, **metrics})
+
+
+def build_with_auxiliaries(encoder: Encoder, classes: int) -> Nets:
+    """Encoder, classifier, and an auxiliary classifier of classes and rotations for each of its stages."""
+    classifier = nn.Linear(encoder.width, classes)
+    auxiliaries = auxiliary_heads(encoder, ROTATIONS * classes)
+    return Nets(encoder=encoder, classifier=classifier, auxiliaries=auxiliaries)
 
 
 def predict_rotations(nets: Nets, pixels: Tensor) -> dict[str, Tensor]:

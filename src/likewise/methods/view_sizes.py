@@ -41,12 +41,7 @@ def with_view_size(method: MethodT, size: int, frames: int | None = None) -> Met
             repr(method),
             "was given; give a method, for instance likewise.methods.SimCLR().",
         )
-    for_small = {simclr(): simclr_small(), moco_v2(): supcon()}
-    for_small |= {policy: dataclasses.replace(policy, blur=0.0) for policy in byol()}
-    for_small |= {
-        swav(): dataclasses.replace(simclr_small(), crop_area=(0.14, 1.0)),
-        swav_small_crop(): dataclasses.replace(simclr_small(), crop_area=(0.3, 0.75)),
-    }
+    for_small = _for_small_images()
     changed = {}
     for field in dataclasses.fields(method):
         policy = getattr(method, field.name)
@@ -61,3 +56,13 @@ def with_view_size(method: MethodT, size: int, frames: int | None = None) -> Met
             policy = dataclasses.replace(policy, frames=frames)
         changed[field.name] = policy
     return dataclasses.replace(method, **changed)
+
+
+def _for_small_images() -> dict[ViewPolicy, ViewPolicy]:
+    """Policies in the papers' form for CIFAR, by their form for ImageNet."""
+    forms = {simclr(): simclr_small(), moco_v2(): supcon()}
+    for policy in byol():
+        forms[policy] = dataclasses.replace(policy, blur=0.0)
+    forms[swav()] = dataclasses.replace(simclr_small(), crop_area=(0.14, 1.0))
+    forms[swav_small_crop()] = dataclasses.replace(simclr_small(), crop_area=(0.3, 0.75))
+    return forms

@@ -29,7 +29,7 @@ from likewise.evaluation.run_scores import (
     score_encoder,
     write_scores,
 )
-from likewise.evaluation.statistics.scores import Measurement, Score, joined
+from likewise.evaluation.statistics.scores import Measurement, Score, concat_by_encoder
 from likewise.json_files import read_json, reading
 from likewise.methods import Method
 from likewise.report.pictures.write import write_pictures
@@ -112,7 +112,7 @@ class RunEvaluation:
             further.append(fine_tune_scores(trained, splits, labels, fabric))
         target = self.folder if is_own else folder_of_other_data(self.folder, data)
         skipped = opened.left_out | scored.evaluation.unread
-        measured = joined(further)
+        measured = concat_by_encoder(further)
         write_scores(target, scored, measured, corrupted, skipped, multimodal.differences)
         write_pictures(target, scored, multimodal.retrieved)
         return target, skipped

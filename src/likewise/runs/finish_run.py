@@ -19,7 +19,7 @@ from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.own_classifier import measure_own_classifier
 from likewise.evaluation.run_scores import TrainedNetwork, score_encoder, write_scores
-from likewise.evaluation.statistics.scores import Measurement, joined
+from likewise.evaluation.statistics.scores import Measurement, concat_by_encoder
 from likewise.json_files import read_json, write_json
 from likewise.methods import Nets, Progress
 from likewise.report.pages.page import write_report
@@ -119,7 +119,7 @@ def score_run(
     own, test = list[Measurement](), scored.test
     if test is not None:
         own = measure_own_classifier(prepared.method, nets, test.images, test.labels, trained.view)
-    measured = joined([{"trained": own}, multimodal.measurements])
+    measured = concat_by_encoder([{"trained": own}, multimodal.measurements])
     skipped = prepared.manifest.left_out
     write_scores(run, scored, measured, skipped=skipped, differences=multimodal.differences)
     write_pictures(run, scored, multimodal.retrieved)

@@ -103,9 +103,9 @@ def launch(
     if watch is None:
         fabric.launch()
         return fabric, chosen
-    watch.follow(fabric, count)
+    watch.watch(fabric, count)
     fabric.launch()
-    watch.meet()
+    watch.exchange_peers()
     return fabric, chosen
 
 

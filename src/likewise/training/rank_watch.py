@@ -55,7 +55,7 @@ class RankWatch:
         self._cause = ""
         self._found, self._over = threading.Event(), threading.Event()
 
-    def follow(self, fabric: Fabric, count: int) -> None:
+    def watch(self, fabric: Fabric, count: int) -> None:
         """Watch the processes that Fabric is about to start, or the one that has started this one."""
         if count == 1:
             return
@@ -64,7 +64,7 @@ class RankWatch:
         self._parent = os.getppid() if is_child else 0
         threading.Thread(target=self._watch, daemon=True, name="rank-watch").start()
 
-    def meet(self) -> None:
+    def exchange_peers(self) -> None:
         """Learn who the others are, once all of them run; every rank must call it."""
         if world_size() == 1:
             return

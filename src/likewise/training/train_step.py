@@ -69,15 +69,13 @@ class TrainStep:
         self.batch_size = loader.batch_size * self.accumulate
         self.steps_per_epoch = loader.steps_per_epoch
 
-        microbatches = count_microbatches(
-            settings.microbatch, loader.batch_size // world_size(), nets
-        )
+        rows = loader.batch_size // world_size()
+        microbatches = count_microbatches(settings.microbatch, rows, nets)
         self.learner, self.optimizer = self.set_up()
         self.gradients = gradients_of(fabric, self.learner, microbatches)
         self.manual_backward = ManualBackward(fabric, nets, microbatches)
-        self.ema = (
-            None if settings.model_ema_decay is None else ModelEMA(nets, settings.model_ema_decay)
-        )
+        decay = settings.model_ema_decay
+        self.ema = None if decay is None else ModelEMA(nets, decay)
 
         self.state = TrainingState()
         self.counter = ImageCounter(nets.encoder)

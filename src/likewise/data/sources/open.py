@@ -74,12 +74,11 @@ def open_manifest(
     """List the examples of a source.
 
     Args:
-        data: a named set; a folder of images; a CSV of paths with labels or captions; Parquet files or WebDataset's
-            tar archives (one, a list, a pattern, or a folder of them), also by URL; ``.npy``, ``.npz`` or ``.pt``;
-            images as an array or tensor; a pair (images, labels); a map-style torch data set, also a list of images or
-            of pairs (image, label); a ``datasets.Dataset``
-            or ``DatasetDict``, also streamed, or ``hf:`` and its name; a pandas DataFrame or pyarrow Table; or any of
-            these by split, ``{"train": ..., "test": ...}``.
+        data: a built-in data set; a folder of images; a CSV of paths with labels or captions; Parquet files or tar
+            archives of WebDataset (one, a list, a pattern, or a folder of them), also by URL; ``.npy``, ``.npz`` or
+            ``.pt``; images as an array or tensor; a pair (images, labels); a map-style torch data set, also a list of
+            images or of pairs (image, label); a ``datasets.Dataset`` or ``DatasetDict``, also streamed, or ``hf:`` and
+            its name; a pandas DataFrame or pyarrow Table; or any of these by split, ``{"train": ..., "test": ...}``.
         labels: a CSV of paths and labels for the images of ``data``, or one label for each.
         test_data: a second source, whose test split (or all of it, if it has none) becomes the test split.
         captions: a CSV of paths and captions for the images of ``data``.
@@ -238,7 +237,7 @@ def _as_split(manifest: Manifest, split: str) -> Manifest:
 
 
 def _open_path(text: str, columns: ColumnNames, cache: ShardCache) -> Manifest:
-    """A named set, or the data at a path or URL; ``./name`` is a path even where a set has that name."""
+    """A built-in data set, or the data at a path or URL; ``./name`` is a path even where a set has that name."""
     path = Path(text).expanduser()
     if is_url(text):
         return open_remote([text], text, columns, cache)

@@ -163,7 +163,9 @@ def require_labelled(features: Features, whose: str) -> Features:
     return rows
 
 
-def joined(found: Iterable[Mapping[str, Sequence[Measurement]]]) -> dict[str, list[Measurement]]:
+def concat_by_encoder(
+    found: Iterable[Mapping[str, Sequence[Measurement]]],
+) -> dict[str, list[Measurement]]:
     """Measurements by encoder, in order."""
     together: dict[str, list[Measurement]] = {}
     for by_encoder in found:
