@@ -85,10 +85,8 @@ def info_nce(
     check_ids(queries, keys, query_id, key_id)
     check_temperature(temperature)
     check_kind(kind)
-    within_batch = (
-        keys is queries and key_id is query_id and _leaves_out_itself(self_index, len(queries))
-    )
-    if within_batch and not _per_row(temperature):
+    is_same = keys is queries and key_id is query_id
+    if is_same and _leaves_out_itself(self_index, len(queries)) and not _per_row(temperature):
         return _within_batch(queries / temperature**0.5, query_id, kind, reduction)
     positives = _Positives.of(query_id, key_id, self_index)
     check_can_teach(positives.num_positives, positives.compared, kind)
@@ -100,19 +98,21 @@ def info_nce(
     if self_index is not None:
         own_key = keys.index_select(0, self_index.clamp(min=0))  # [N, D]
         positive_sum = positive_sum - own_key * positives.self_is_positive[:, None]
-    attraction = ((scaled * positive_sum).sum(dim=1) * positives.share(scaled)).sum()
-    return _loss(cross_logsumexp(scaled, keys, self_index), attraction, positives, kind, reduction)
+    positive_scores = (scaled * positive_sum).sum(dim=1)  # [N]
+    attraction = (positive_scores * positives.share(scaled)).sum()
+    sums = cross_logsumexp(scaled, keys, self_index)
+    return _loss(sums, attraction, positives, kind, reduction)
 
 
 def _nt_xent_by_kernels(
     first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, detach_keys: bool = False
 ) -> Tensor | None:
-    usual = not detach_keys and fused_batch.serves(first, 2 * len(first), temperature)
-    if not usual or first.dim() != 2 or first.shape != second.shape or first.dtype != second.dtype:
+    if detach_keys or not fused_batch.serves(first, 2 * len(first), temperature):
         return None
-    return fused_batch.loss_within_batch(
-        torch.cat([first, second]), None, float(temperature), "pairs"
-    )
+    if first.dim() != 2 or first.shape != second.shape or first.dtype != second.dtype:
+        return None
+    rows = torch.cat([first, second])
+    return fused_batch.loss_within_batch(rows, None, float(temperature), "pairs")
 
 
 def _sup_con_by_kernels(
@@ -122,23 +122,28 @@ def _sup_con_by_kernels(
     kind: Literal["out", "in"] = "out",
     reduction: Literal["valid", "all"] = "valid",
 ) -> Tensor | None:
-    known = kind in ("out", "in") and isinstance(labels, Tensor) and labels.dtype == torch.int64
-    if not known or z.dim() not in (2, 3) or labels.shape != z.shape[:1]:
+    if kind not in ("out", "in") or not _are_labels(labels, z) or z.dim() not in (2, 3):
         return None
     if not fused_batch.serves(z, z.shape[:-1].numel(), temperature):
         return None
-    return fused_batch.loss_within_batch(
-        z, labels, float(temperature), kind, by_all=reduction == "all"
-    )
+    by_all = reduction == "all"
+    return fused_batch.loss_within_batch(z, labels, float(temperature), kind, by_all)
 
 
 def _suncet_by_kernels(
     z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1
 ) -> Tensor | None:
-    known = isinstance(labels, Tensor) and labels.dtype == torch.int64 and z.dim() == 2
-    if not known or len(labels) != len(z) or not fused_batch.serves(z, len(z), temperature):
+    if not _are_labels(labels, z) or z.dim() != 2:
+        return None
+    if not fused_batch.serves(z, len(z), temperature):
         return None
     return fused_batch.loss_within_batch(z, labels, float(temperature), "nca")
+
+
+def _are_labels(labels: Tensor, z: Tensor) -> bool:
+    """Whether there is one for each of the first dimension of ``z``, in the format that kernels read."""
+    is_read = isinstance(labels, Tensor) and labels.dtype == torch.int64
+    return is_read and labels.shape == z.shape[:1]
 
 
 def _queue_nce_by_kernels(
@@ -170,14 +175,8 @@ def nt_xent(
     if len(first) < 2 or detach_keys:
         rows = unit(torch.cat([first, second]))
         image = torch.arange(len(first), device=first.device).repeat(2)
-        return info_nce(
-            rows,
-            rows.detach(),
-            image,
-            image,
-            temperature,
-            torch.arange(len(rows), device=rows.device),
-        )
+        itself = torch.arange(len(rows), device=rows.device)
+        return info_nce(rows, rows.detach(), image, image, temperature, itself)
     check_temperature(temperature)
     scaled = unit(torch.cat([first, second]), temperature**-0.5)
     positive_scores = torch.linalg.vecdot(*scaled.chunk(2))  # [B]
@@ -255,26 +254,26 @@ def queue_nce(
     """
     check_temperature(temperature)
     scaled = queries / temperature
-    self_index = (scaled * positives.detach()).sum(dim=1)
-    return (
-        torch.logaddexp(self_index, cross_logsumexp(scaled, queue.detach()).all_logsumexp)
-        - self_index
-    ).mean()
+    of_positive = (scaled * positives.detach()).sum(dim=1)  # [B]
+    of_queue = cross_logsumexp(scaled, queue.detach()).all_logsumexp  # [B]
+    return (torch.logaddexp(of_positive, of_queue) - of_positive).mean()
 
 
 def _within_batch(
     scaled: Tensor, ids: Tensor, kind: Kind, reduction: Literal["valid", "all"]
 ) -> Tensor:
     """`info_nce` where every row [N, D] is a query, and a key to all others; rows are over the temperature's root."""
-    positives = _Positives.of(ids, ids, torch.arange(len(scaled), device=scaled.device))
+    itself = torch.arange(len(scaled), device=scaled.device)
+    positives = _Positives.of(ids, ids, itself)
     check_can_teach(positives.num_positives, positives.compared, kind)
     if kind != "out":
         return _loss(self_logsumexp(scaled, ids), None, positives, kind, reduction)
     # Within a class, sum_i sum_{p != i} s_i . s_p = |sum_i s_i|^2 - sum_i |s_i|^2.
     share = positives.share(scaled)  # [N], one number for all rows of a class
     share_of_class = share.new_zeros(positives.classes).index_copy(0, positives.key_class, share)
-    together = (positives.summed(scaled).square().sum(dim=1) * share_of_class).sum()
-    attraction = together - (scaled.square().sum(dim=1) * share).sum()
+    of_class = positives.summed(scaled).square().sum(dim=1)  # [classes]
+    of_itself = scaled.square().sum(dim=1)  # [N]
+    attraction = (of_class * share_of_class).sum() - (of_itself * share).sum()
     return _loss(self_logsumexp(scaled), attraction, positives, kind, reduction)
 
 
@@ -295,7 +294,8 @@ def _loss(
             count = positives.num_positives.clamp(min=1).to(positives_logsumexp.dtype)
             positives_logsumexp = positives_logsumexp - count.log()
         attraction = torch.where(valid, positives_logsumexp, 0).sum()
-    loss = (repulsion - attraction) / (valid.sum() if reduction == "valid" else len(valid))
+    counted = valid.sum() if reduction == "valid" else len(valid)
+    loss = (repulsion - attraction) / counted
     return nan_if_nothing_to_learn(loss, positives.num_positives, positives.compared, kind)
 
 
@@ -317,37 +317,40 @@ class _Positives(NamedTuple):
 
     @classmethod
     def of(cls, query_id: Tensor, key_id: Tensor, self_index: Tensor | None) -> _Positives:
-        alone = query_id is key_id
-        numbered, classes = _numbered(query_id if alone else torch.cat([query_id, key_id]))
-        query_class, key_class = (
-            (numbered, numbered) if alone else numbered.split([len(query_id), len(key_id)])
-        )
-        self_index = torch.full_like(query_id, -1) if self_index is None else self_index
-        self_is_positive = (
-            (self_index >= 0) & (key_class[self_index.clamp(min=0)] == query_class)
-            if len(key_id)
-            else self_index >= 0
-        )
-        size = key_class.new_zeros(classes).index_add(0, key_class, torch.ones_like(key_class))
-        count = (size[query_class] - self_is_positive.long()).masked_fill(query_id == UNKNOWN, 0)
+        if query_id is key_id:
+            query_class, classes = _numbered(query_id)
+            key_class = query_class
+        else:
+            numbered, classes = _numbered(torch.cat([query_id, key_id]))
+            query_class, key_class = numbered.split([len(query_id), len(key_id)])
+        if self_index is None:
+            self_index = torch.full_like(query_id, -1)
+        leaves_out = self_index >= 0
+        self_is_positive = leaves_out
+        if len(key_id):
+            own_class = key_class[self_index.clamp(min=0)]
+            self_is_positive = leaves_out & (own_class == query_class)
+        ones = torch.ones_like(key_class)
+        size = key_class.new_zeros(classes).index_add(0, key_class, ones)
+        num_positives = size[query_class] - self_is_positive.long()
         return cls(
             query_class,
             key_class,
             classes,
             self_is_positive,
-            count,
-            len(key_id) - (self_index >= 0).long(),
+            num_positives.masked_fill(query_id == UNKNOWN, 0),
+            compared=len(key_id) - leaves_out.long(),
         )
 
     def summed(self, keys: Tensor) -> Tensor:
         """The sum of the keys of each id: [M, D] -> [classes, D]."""
-        return keys.new_zeros(self.classes, keys.shape[1]).index_add(0, self.key_class, keys)
+        nothing = keys.new_zeros(self.classes, keys.shape[1])
+        return nothing.index_add(0, self.key_class, keys)
 
     def share(self, like: Tensor) -> Tensor:
         """One over each query's number of positives, [N]; 0 where there are none."""
-        return torch.where(
-            self.num_positives > 0, 1 / self.num_positives.clamp(min=1).to(like.dtype), 0
-        )
+        count = self.num_positives.clamp(min=1).to(like.dtype)
+        return torch.where(self.num_positives > 0, 1 / count, 0)
 
 
 def _numbered(ids: Tensor) -> tuple[Tensor, int]:

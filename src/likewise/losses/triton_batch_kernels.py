@@ -88,8 +88,10 @@ def _ids(labels, row, there, VIEWS: tl.constexpr):
 @triton.jit(do_not_specialize=["rows"])
 def rows_kernel(
     unit, labels, parts, rows, bound,
-    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    FORM: tl.constexpr, VIEWS: tl.constexpr, BOUNDED: tl.constexpr, PRECISION: tl.constexpr,
+    D: tl.constexpr, WIDTH: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    FORM: tl.constexpr, VIEWS: tl.constexpr,
+    BOUNDED: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
     """Of a block of rows over a share of the others, parts [4, splits, rows].
 
@@ -218,7 +220,8 @@ def _of_rows(
 @triton.jit(do_not_specialize=["rows"])
 def slopes_kernel(
     unit, labels, all_logsumexp, same, count, parts, rows,
-    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    D: tl.constexpr, WIDTH: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     FORM: tl.constexpr, VIEWS: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
     """What a share of the others adds to the gradient of a block of unit rows, [splits, rows, D]; not yet weighted."""
@@ -257,7 +260,8 @@ def slopes_kernel(
 @triton.jit(do_not_specialize=["rows", "splits"])
 def gradient_kernel(
     parts, unit, factor, mean, upstream, gradient, rows, splits, squared_length,
-    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, FORM: tl.constexpr,
+    D: tl.constexpr, WIDTH: tl.constexpr,
+    ROWS: tl.constexpr, FORM: tl.constexpr,
 ) -> None:  # fmt: skip
     """The gradient of the rows as they were given, before they were made one length."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)

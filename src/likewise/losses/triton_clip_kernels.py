@@ -48,7 +48,8 @@ def _scores(
 @triton.jit(do_not_specialize=["pairs"])
 def rows_kernel(
     rows, scale, logsumexp, loss, pairs, of_partner, of_other,
-    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    D: tl.constexpr, WIDTH: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     LEARNED: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
     """Each row's log-sum over the other side, and its cross-entropy."""
@@ -77,7 +78,8 @@ def rows_kernel(
 @triton.jit(do_not_specialize=["pairs"])
 def gradient_kernel(
     rows, scale, logsumexp, upstream, gradient, by_scale, pairs, of_partner, of_other,
-    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    D: tl.constexpr, WIDTH: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     LEARNED: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
     """The gradient of the rows, and each row's part of that of the scale."""

@@ -47,8 +47,10 @@ def _turns(span, columns, COLUMNS: tl.constexpr, HAS_OWN: tl.constexpr):
 @triton.jit
 def _log_sums(
     query, own_key, id_here, keys, key_id, span, columns,
-    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    HAS_OWN: tl.constexpr, HAS_IDS: tl.constexpr, PRECISION: tl.constexpr, BOUNDED: tl.constexpr,
+    D: tl.constexpr, WIDTH: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    HAS_OWN: tl.constexpr, HAS_IDS: tl.constexpr,
+    PRECISION: tl.constexpr, BOUNDED: tl.constexpr,
 ):  # fmt: skip
     """Natural logarithms of a block's two sums over this program's share of the tiles."""
     whole, rest, first, after = _turns(span, columns, COLUMNS, HAS_OWN)
@@ -93,7 +95,8 @@ def _log_sums(
 @triton.jit(do_not_specialize=["rows", "columns"])
 def forward_kernel(
     queries, keys, own, query_id, key_id, span, bounded, all_logsumexp, same, rows, columns,
-    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    D: tl.constexpr, WIDTH: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     HAS_OWN: tl.constexpr, HAS_IDS: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
     """Log-sums [splits, rows] of a block of queries and a share of the keys."""
@@ -154,9 +157,11 @@ def _coefficient(
 @triton.jit
 def _weighted_sum(
     held, row, rows, outer_id, inner, inner_id, own, weight, shift, weight_same, shift_same, level, span, columns,
-    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    D: tl.constexpr, WIDTH: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     AS_QUERY: tl.constexpr, AS_KEY: tl.constexpr,
-    HAS_OWN: tl.constexpr, HAS_IDS: tl.constexpr, PRECISION: tl.constexpr, BOUNDED: tl.constexpr,
+    HAS_OWN: tl.constexpr, HAS_IDS: tl.constexpr,
+    PRECISION: tl.constexpr, BOUNDED: tl.constexpr,
 ):  # fmt: skip
     """The gradient of a block of rows from this program's share of the tiles."""
     whole, rest, first, after = _turns(span, columns, COLUMNS, HAS_OWN)
@@ -219,7 +224,8 @@ def _weighted_sum(
 def backward_kernel(
     outer, inner, own, outer_id, inner_id, weight, shift, weight_same, shift_same, level, bounded, span, gradient,
     rows, columns,
-    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    D: tl.constexpr, WIDTH: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     AS_QUERY: tl.constexpr, AS_KEY: tl.constexpr,
     HAS_OWN: tl.constexpr, HAS_IDS: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip

@@ -26,7 +26,8 @@ from likewise.losses.triton_blocks import (
 @triton.jit(do_not_specialize=["rows", "columns"])
 def softmax_kernel(
     queries, teachers, keys, temperature, teacher_temperature, logsumexp, mean_key, rows, columns,
-    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    D: tl.constexpr, WIDTH: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     LEARNED: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
     """Log-sum [sides, splits, rows] and mean key [sides, splits, rows, D] of a block of rows over a share of the keys.
@@ -92,7 +93,8 @@ def _joined(
 def loss_kernel(
     queries, partners, temperature, teacher_temperature, logsumexp, mean_key, loss, gradient, by_temperature,
     rows, splits,
-    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, DISTILS: tl.constexpr, LEARNED: tl.constexpr,
+    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr,
+    DISTILS: tl.constexpr, LEARNED: tl.constexpr,
 ) -> None:  # fmt: skip
     """Of each row the loss, its gradient over the number of rows, and that by the temperature."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)

@@ -95,4 +95,5 @@ def _on_cpu(params: ViewParams, rows: int) -> dict[str, Tensor]:
     for name, part in parts.items():
         if len(part) != rows:
             raise ValueError(f"{rows} images, but the view parameters' {name} has {len(part)} rows")
-    return {name: part.to("cpu", _TYPES[name]).contiguous() for name, part in parts.items()}
+        parts[name] = part.to("cpu", _TYPES[name]).contiguous()
+    return parts

@@ -25,8 +25,7 @@ def coloured(
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor]:  # fmt: skip
     """``colour.jitter``, then ``colour.grey``."""
     for turn in range(CHANGES):
-        change = tl.load(parameters + ORDER + turn).to(tl.int32)
-        factor = tl.load(parameters + FACTORS + tl.maximum(change, 0))
+        change, factor = change_at(parameters, turn)
         mean = factor * 0
         if change == CONTRAST:
             mean = _mean_luminance(red, green, blue, sums, there, size, TILES, RGB, WHOLE)
@@ -37,6 +36,14 @@ def coloured(
             green = red
             blue = red
     return red, green, blue
+
+
+@triton.jit
+def change_at(parameters, turn) -> tuple[tl.tensor, tl.tensor]:
+    """Which of ``colour.COLOUR_OPS`` has a turn, and its factor; -1 for none, with a factor that is not used."""
+    change = tl.load(parameters + ORDER + turn).to(tl.int32)
+    factor = tl.load(parameters + FACTORS + tl.maximum(change, 0))
+    return change, factor
 
 
 @triton.jit

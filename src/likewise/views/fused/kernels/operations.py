@@ -92,7 +92,8 @@ def _sharpened(plane, channel, factor, y, x, size):
 def _posterized(channel, bits):
     """``tone.posterize``."""
     levels = tl.exp2(bits)
-    return tl.minimum(tl.maximum(tl.floor(channel * levels), 0.0), levels - 1) / levels
+    level = tl.floor(channel * levels)
+    return tl.minimum(tl.maximum(level, 0.0), levels - 1) / levels
 
 
 @triton.jit
@@ -184,6 +185,12 @@ def _moved(plane, row, column, size):
 
 
 @triton.jit
+def _in_plane(index, size):
+    """Centres of pixels in the view's [-1, 1] plane."""
+    return (index * 2 + 1).to(tl.float32) / size - 1
+
+
+@triton.jit
 def _chain(box, new_box, xx, xy, x0, yx, yy, y0):
     """``random_ops.chained``: where the pixels of a view that was moved came from."""
     for line in tl.static_range(2):
@@ -221,8 +228,8 @@ def operation_kernel(
     green = tl.load(pointers + area) if RGB else red
     blue = tl.load(pointers + 2 * area) if RGB else red
     if kind >= ROTATE:
-        across = ((within_x * 2 + 1).to(tl.float32) / size - 1)[None, :]
-        down = ((within_y * 2 + 1).to(tl.float32) / size - 1)[:, None]
+        across = _in_plane(within_x, size)[None, :]
+        down = _in_plane(within_y, size)[:, None]
         column = ((xx * across + xy * down + x0 + 1) * size - 1) * 0.5
         line = ((yx * across + yy * down + y0 + 1) * size - 1) * 0.5
         red = _moved(plane, line, column, size)

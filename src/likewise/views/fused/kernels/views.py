@@ -11,6 +11,7 @@ from likewise.views.fused.kernels.blur import all_blurred, set_aside
 from likewise.views.fused.kernels.colour import (
     CHANGES,
     CONTRAST,
+    change_at,
     changed,
     coloured,
     luminance,
@@ -21,7 +22,6 @@ from likewise.views.fused.kernels.layout import (
     BLURRED,
     BOX,
     CHANNEL_FACTORS,
-    FACTORS,
     NOT_SPECIALIZED,
     ORDER,
 )
@@ -31,7 +31,8 @@ from likewise.views.fused.kernels.tile import inside, plane_offset, store, tile_
 @triton.jit(do_not_specialize=NOT_SPECIALIZED)
 def sum_kernel(
     images, boxes, packed, sums, size, height, width, planes, stride_b, stride_c, stride_h, stride_w, stride_p,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr,
 ) -> None:  # fmt: skip
     """Each tile's sum over the luminance that contrast meets: [B * planes, tiles]. Rows without contrast are left."""
     row, channel, y, x = tile_coordinates(size, planes, ROWS, COLUMNS)
@@ -41,29 +42,13 @@ def sum_kernel(
         if tl.load(parameters + ORDER + turn).to(tl.int32) == CONTRAST:
             before = tl.minimum(before, turn)
     if before < CHANGES:
-        box = boxes + row * BOX
-        image = images + row * stride_b + channel * stride_c
-        red, green, blue = crop(
-            image,
-            box,
-            y,
-            x,
-            size,
-            height,
-            width,
-            stride_c,
-            stride_h,
-            stride_w,
-            ROWS,
-            COLUMNS,
-            RGB,
-            SHRINKS,
-        )
-        if SCALED:
-            red = within(red * tl.load(parameters + CHANNEL_FACTORS + channel))
+        red, green, blue = _cropped(
+            images, boxes, parameters, row, channel, y, x, size, height, width,
+            stride_b, stride_c, stride_h, stride_w,
+            ROWS, COLUMNS, RGB, SHRINKS, SCALED,
+        )  # fmt: skip
         for turn in range(before):
-            change = tl.load(parameters + ORDER + turn).to(tl.int32)
-            factor = tl.load(parameters + FACTORS + tl.maximum(change, 0))
+            change, factor = change_at(parameters, turn)
             red, green, blue = changed(red, green, blue, change, factor, 0.0, RGB)
         there = inside(y, x, size)
         seen = tl.where(there, luminance(red, green, blue, RGB), 0.0)
@@ -71,39 +56,44 @@ def sum_kernel(
         tl.store(sums + tile, whole_sum(seen))
 
 
+@triton.jit
+def _cropped(
+    images, boxes, parameters, row, channel, y, x, size, height, width,
+    stride_b, stride_c, stride_h, stride_w,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr,
+):  # fmt: skip
+    """A tile of a view before its colours change; a channel may have a factor of its own."""
+    image = images + row * stride_b + channel * stride_c
+    red, green, blue = crop(
+        image, boxes + row * BOX, y, x, size, height, width, stride_c, stride_h, stride_w,
+        ROWS, COLUMNS, RGB, SHRINKS,
+    )  # fmt: skip
+    if SCALED:
+        red = within(red * tl.load(parameters + CHANNEL_FACTORS + channel))
+    return red, green, blue
+
+
 @triton.jit(do_not_specialize=NOT_SPECIALIZED)
 def view_kernel(
     images, boxes, packed, sums, out, unblurred, cutout_side, size, height, width, planes,
     stride_b, stride_c, stride_h, stride_w, stride_p,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, TILES: tl.constexpr, RADIUS: tl.constexpr, TAPS: tl.constexpr,
-    RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr, COLOURED: tl.constexpr, BLURS: tl.constexpr,
-    CUTS_OUT: tl.constexpr, WHOLE: tl.constexpr, BLURS_HERE: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, TILES: tl.constexpr,
+    RADIUS: tl.constexpr, TAPS: tl.constexpr,
+    RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr,
+    COLOURED: tl.constexpr, BLURS: tl.constexpr, CUTS_OUT: tl.constexpr,
+    WHOLE: tl.constexpr, BLURS_HERE: tl.constexpr,
 ) -> None:  # fmt: skip
     """A tile of a view, finished, but for rows to be blurred by other kernels: theirs goes to ``unblurred``."""
     row, channel, y, x = tile_coordinates(size, planes, ROWS, COLUMNS)
     parameters = packed + row * stride_p
-    box = boxes + row * BOX
-    image = images + row * stride_b + channel * stride_c
     plane = plane_offset(row, channel, planes, size, RGB)
     there = inside(y, x, size)
-    red, green, blue = crop(
-        image,
-        box,
-        y,
-        x,
-        size,
-        height,
-        width,
-        stride_c,
-        stride_h,
-        stride_w,
-        ROWS,
-        COLUMNS,
-        RGB,
-        SHRINKS,
-    )
-    if SCALED:
-        red = within(red * tl.load(parameters + CHANNEL_FACTORS + channel))
+    red, green, blue = _cropped(
+        images, boxes, parameters, row, channel, y, x, size, height, width,
+        stride_b, stride_c, stride_h, stride_w,
+        ROWS, COLUMNS, RGB, SHRINKS, SCALED,
+    )  # fmt: skip
     if COLOURED:
         red, green, blue = coloured(
             red, green, blue, parameters, sums, there, size, TILES, RGB, WHOLE
