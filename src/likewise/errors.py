@@ -83,6 +83,10 @@ class NothingReadable(LikewiseError):
         """their ids, each with the reason"""
 
 
+class DataNotFound(LikewiseError):
+    """There is no file or folder, and no data set of a name."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence for the end of a message: the closest known word, and all known words."""
     options = sorted(known)

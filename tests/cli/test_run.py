@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,6 +89,19 @@ def test_the_encoder_that_is_loaded_is_the_one_that_was_scored(trained, photogra
     embedded = dict(zip(vectors.ids, vectors.vectors.numpy(), strict=True))
     name = next(iter(stored))
     np.testing.assert_allclose(stored[name], embedded[name], atol=0.02)
+
+
+def test_a_run_whose_images_moved_says_where_they_were(trained, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(trained.folder.path, moved)
+    config = json.loads((moved / "config.json").read_text())
+    del config["checksum"]
+    (moved / "config.json").write_text(json.dumps({**config, "data": "absent/photos"}))
+    with pytest.raises(lw.LikewiseError, match=r"absent/photos.*--data"):
+        lw.load(moved).evaluate()
+    with pytest.raises(lw.LikewiseError, match="other/photos") as refused:
+        lw.load(moved).evaluate("other/photos")
+    assert str(moved) not in str(refused.value)
 
 
 def test_vectors_that_cannot_be_written_are_not_computed(

@@ -66,7 +66,12 @@ def test_each_extension_is_recorded_and_epochs_extend_too(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "named"), [({"steps": 2}, "--steps 3"), ({"steps": 9, "seed": 1}, "settings.seed")]
+    ("settings", "named"),
+    [
+        ({"steps": 2}, "--steps 3"),
+        ({"steps": 9, "seed": 1}, "but seed was 0 and is now 1"),
+        ({"steps": 9, "batch_size": 9}, r"but batch_size was \d+ and is now 9\."),
+    ],
 )
 def test_what_is_shorter_or_otherwise_changed_is_refused(settings, named, data, tmp_path):
     run = train(data, tmp_path / "a", steps=3)

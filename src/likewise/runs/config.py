@@ -97,14 +97,15 @@ def _meaning(extension: dict[str, Any]) -> str:
 
 def _refuse_changes(before: dict[str, Any], now: dict[str, Any]) -> None:
     old, new = _flat(before), _flat(now)
-    changed: list[str] = []
-    for name in sorted(old.keys() | new.keys()):
-        may_change = name in LENGTH or name.rpartition(".")[2] in UNCOMPARED
-        if old.get(name) != new.get(name) and not may_change:
-            changed.append(f"{name} was {old.get(name)!r} and is now {new.get(name)!r}")
+    changed: dict[str, str] = {}  # a setting may also stand there as what the run made of it
+    for key in sorted(old.keys() | new.keys()):
+        name = key.removeprefix("settings.")
+        may_change = key in LENGTH or key.rpartition(".")[2] in UNCOMPARED
+        if old.get(key) != new.get(key) and not may_change and name not in changed:
+            changed[name] = f"{name} was {old.get(key)!r} and is now {new.get(key)!r}"
     if changed:
         raise LikewiseError(
-            f"--resume continues a run with the settings that it began with, but {'; '.join(changed[:4])}. "
+            f"--resume continues a run with the settings that it began with, but {'; '.join([*changed.values()][:4])}. "
             f"Give the same settings again, or start a new run with another --out."
         )
     if now["steps"] < before["steps"]:

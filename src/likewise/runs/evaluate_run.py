@@ -16,7 +16,7 @@ from likewise.data.encoder_range import require_encoder_range
 from likewise.data.splits import Split
 from likewise.data.splitter import DataSplitter
 from likewise.encoders import Encoder, EncoderSettings
-from likewise.errors import LikewiseError
+from likewise.errors import DataNotFound, LikewiseError
 from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.evaluation.metrics.calibration import Calibration
 from likewise.evaluation.metrics.knn import Knn
@@ -95,7 +95,15 @@ class RunEvaluation:
         """
         seed, is_own = self.trained_with.seed, data is None
         trained = TrainedNetwork(self.encoder, self.settings, seed, choose_device("auto"))
-        opened = self.open(data, of_data, extras.full_bank)
+        try:
+            opened = self.open(data, of_data, extras.full_bank)
+        except DataNotFound:
+            if not is_own:
+                raise
+            raise DataNotFound(
+                f"The run {self.folder.path} was trained on {self.own_data()}, which is not in {Path.cwd()} any more. "
+                f"Put it back there, give the command from the folder where it is, or score other data: --data FOLDER."
+            ) from None
         measures = EvaluationSettings(knn=Knn(extras.neighbours))
         labels = opened.visible_labels
         scored = score_encoder(trained, opened.splits, measures, labels, opened.seen)

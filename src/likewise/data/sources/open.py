@@ -49,7 +49,7 @@ from likewise.data.sources.table import open_arrow, open_dataframe
 from likewise.data.sources.torch_dataset import is_map_style, open_dataset
 from likewise.data.sources.urls import is_url
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
-from likewise.errors import LikewiseError, did_you_mean
+from likewise.errors import DataNotFound, LikewiseError, did_you_mean
 from likewise.field_types import typed_arguments
 
 Source = Any
@@ -252,7 +252,7 @@ def _open_path(text: str, columns: ColumnNames, cache: ShardCache) -> Manifest:
         return _open_files([path], text, columns)
     if any(mark in text for mark in "*?[{"):
         return _open_files(_matching(str(path)), text, columns)
-    raise LikewiseError(
+    raise DataNotFound(
         f"There is no file or folder {text}, and no data set of that name. {did_you_mean(text, NAMED_SETS)}"
     )
 
