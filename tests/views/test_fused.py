@@ -211,7 +211,10 @@ def test_kernels_sample_the_parameters_of_pytorch(
     expected = pack(policy.sample_params(pixels, BatchRNG((1, "view"), 70, **part)))
     monkeypatch.setattr(view_policy, "runs_on", lambda device: True)
     there = pixels.map(lambda tensor: tensor.to(DEVICE))
-    found = pack(policy.sample_params(there, BatchRNG((1, "view"), 70, **part)))
+    params = policy.sample_params(there, BatchRNG((1, "view"), 70, **part))
+    found = pack(params)
+    of_clips = pack(params.repeated(2))
+    assert torch.equal(of_clips.rows[1::2], found.rows) and of_clips.blurs == found.blurs
     torch.testing.assert_close(found.box.cpu(), expected.box)
     boxes = policy.sample_boxes(BatchRNG((1, "view"), 70, **part), there.aspect)
     assert torch.equal(boxes, found.box)

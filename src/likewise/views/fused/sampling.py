@@ -62,6 +62,7 @@ def sampled(
     boxes = torch.empty(count, 2, 3, device=device)
     rows = None if colour is None else torch.empty(count, CHANNEL_FACTORS, device=device)
     if count:
+        colours = colour or ColourChances(0, 0.0, 0.0, 0.0, 0.0)
         launch = kernel("sampling_kernel")[(math.ceil(count / ROWS),)]
         with torch.cuda.device_of(boxes):
             launch(
@@ -71,8 +72,9 @@ def sampled(
                 boxes if rows is None else rows,
                 count,
                 CHANNEL_FACTORS,
-                *box,
-                *(colour or ColourChances(0, 0.0, 0.0, 0.0, 0.0)),
+                *map(float, box),  # for an int another kernel would be compiled
+                colours.active,
+                *map(float, colours[1:]),
                 COLOURED=colour is not None,
                 ROWS=ROWS,
                 num_warps=1,
