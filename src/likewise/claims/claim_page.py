@@ -141,21 +141,16 @@ def _cost(content: Content) -> list[Block]:
     rows = []
     for arm, results in by_arm(content).items():
         average = {key: mean(result[key] for result in results) for key in COSTS}
-        rows.append(
-            [
-                arm,
-                count(average["images"]),
-                count(average["steps"]),
-                f"{average['epochs']:.1f}",
-                duration(average["seconds"]),
-                duration(average["evaluation_seconds"]),
-            ]
-        )
+        amounts = [count(average["images"]), count(average["steps"]), f"{average['epochs']:.1f}"]
+        times = [duration(average["seconds"]), duration(average["evaluation_seconds"])]
+        rows.append([arm, *amounts, *times])
     head = ["arm", "views forwarded", "steps", "epochs", "training time", "evaluation time"]
-    machines = [
-        f"{each['machine']}, {each['device']} in {each['precision']}, commit {each['commit'] or 'unknown'}"
-        for each in content["environments"]
-    ]
+    machines = []
+    for each in content["environments"]:
+        commit = each["commit"] or "unknown"
+        machines.append(
+            f"{each['machine']}, {each['device']} in {each['precision']}, commit {commit}"
+        )
     total = f"All runs together: {count(content['images'])} views, {duration(content['seconds'])}; {listed(machines)}."
     return [TableBlock("Mean cost of a run; a teacher's views are not counted.", head, rows), total]
 

@@ -68,7 +68,7 @@ def _settings(prepared: Prepared, data: Any) -> dict[str, Any]:
         "method": {"name": method_name(prepared.method), "settings": to_json(prepared.method)},
         "recipe": to_json(prepared.recipe),
         "encoder": to_json(prepared.encoder),
-        "labels": str(DataSplitter(prepared.settings).budget),
+        "labels": str(DataSplitter(prepared.settings.data_settings).budget),
         "batch_size": prepared.batch_size,
         "settings": to_json(prepared.settings),
     }

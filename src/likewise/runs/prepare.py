@@ -45,7 +45,9 @@ def prepare(
     seen = _open(data, settings, named, given.encoder)
     settings, inputs, opened = seen.settings, seen.inputs, seen.data
     columns = opened.train.manifest.columns
-    targets = targets_in(columns) if DataSplitter(settings).budget.per_class != 0 else None
+    targets = (
+        targets_in(columns) if DataSplitter(settings.data_settings).budget.per_class != 0 else None
+    )
     rule, method_reason = choose_method(named, opened.visible_labels, targets)
     if given.views is not None:
         rule = with_views(rule, given.views)

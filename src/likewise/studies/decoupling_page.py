@@ -86,20 +86,9 @@ def _sorted_chart(found: Decoupling) -> Chart:
 
 def _points_chart(found: Decoupling) -> Chart:
     """One point for each neuron: sparse or dense along one axis, one feature or a mixture along the other."""
-    diagonal = go.Scatter(
-        x=[0, 1],
-        y=[0, 1],
-        mode="lines",
-        line={"color": colour(9), "dash": "dot", "width": 1},
-        name="a single feature, nothing mixed in",
-        hoverinfo="skip",
-    )
     points = [_case_points(name, paint, first) for name, paint, first in _firsts(found)]
-    drawn = figure(
-        [diagonal, *points],
-        "|cosine| with its best sparse feature",
-        "|cosine| with the span of them all",
-    )
+    axes = "|cosine| with its best sparse feature", "|cosine| with the span of them all"
+    drawn = figure([_diagonal(), *points], *axes)
     drawn.update_layout(showlegend=True)
     drawn.update_xaxes(range=[0, 1.02]).update_yaxes(range=[0, 1.02])
     caption = (
@@ -108,12 +97,21 @@ def _points_chart(found: Decoupling) -> Chart:
     )
     centres: list[str] = []
     for name, _, first in _firsts(found):
-        within = fmean(first.within)
-        centres.append(
-            f"{CASES[name].title}: {within:.2f} with the span, {first.purity:.2f} with one"
-        )
-    return chart(
-        "points", drawn, "Mean |cosines| of neurons. " + "; ".join(centres), caption, height=460
+        within, one = fmean(first.within), first.purity
+        centres.append(f"{CASES[name].title}: {within:.2f} with the span, {one:.2f} with one")
+    alternative = "Mean |cosines| of neurons. " + "; ".join(centres)
+    return chart("points", drawn, alternative, caption, height=460)
+
+
+def _diagonal() -> go.Scatter:
+    """Where neurons lie that mix no features."""
+    return go.Scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        line={"color": colour(9), "dash": "dot", "width": 1},
+        name="a single feature, nothing mixed in",
+        hoverinfo="skip",
     )
 
 
@@ -132,30 +130,31 @@ def _course_chart(found: Decoupling, measure: str) -> Chart:
     """A measure over training, mean over seeds."""
     traces, ends = [], []
     for name, paint, _ in _firsts(found):
-        courses = [outcome.course for outcome in found.cases[name]]
-        steps = [moment.step for moment in courses[0]]
-        moments = zip(*courses, strict=True)  # of all seeds after the same step
-        values = [fmean(getattr(moment, measure) for moment in of_seeds) for of_seeds in moments]
-        traces.append(
-            _line(paint, CASES[name].title, steps, values, "lines", "%{y:.2f} after %{x} steps")
-        )
-        ends.append(f"{CASES[name].title} {values[0]:.2f} to {values[-1]:.2f}")
-    title = {
+        title = CASES[name].title
+        steps, values = _mean_course(found.cases[name], measure)
+        traces.append(_line(paint, title, steps, values, "lines", "%{y:.2f} after %{x} steps"))
+        ends.append(f"{title} {values[0]:.2f} to {values[-1]:.2f}")
+    titles = {
         "purity": "|cosine| with its best sparse feature",
         "span": "share within the sparse features' span",
     }
-    drawn = figure(traces, title[measure], "steps")
+    drawn = figure(traces, titles[measure], "steps")
     drawn.update_layout(showlegend=True).update_yaxes(range=[0, 1.02])
     caption = f"Mean over neurons and {amount(len(found.seeds), 'seed')}."
     if measure == "span":
         chance = found.data.features / found.data.pixels
         caption += f" Weights that know nothing have {chance:.3f}; the rest of a neuron's squared length is dense."
-    return chart(
-        f"course-{measure}",
-        drawn,
-        f"{title[measure]}, mean over neurons: {'; '.join(ends)}",
-        caption,
-    )
+    alternative = f"{titles[measure]}, mean over neurons: {'; '.join(ends)}"
+    return chart(f"course-{measure}", drawn, alternative, caption)
+
+
+def _mean_course(outcomes: Sequence[Measured], measure: str) -> tuple[list[int], list[float]]:
+    """The steps at which a measure was taken, and its mean over seeds."""
+    courses = [outcome.course for outcome in outcomes]
+    values = []
+    for moments in zip(*courses, strict=True):  # of all seeds after the same step
+        values.append(fmean(getattr(moment, measure) for moment in moments))
+    return [moment.step for moment in courses[0]], values
 
 
 def _line(

@@ -175,17 +175,10 @@ def _cost(comparison: Comparison) -> TableBlock:
         labels = label_budget(record.config.get("labels", "unknown"))
         if record.visible_labels is not None:
             labels += f" ({count(record.visible_labels)})"
-        rows.append(
-            [
-                name,
-                record.method,
-                labels,
-                count(images) if images else "–",
-                count(steps) if steps else "–",
-                duration(seconds) if seconds else "–",
-                str(record.environment.get("machine", "–")),
-            ]
-        )
+        amounts = [count(images) if images else "–", count(steps) if steps else "–"]
+        time = duration(seconds) if seconds else "–"
+        machine = str(record.environment.get("machine", "–"))
+        rows.append([name, record.method, labels, *amounts, time, machine])
     head = ["run", "method", "visible labels", "images seen", "steps", "training time", "machine"]
     return TableBlock("Images seen count every view that passed through the encoder.", head, rows)
 

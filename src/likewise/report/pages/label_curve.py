@@ -54,10 +54,9 @@ def write_label_curve_page(
     """
     arms = {name: sorted(points, key=_rank_of) for name, points in arms.items()}
     numbers: list[Block] = [_numbers(arms, all_labels, intervals), _times(arms)]
+    picture = label_curve(arms, all_labels, intervals)
     sections = [
-        Section(
-            "picture", "Accuracy against visible labels", [label_curve(arms, all_labels, intervals)]
-        ),
+        Section("picture", "Accuracy against visible labels", [picture]),
         Section("numbers", "Numbers", numbers),
     ]
     if facts:
