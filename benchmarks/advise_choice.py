@@ -1,7 +1,7 @@
 """How much is lost by the choice among frozen arms? Several rules on the same draws of labels.
 
-python benchmarks/advise_draws.py --sets folder/*.npz --into draws --labels 20 50 100
-python benchmarks/advise_choice.py --draws draws --labels 20 50 100
+python benchmarks/advise_draws.py --sets folder/*.npz --into draws
+python benchmarks/advise_choice.py --draws draws --labels 20 50
 
 The first command makes the draws. The second compares rules for what an advice makes of its cross-validation. What a
 rule loses is given twice: behind the arm that turns out best in each draw, which is partly the luckiest on the new
@@ -41,7 +41,17 @@ class Settings:
 
     draws: Path = Path("draws")
     """folder that advise_draws.py filled"""
-    labels: tuple[int, ...] = (20, 50, 100)
+    sets: tuple[str, ...] = (
+        "cars",
+        "deer",
+        "digits",
+        "imagenette",
+        "outdoors",
+        "shoes",
+        "vehicles",
+    )
+    """names of sets"""
+    labels: tuple[int, ...] = (20, 50, 100, 200, 500)
     """in a draw"""
 
 
@@ -135,13 +145,14 @@ def row(name: str, labels: int, sets: dict[str, list[Judged]]) -> list[str]:
 
 def main(settings: Settings) -> None:
     table = Table("Points of accuracy, means over sets", COLUMNS)
-    names = sorted({path.name.split("-")[0] for path in settings.draws.glob("*.pt")})
     for labels in settings.labels:
         found = {
             name: [each for each in map(judged, stored(settings.draws, name, labels)) if each]
-            for name in names
+            for name in settings.sets
         }
         sets = {name: draws for name, draws in found.items() if draws}
+        if len(sets) < 2:
+            continue
         table.rows += [row(rule, labels, sets) for rule in RULES]
         counts = ", ".join(f"{name} {len(draws)}" for name, draws in sets.items())
         table.notes.append(f"draws of {labels} labels: {counts}")

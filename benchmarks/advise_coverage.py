@@ -1,7 +1,7 @@
 """Does ``likewise advise`` promise what its classifier keeps? Draws of labels, each with hundreds of new images.
 
 python benchmarks/advise_draws.py --sets folder/*.npz --into draws
-python benchmarks/advise_coverage.py --draws draws --sets cars deer digits imagenette
+python benchmarks/advise_coverage.py --draws draws --labels 20 50
 
 The first command makes the draws. The second compares the promise of each, made from the labels that were shown, with
 the accuracy on the new images. Imagenette's images are among those that lite0 was trained on: a promise about them can
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import torch
@@ -20,20 +21,32 @@ import tyro
 from advise_draws import Draw, accuracies, stored
 from measuring import Claim, Table, keep
 
-from likewise.advice.cross_validation import answers_of
-from likewise.advice.expected import EXPONENT, choose, expected_accuracy
+from likewise.advice.cross_validation import TriedArm, answers_of
+from likewise.advice.expected import EXPONENT, expected_accuracy
 from likewise.advice.folds import NEVER
 from likewise.advice.winner import eligible
 from likewise.advice.worth import UNLABELLED_IMAGES, gains_of
+from likewise.classification import fit_temperature
+from likewise.classification.selective import choose_threshold
+from likewise.classification.temperature import confidences
+from likewise.evaluation.metrics.calibration import calibration
 from likewise.evaluation.statistics.confidence import wilson
+from likewise.randomness import generator
 
 TITLE = "Does advise promise what its classifier keeps?"
 ARMS = "Arms on lite0's frozen features"
 COLUMNS = (
     "data", "labels", "promised", "came true", "within the 95% interval", "less came true", "more came true",
-    "width of the interval, points", "behind the best arm, points", "behind if chosen by accuracy, points",
-    "false claims about unlabelled images",
+    "width of the interval, points", "false claims about unlabelled images",
 )  # fmt: skip
+PROBABILITIES = "Probabilities of new images"
+PROBABILITY_COLUMNS = (
+    "data", "labels", "calibration error", "the same without any miscalibration", "sure", "correct of these",
+    "precision of 95% kept",
+)  # fmt: skip
+
+PRECISE = 0.95
+"""stated precision of predictions that are not unsure"""
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,15 @@ class Settings:
 
     draws: Path = Path("draws")
     """folder that advise_draws.py filled"""
-    sets: tuple[str, ...] = ("cars", "deer", "digits", "imagenette")
+    sets: tuple[str, ...] = (
+        "cars",
+        "deer",
+        "digits",
+        "imagenette",
+        "outdoors",
+        "shoes",
+        "vehicles",
+    )
     """names of sets"""
     labels: tuple[int, ...] = (20, 50, 100, 200, 500)
     """in a draw"""
@@ -56,26 +77,53 @@ class Promise(NamedTuple):
     high: float
     true: float
     """accuracy of the winner fitted to all labels, on new images"""
-    best: float
-    """of the arm that is best on new images"""
-    by_accuracy: float
-    """of the arm that would be chosen by accuracy"""
     false_claim: bool
     """whether it says that images without a label helped, and they did not"""
 
 
-def promise(draw: Draw, seed: int) -> Promise:
+class Probabilities(NamedTuple):
+    """What the winner says about new images."""
+
+    error: float
+    """expected calibration error"""
+    floor: float
+    """the same if each prediction were correct with exactly its probability: so few images measure no less"""
+    sure: int
+    """predictions that are not unsure"""
+    correct: int
+    """of those"""
+    images: int
+
+    @property
+    def kept(self) -> bool:
+        """Whether the precision, or its 95% interval, reaches the stated one; also where nothing is sure."""
+        return not self.sure or wilson(self.correct / self.sure, self.sure).high >= PRECISE
+
+
+def judged(draw: Draw, seed: int) -> tuple[Promise, Probabilities]:
     """What an advice says about a draw, and what came true."""
     arms, held_out = eligible(draw.tried[: draw.offered]), draw.fold_of != NEVER
     answers = answers_of(arms, draw.labels, held_out)
     groups = None if draw.groups is None else draw.groups[held_out]
     folds = int(draw.fold_of.max()) + 1
     found = expected_accuracy(answers, folds, groups, seed, float(held_out.double().mean()))
-    new = accuracies(draw)
-    shares = [new[arm.card.name] for arm in arms]
-    by_accuracy = int(choose(answers.correct.double().mean(dim=0)))
-    true = shares[answers.best]
-    return Promise(*found, true, max(shares), shares[by_accuracy], false_claim(draw, new))
+    new, winner = accuracies(draw), arms[answers.best]
+    promise = Promise(*found, new[winner.card.name], false_claim(draw, new))
+    return promise, probabilities(draw, winner, seed)
+
+
+def probabilities(draw: Draw, winner: TriedArm, seed: int) -> Probabilities:
+    """Of new images, as `likewise.predict` has them."""
+    temperature = fit_temperature(winner.logits, draw.labels)
+    known = winner.measured
+    confidence, answer = confidences(winner.logits[known], temperature)
+    threshold = choose_threshold(confidence, answer == draw.labels[known], PRECISE)
+    confidence, answer = confidences(draw.new[winner.card.name].float(), temperature)
+    right = answer == draw.truth
+    sure = confidence >= threshold.value
+    chance = torch.rand(len(right), generator=generator(seed, "floor"), dtype=torch.float64)
+    error, floor = (calibration(confidence, each).error for each in (right, chance < confidence))
+    return Probabilities(error, floor, int(sure.sum()), int(right[sure].sum()), len(right))
 
 
 def false_claim(draw: Draw, new: Mapping[str, float]) -> bool:
@@ -86,23 +134,31 @@ def false_claim(draw: Draw, new: Mapping[str, float]) -> bool:
     return claimed and new[gain.first] <= new[gain.second]
 
 
-def row(name: str, labels: int, found: list[Promise]) -> list[str]:
-    """The figures of so many labels, as `COLUMNS` name them."""
+def row(found: list[Promise]) -> list[str]:
+    """The figures of some draws, as `COLUMNS` name them."""
     table = torch.tensor([list(map(float, each)) for each in found], dtype=torch.float64)
-    expected, low, high, true, best, by_accuracy, false = table.T
+    expected, low, high, true, false = table.T
     inside = (low <= true) & (true <= high)
     return [
-        name,
-        str(labels),
         f"{expected.mean():.1%}",
         f"{true.mean():.1%}",
         f"{inside.sum()} of {len(found)}",
         str(int((true < low).sum())),
         str(int((true > high).sum())),
         f"{100 * (high - low).mean():.1f}",
-        f"{100 * (best - true).mean():.1f}",
-        f"{100 * (best - by_accuracy).mean():.1f}",
         f"{false.mean():.0%}",
+    ]
+
+
+def probability_row(found: list[Probabilities]) -> list[str]:
+    """The figures of some draws, as `PROBABILITY_COLUMNS` name them."""
+    sure, correct = sum(each.sure for each in found), sum(each.correct for each in found)
+    return [
+        f"{fmean(each.error for each in found):.3f}",
+        f"{fmean(each.floor for each in found):.3f}",
+        f"{sure / sum(each.images for each in found):.0%}",
+        f"{correct / sure:.1%}" if sure else "-",
+        f"{sum(each.kept for each in found)} of {len(found)}",
     ]
 
 
@@ -116,15 +172,18 @@ def claim(found: list[Promise]) -> Claim:
 
 
 def main(settings: Settings) -> None:
-    table, everything = Table(ARMS, COLUMNS), []
+    promises, shown = Table(ARMS, COLUMNS), Table(PROBABILITIES, PROBABILITY_COLUMNS)
+    everything = []
     for labels in settings.labels:
         for name in settings.sets:
             draws = stored(settings.draws, name, labels)
-            found = [promise(draw, seed) for seed, draw in enumerate(draws)]
+            found = [judged(draw, seed) for seed, draw in enumerate(draws)]
             if found:
-                table.rows.append(row(name, labels, found))
-                everything += found
-    keep("advise_coverage", TITLE, [table], [claim(everything)], exponent=EXPONENT)
+                made, probable = map(list, zip(*found, strict=True))
+                promises.rows.append([name, str(labels), *row(made)])
+                shown.rows.append([name, str(labels), *probability_row(probable)])
+                everything += made
+    keep("advise_coverage", TITLE, [promises, shown], [claim(everything)], exponent=EXPONENT)
 
 
 if __name__ == "__main__":

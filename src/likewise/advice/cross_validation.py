@@ -52,7 +52,8 @@ class TriedArm:
 
     def correct(self, labels: Tensor) -> Tensor:
         """Bool [L]: which of the labelled images are classified rightly; False where not measured."""
-        return self.measured & (self.logits.nan_to_num(-math.inf).argmax(dim=1) == labels)
+        answers = self.logits.nan_to_num(-math.inf).argmax(dim=1)
+        return self.measured & (answers == labels)
 
     def scores(self, labels: Tensor) -> Tensor:
         """Float64 [L]: the log probability of each label at the best temperature for all; least where not measured."""

@@ -75,9 +75,10 @@ class WeightedMeanArm(FrozenArm):
     def weights(self, usable: Tensor) -> Tensor:
         """Float64 [A], from the answers for some of the labelled images, bool [L]."""
         rows = usable & self.tried[0].measured
-        priors = torch.tensor([arm.card.prior for arm in self.arms], dtype=torch.float64)
+        truth = self.truth[rows]
         some = [replace(each, logits=each.logits[rows]) for each in self.tried]
-        scores = torch.stack([each.scores(self.truth[rows]) for each in some], dim=1)  # [M, A]
+        scores = torch.stack([each.scores(truth) for each in some], dim=1)  # [M, A]
+        priors = torch.tensor([arm.card.prior for arm in self.arms]).double()
         return pseudo_bma_weights(scores, priors, self.groups[rows])
 
 
@@ -102,7 +103,9 @@ def weighted_mean(
     ]
     if len(usable) < 2:
         return None
-    return WeightedMeanArm([arm for arm, _ in usable], [each for _, each in usable], labels, groups)
+    averaged = [arm for arm, _ in usable]
+    measured = [each for _, each in usable]
+    return WeightedMeanArm(averaged, measured, labels, groups)
 
 
 def pseudo_bma_weights(scores: Tensor, priors: Tensor, groups: Tensor, seed: int = 0) -> Tensor:
@@ -124,7 +127,8 @@ def pseudo_bma_weights(scores: Tensor, priors: Tensor, groups: Tensor, seed: int
     if not len(scores):
         return priors.softmax(dim=0)
     unit = groups.unique(return_inverse=True)[1]  # [M]
-    draws = torch.empty(RESAMPLES, int(unit.max()) + 1, dtype=torch.float64)
+    units = int(unit.max()) + 1
+    draws = torch.empty(RESAMPLES, units, dtype=torch.float64)
     draws.exponential_(generator=generator(seed, "weights"))
     share = draws[:, unit]  # [B, M]
     share = share / share.sum(dim=1, keepdim=True)
