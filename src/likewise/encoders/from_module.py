@@ -202,6 +202,11 @@ def _dry_run(network: nn.Module, channels: int, image_size: int) -> Tensor:
     finally:
         for module, mode in modes.items():
             module.training = mode
+    return _checked_features(features, network)
+
+
+def _checked_features(features: Any, network: nn.Module) -> Tensor:
+    """What a module gave for one image; [1, D] or [1, D, h, w]."""
     if not isinstance(features, Tensor):
         raise LikewiseError(
             f"The encoder {_class_name(network)} gives {type(features).__name__}; allowed is a tensor [B, D] or a map "

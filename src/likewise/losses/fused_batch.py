@@ -145,29 +145,19 @@ class _WithinBatch(torch.autograd.Function):
         factor, *sums = numbers
         mean = unit.new_empty(2)  # the loss, and the weight of a row in it
         labels = mean if labels is None else labels.contiguous()  # "pairs" reads none
-        bound = LOG2E / temperature
         shape = {"D": width, "WIDTH": padded(width)}
         form_number = FORMS.index(form)
         kind = {**shape, "FORM": form_number, "VIEWS": views, "PRECISION": float32_products()}
-        tiles = filled(_forward_tiles(count), unit[:most], unit, PROGRAMS)
-        parts = unit.new_empty(4, tiles.splits or 1, count)
         made = kernels("triton_batch_kernels")
         with torch.cuda.device_of(rows):
             made.unit_kernel[(blocks(count, 16),)](
                 *(rows, unit, factor, count, temperature**-0.5), **shape, ROWS=16
             )
-            made.rows_kernel[(blocks(own, tiles.rows), tiles.splits)](
-                *(unit, labels, parts, count, bound),
-                **kind,
-                ROWS=tiles.rows,
-                COLUMNS=tiles.columns,
-                BOUNDED=bound < SAFE_SCORE,
-                num_stages=tiles.stages,
-            )
+            parts = _sums_of_rows(unit, labels, own, most, LOG2E / temperature, kind)
             if shard is not None:
                 parts = _of_all_ranks(parts, shard)
             made.mean_kernel[(1,)](
-                *(parts, *sums, mean, count, tiles.splits),
+                *(parts, *sums, mean, count, parts.shape[1]),
                 FORM=form_number,
                 BLOCK=BLOCK,
                 BY_ALL=by_all,
@@ -183,27 +173,63 @@ class _WithinBatch(torch.autograd.Function):
         rows, unit, labels, numbers, mean = ctx.saved_tensors
         factor, *sums = numbers
         count, own = len(rows), ctx.own
-        tiles = filled(_backward_tiles(count), unit[:own], unit, PROGRAMS)
-        parts = unit.new_empty(tiles.splits or 1, *unit.shape)
         gradient = torch.empty_like(rows)
         flags = {name: ctx.kind[name] for name in ("D", "WIDTH", "FORM")}
-        made = kernels("triton_batch_kernels")
         with torch.cuda.device_of(rows):
-            made.slopes_kernel[(blocks(own, tiles.rows), tiles.splits)](
-                *(unit, labels, *sums, parts, count),
-                **ctx.kind,
-                ROWS=tiles.rows,
-                COLUMNS=tiles.columns,
-                num_stages=tiles.stages,
-            )
+            parts = _slopes_of_rows(unit, labels, sums, own, ctx.kind)
             given = parts, unit, factor, mean, gradients[0]
-            made.gradient_kernel[(blocks(own, 4),)](
-                *(*given, gradient, count, tiles.splits, ctx.squared_length), **flags, ROWS=4
+            gradient_kernel = kernels("triton_batch_kernels").gradient_kernel
+            gradient_kernel[(blocks(own, 4),)](
+                *(*given, gradient, count, len(parts), ctx.squared_length), **flags, ROWS=4
             )
         if own < count:  # all of the gradient of this rank's rows, and none of the others'
             gradient[own:] = 0
             gradient[:own] *= ctx.ranks
         return gradient, None, None, None, None, None, None
+
+
+def _sums_of_rows(
+    unit: Tensor, labels: Tensor, own: int, most: int, bound: float, kind: dict[str, Any]
+) -> Tensor:
+    """The parts [4, splits, N] that `rows_kernel` makes of the first ``own`` rows.
+
+    Args:
+        unit: all rows [N, D].
+        labels: their ids.
+        own: rows of this rank.
+        most: rows of the rank with most of them, by which all ranks cut alike.
+        bound: no score is greater.
+        kind: the kernel's constants.
+    """
+    tiles = filled(_forward_tiles(len(unit)), unit[:most], unit, PROGRAMS)
+    parts = unit.new_empty(4, tiles.splits or 1, len(unit))
+    rows_kernel = kernels("triton_batch_kernels").rows_kernel
+    rows_kernel[(blocks(own, tiles.rows), parts.shape[1])](
+        *(unit, labels, parts, len(unit), bound),
+        **kind,
+        ROWS=tiles.rows,
+        COLUMNS=tiles.columns,
+        BOUNDED=bound < SAFE_SCORE,
+        num_stages=tiles.stages,
+    )
+    return parts
+
+
+def _slopes_of_rows(
+    unit: Tensor, labels: Tensor, sums: list[Tensor], own: int, kind: dict[str, Any]
+) -> Tensor:
+    """The parts [splits, N, D] of the gradient that `slopes_kernel` makes of the first ``own`` rows."""
+    tiles = filled(_backward_tiles(len(unit)), unit[:own], unit, PROGRAMS)
+    parts = unit.new_empty(tiles.splits or 1, *unit.shape)
+    slopes_kernel = kernels("triton_batch_kernels").slopes_kernel
+    slopes_kernel[(blocks(own, tiles.rows), len(parts))](
+        *(unit, labels, *sums, parts, len(unit)),
+        **kind,
+        ROWS=tiles.rows,
+        COLUMNS=tiles.columns,
+        num_stages=tiles.stages,
+    )
+    return parts
 
 
 PROGRAMS = 2

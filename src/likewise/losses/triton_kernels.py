@@ -45,6 +45,15 @@ def _turns(span, columns, COLUMNS: tl.constexpr, HAS_OWN: tl.constexpr):
 
 
 @triton.jit
+def _tile_at(turn, first, masked, whole, MASKED: tl.constexpr):
+    """The tile of a turn: those of the span and then the rest, or all others without the span."""
+    if MASKED:
+        return tl.where(turn < masked, first + turn, whole)
+    else:
+        return tl.where(turn < first, turn, turn + masked)
+
+
+@triton.jit
 def _log_sums(
     query, own_key, id_here, keys, key_id, span, columns,
     D: tl.constexpr, WIDTH: tl.constexpr,
@@ -63,10 +72,7 @@ def _log_sums(
         count = (masked + rest) if MASKED else (whole - masked)
         start, end = own_share(count)
         for turn in range(start, end):
-            if MASKED:
-                tile = tl.where(turn < masked, first + turn, whole)
-            else:
-                tile = tl.where(turn < first, turn, turn + masked)
+            tile = _tile_at(turn, first, masked, whole, MASKED)
             column = tile * COLUMNS + tl.arange(0, COLUMNS)
             key = load_rows(keys, column, columns, D, WIDTH, MASKED)
             score = scores(query, key, ROWS, COLUMNS, PRECISION) * LOG2E
@@ -178,10 +184,7 @@ def _weighted_sum(
         count = (masked + rest) if MASKED else (whole - masked)
         start, end = own_share(count)
         for turn in range(start, end):
-            if MASKED:
-                tile = tl.where(turn < masked, first + turn, whole)
-            else:
-                tile = tl.where(turn < first, turn, turn + masked)
+            tile = _tile_at(turn, first, masked, whole, MASKED)
             column = tile * COLUMNS + tl.arange(0, COLUMNS)
             there = column < columns
             met = load_rows(inner, column, columns, D, WIDTH, MASKED)
