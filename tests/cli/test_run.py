@@ -110,7 +110,12 @@ def test_vectors_that_cannot_be_written_are_not_computed(
     monkeypatch.setattr(Run, "embed", lambda *given, **options: pytest.fail("it was embedded"))
     written = tmp_path / "vectors.parquet"
     written.touch()
-    for out, named in ((written, "--overwrite"), (tmp_path / "absent" / "v.parquet", "absent")):
+    refused = {
+        written: "--overwrite",
+        tmp_path / "absent" / "v.parquet": "absent",
+        tmp_path / "v.csv": ".parquet",
+    }
+    for out, named in refused.items():
         with pytest.raises(SystemExit) as stopped:
             cli.main(["embed", str(trained.folder.path), str(photographs), "--out", str(out)])
         assert stopped.value.code == 2

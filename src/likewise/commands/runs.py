@@ -102,6 +102,10 @@ def embed(words: list[str]) -> None:
     if given.part_size is None and given.devices == 1 and started_processes() is None:
         out = given.out or "vectors.parquet"
         require_writable(out, given.overwrite)  # before hours of embedding
+        if Path(out).suffix != ".parquet":
+            raise LikewiseError(
+                f"--out {out}: vectors are a Parquet file. Give a name in .parquet."
+            )
         if of_texts:
             vectors = run.embed_text(lines_of(Path(given.data)))
         else:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import docstring_parser
 import tyro
 
+from likewise.commands.number_options import NUMBERS
 from likewise.data.left_out import require_all_read
 from likewise.errors import LikewiseError
 
@@ -26,7 +27,9 @@ DataArgument = Annotated[str, Positional, tyro.conf.arg(metavar="DATA")]
 def parse(kind: Any, words: list[str], program: str) -> Any:
     """Settings of a kind, or its help."""
     _describe_options(kind)
-    return tyro.cli(kind, args=words, prog=program, config=(tyro.conf.SuppressFixed,))
+    return tyro.cli(
+        kind, args=words, prog=program, config=(tyro.conf.SuppressFixed,), registry=NUMBERS
+    )
 
 
 def _describe_options(kind: Any) -> None:
