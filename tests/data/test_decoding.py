@@ -10,6 +10,7 @@ from data.pictures import picture, save
 from likewise.data.decoding import plain_jpeg, upright_pixels
 from likewise.data.pixel_source import UnreadableImage, decode
 from likewise.data.sources.header_scan import read_header
+from likewise.data.sources.open import open_manifest
 
 
 def reopened(image: Image.Image, path, **options) -> Image.Image:
@@ -172,3 +173,23 @@ def test_a_damaged_jpeg_gives_what_pillow_makes_of_it():
                 decode(damaged, "damaged")
         else:
             np.testing.assert_array_equal(decode(damaged, "damaged").pixels, expected)
+
+
+def test_an_image_whose_exif_or_xmp_is_damaged_is_read(tmp_path):
+    image = picture(0, 16, 12)
+    written = io.BytesIO()
+    image.save(written, "JPEG", quality=95)
+    jpeg = written.getvalue()
+
+    def with_segment(content: bytes) -> bytes:
+        return jpeg[:2] + b"\xff\xe1" + (len(content) + 2).to_bytes(2, "big") + content + jpeg[2:]
+
+    exif = b"Exif\0\0II*\0\xff\xff\xff\xff" + bytes(20)
+    xmp = b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="\xa8\xff"/>'
+    for name, content in (("exif", exif), ("xmp", xmp)):
+        (tmp_path / f"{name}.jpg").write_bytes(with_segment(content))
+    (tmp_path / "plain.jpg").write_bytes(jpeg)
+    manifest = open_manifest(tmp_path)
+    assert not manifest.skipped and (manifest.pixels.headers.sizes == [16, 12]).all()
+    found = [manifest.pixels.read(row).pixels for row in range(3)]
+    assert (found[0] == found[1]).all() and (found[1] == found[2]).all()

@@ -89,6 +89,13 @@ def test_columns_can_be_named(paths):
     assert manifest.groups is not None and manifest.groups.names.tolist() == list("uuvv")
     with pytest.raises(LikewiseError, match="breeed"):
         open_manifest(frame, columns=ColumnNames(label="breeed"))
+    moved = frame.rename(columns={"image": "where"})
+    named = open_manifest(moved, columns=ColumnNames(path="where", label="breed"))
+    assert list(named.ids) == paths and named.labels.tolist() == manifest.labels.tolist()
+    with pytest.raises(LikewiseError, match="wher'"):
+        open_manifest(moved, columns=ColumnNames(path="wher"))
+    with pytest.raises(LikewiseError, match="path_column"):
+        open_manifest(moved)
 
 
 def test_a_missing_image_is_skipped(paths):

@@ -120,6 +120,14 @@ def test_captions_are_texts_or_in_json_one_or_several(tmp_path):
     assert not manifest.skipped
 
 
+def test_labels_in_json_are_not_read_and_that_is_told(tmp_path):
+    files = [("a.png", png(0)), ("a.json", '{"label": 3}'), ("b.png", png(1)), ("b.json", "{}")]
+    manifest = open_manifest(write_tar(tmp_path / "a.tar", files))
+    assert not manifest.labelled() and any("'label', which 1 " in note for note in manifest.notes)
+    manifest = open_manifest(write_tar(tmp_path / "b.tar", [*files, ("a.cls", "2")]))
+    assert manifest.labelled() == 1 and not manifest.notes
+
+
 def test_classes_may_be_names_and_may_be_missing(tmp_path):
     files = [
         ("a.png", png(0)),

@@ -14,6 +14,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.targets import targets_in
 from likewise.data.encoder_range import refuse_unused_range
+from likewise.data.even_sample import evenly_spaced
 from likewise.data.images import Images, default_channels, open_images, stored_size
 from likewise.data.label_budget import LabelBudget
 from likewise.data.left_out import some_files
@@ -73,7 +74,7 @@ class LabelledData:
         manifest, channels = self.manifest, default_channels(self.manifest)
         stored = stored_size(manifest, size)
         if sample is not None and sample < len(manifest):
-            manifest = manifest.take(np.linspace(0, len(manifest) - 1, sample).astype(np.int64))
+            manifest = manifest.take(evenly_spaced(len(manifest), sample))
         return open_images(manifest, stored, channels)
 
     def readable(self, size: int) -> tuple[LabelledData, Images]:

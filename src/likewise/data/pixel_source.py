@@ -57,6 +57,11 @@ class Headers(NamedTuple):
     modes: np.ndarray
     """str [N]: Pillow's mode name, "" where the header was not read"""
 
+    @classmethod
+    def unread(cls, count: int) -> Headers:
+        """Those of images of which none was looked at."""
+        return cls(np.zeros((count, 2), np.int32), np.full(count, "", dtype="U16"))
+
     def take(self, index: np.ndarray) -> Headers:
         """The headers of some rows."""
         return Headers(self.sizes[index], self.modes[index])

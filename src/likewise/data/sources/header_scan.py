@@ -52,6 +52,18 @@ class Scan(NamedTuple):
     refused: dict[int, str]
     """positions of the others, each with the reason"""
 
+    @classmethod
+    def of(cls, found: Sequence[Header | str]) -> Scan:
+        """What was found of each file: its header, or why it has none."""
+        headers = {i: header for i, header in enumerate(found) if isinstance(header, Header)}
+        sizes = np.array([header[:2] for header in headers.values()], dtype=np.int32)
+        modes = np.array([header.mode for header in headers.values()], dtype=str)
+        return cls(
+            usable=np.array(list(headers), dtype=np.int64),
+            headers=Headers(sizes.reshape(-1, 2), modes),
+            refused={i: reason for i, reason in enumerate(found) if isinstance(reason, str)},
+        )
+
 
 def scan_files(paths: Sequence[Path]) -> Scan:
     """Read the headers of many files."""
@@ -67,18 +79,7 @@ def scan(read: Callable[[int], Header], count: int) -> Scan:
         except UnreadableImage as error:
             return str(error)
 
-    found = list(parallel_map(attempt, count))
-    headers = [header for header in found if isinstance(header, Header)]
-    return Scan(
-        usable=np.array(
-            [i for i, header in enumerate(found) if isinstance(header, Header)], dtype=np.int64
-        ),
-        headers=Headers(
-            np.array([header[:2] for header in headers], dtype=np.int32).reshape(-1, 2),
-            np.array([header.mode for header in headers], dtype=str),
-        ),
-        refused={i: reason for i, reason in enumerate(found) if isinstance(reason, str)},
-    )
+    return Scan.of(list(parallel_map(attempt, count)))
 
 
 def read_header(file: Path | bytes) -> Header:

@@ -126,7 +126,7 @@ def manifest_of(
     labels = _packed_labels(readers, columns, facts) or _labels(readers, columns, named)
     is_chosen = named.label is not None or facts is not None
     note = [] if is_chosen else _label_note(source, readers[0].schema_arrow, columns)
-    unread = Headers(np.zeros((len(ids), 2), np.int32), np.full(len(ids), ""))
+    unread = Headers.unread(len(ids))
     return Manifest(
         source=source,
         pixels=ParquetPixels(RowGroups(files, columns.image), locations, unread),

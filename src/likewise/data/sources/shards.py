@@ -90,11 +90,10 @@ def with_headers(manifest: Manifest, scanned: np.ndarray, found: Scan) -> Manife
         raise LikewiseError(
             f"{manifest.source}: none of its {len(manifest)} images can be used. {describe(skipped)}"
         )
-    sizes, modes = np.zeros((len(manifest), 2), np.int32), np.full(len(manifest), "", dtype="U16")
-    sizes[scanned[found.usable]], modes[scanned[found.usable]] = found.headers
+    headers = Headers.unread(len(manifest))
+    for whole, read in zip(headers, found.headers, strict=True):
+        whole[scanned[found.usable]] = read
     rest = manifest.take(usable)
     pixels: Any = rest.pixels
-    headers = Headers(sizes[usable], modes[usable])
-    return replace(
-        rest, pixels=replace(pixels, headers=headers), skipped=(*manifest.skipped, *skipped)
-    )
+    pixels = replace(pixels, headers=headers.take(usable))
+    return replace(rest, pixels=pixels, skipped=(*manifest.skipped, *skipped))

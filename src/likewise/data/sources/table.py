@@ -110,23 +110,24 @@ def open_table(table: Table, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
 
     Args:
         table: the table.
-        columns: which columns hold labels and groups, where these are not called as usual.
+        columns: which columns hold images or their paths, labels and groups, where these are not called as usual.
 
     Raises:
         LikewiseError: no column of images, a column that was named is not there, or values that do not fit.
     """
-    image = _image_column(table)
+    image = columns.path or _image_column(table)
     label = columns.label or usual_label_column(table.names, table.class_names)
-    for option, name in (("label_column", columns.label), ("group_column", columns.group)):
+    for option in ("path", "label", "group"):
+        name = getattr(columns, option)
         if name is not None and name not in table.names:
             raise LikewiseError(
-                f"{option}={name!r}: there is no such column. {did_you_mean(name, table.names)}"
+                f"{option}_column={name!r}: there is no such column. {did_you_mean(name, table.names)}"
             )
     splits, unlabelled = _splits(table)
     labels = _labels(table, label, columns)
     labels.numbers[torch.from_numpy(unlabelled)] = UNLABELLED
     values = table.images(image)
-    unread = Headers(np.zeros((table.rows, 2), np.int32), np.full(table.rows, "", dtype="U16"))
+    unread = Headers.unread(table.rows)
     manifest = Manifest(
         source=table.source,
         pixels=ValuePixels(
@@ -157,7 +158,7 @@ def _image_column(table: Table) -> str:
     if found is None:
         raise LikewiseError(
             f"{table.source} has no column of images. Columns found: {', '.join(table.names)}. Call the column of "
-            f"images image, or that of their paths image_path."
+            f"images image, or that of their paths image_path; or name it: path_column='NAME'."
         )
     return found
 

@@ -12,6 +12,7 @@ from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset
 
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.missing_labels import Reading, with_none_for_missing
+from likewise.data.even_sample import evenly_spaced
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import Headers, UnreadableImage
 from likewise.data.sources.header_scan import Header, Scan
@@ -89,7 +90,7 @@ def open_dataset(dataset: Any, missing: MissingLabels = "unlabelled") -> Manifes
     images = DatasetImages(dataset)
     labels = known_labels(dataset)
     count = len(dataset)
-    looked = _spread(count) if labels is not None else np.arange(count)
+    looked = evenly_spaced(count, FIRST) if labels is not None else np.arange(count)
     items = _look(images, looked, dataset, name)
     if labels is not None and not _agree(labels, looked, items):
         labels, looked = None, np.arange(count)
@@ -100,14 +101,15 @@ def open_dataset(dataset: Any, missing: MissingLabels = "unlabelled") -> Manifes
     numbers, class_names = numbered(given, _class_names(declared, given), name)
     manifest = Manifest(
         source=name,
-        pixels=ValuePixels(images, np.arange(count), _unread_headers(count), name),
+        pixels=ValuePixels(images, np.arange(count), Headers.unread(count), name),
         labels=numbers,
         splits=np.full(count, "train"),
         ids=_ids(dataset),
         class_names=class_names,
         notes=(*_notes(dataset), *(f"{name}: {note}" for note in told)),
     )
-    return fill_headers(with_headers(manifest, looked, _scan(items)))
+    found = Scan.of([item.header for item in items])
+    return fill_headers(with_headers(manifest, looked, found))
 
 
 def parts_of(item: Any) -> Item:
@@ -186,20 +188,6 @@ def _look_at(images: DatasetImages, row: int, dataset: Any, name: str) -> _Looke
             f"the encoder normalises."
         )
     return _Looked(header, item.label)
-
-
-def _scan(items: Sequence[_Looked]) -> Scan:
-    headers = [item.header for item in items if isinstance(item.header, Header)]
-    return Scan(
-        usable=np.array(
-            [i for i, item in enumerate(items) if isinstance(item.header, Header)], dtype=np.int64
-        ),
-        headers=Headers(
-            np.array([header[:2] for header in headers], dtype=np.int32).reshape(-1, 2),
-            np.array([header.mode for header in headers], dtype=str),
-        ),
-        refused={i: item.header for i, item in enumerate(items) if isinstance(item.header, str)},
-    )
 
 
 def _agree(labels: Sequence[Any], rows: np.ndarray, items: Sequence[_Looked]) -> bool:
@@ -307,12 +295,3 @@ def _refuse_streams(dataset: Any, name: str) -> None:
             f"runs are repeatable because every step's examples are known. If it reads tar archives or Parquet files, "
             f"give these: 'shards/*.tar'."
         )
-
-
-def _unread_headers(count: int) -> Headers:
-    return Headers(np.zeros((count, 2), np.int32), np.full(count, "", dtype="U16"))
-
-
-def _spread(count: int) -> np.ndarray:
-    """Positions of the items that are read before step 0 where the labels are known without reading them."""
-    return np.unique(np.linspace(0, count - 1, min(count, FIRST)).round().astype(np.int64))

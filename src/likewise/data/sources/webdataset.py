@@ -30,6 +30,7 @@ from likewise.data.sources.read_labels import read_labels
 from likewise.data.sources.shard_files import LocalShards, ShardFiles
 from likewise.data.sources.shards import FIRST, LARGE, is_large, scan_headers, shard_names, split_of
 from likewise.data.sources.tar_members import Listing, Member, TarPixels, list_members, read_at
+from likewise.data.sources.usual_label_column import LABEL_COLUMNS
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError
 
@@ -142,7 +143,7 @@ def manifest_of(
         [(number, *example.member[1:]) for number, example in found], dtype=np.int64
     )
     names_in_errors = [f"{files.name(number)}, {example.member.name}" for number, example in found]
-    headers = Headers(np.zeros((len(found), 2), np.int32), np.full(len(found), ""))
+    headers = Headers.unread(len(found))
     shard_of = locations[:, 0]
     records = [example.record for _, example in found]
     manifest = Manifest(
@@ -153,7 +154,7 @@ def manifest_of(
         ids=_ids([f"{names[number]}/{example.key}" for number, example in found], records, facts),
         class_names=labels.class_names,
         skipped=tuple(chain.from_iterable(shard.skipped for shard in shards)),
-        notes=(*_notes(names, shards, unread), *labels.notes),
+        notes=(*_notes(names, shards, unread), *_label_notes(listed, records), *labels.notes),
         columns={
             **({CAPTIONS: captions} if captions.present().any() else {}),
             **_columns(records, facts),
@@ -305,6 +306,18 @@ def _notes(names: Sequence[str], shards: Sequence[Shard], unread: Counter[str]) 
             yield f"{name} is damaged ({shard.damage}): what comes before that is used"
     if unread:
         yield f"files that are not read: {_counted(unread)}"
+
+
+def _label_notes(labels: Sequence[Any], records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A note where no example has a class and their JSON could hold it."""
+    if any(label is not None for label in labels):
+        return []
+    named = Counter(name for record in records for name in record if name in LABEL_COLUMNS)
+    return [
+        f"nothing is labelled: {name!r}, which {count:,} files .{RECORD} have, is not read; a label is a "
+        f"file key.{CLASS}"
+        for name, count in named.most_common(1)
+    ]
 
 
 def _counted(endings: Counter[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from likewise.data.even_sample import evenly_spaced
 from likewise.data.images import default_size, stored_size
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import VIDEO_MODE, UnreadableImage
@@ -67,7 +68,7 @@ def _usual_seconds(manifest: Manifest, sampling: ClipSampling) -> float:
 def _lengths(manifest: Manifest) -> Iterator[float]:
     """Seconds of some of the videos, spread evenly over all of them."""
     videos = np.flatnonzero(manifest.pixels.headers.modes == VIDEO_MODE)
-    sample = np.linspace(0, len(videos) - 1, min(MEASURED, len(videos))).astype(int)
+    sample = evenly_spaced(len(videos), MEASURED)
     for row in videos[sample]:
         try:
             seconds = seconds_of(manifest.pixels.encoded(int(row)).content)
