@@ -63,6 +63,18 @@ def test_clear_classes_get_a_greater_scale_than_mixed_ones():
     assert scales[0] > 2 * scales[1]
 
 
+@pytest.mark.parametrize("noise", [0.8, 1.5])
+def test_confidence_is_the_accuracy_on_images_without_a_label(noise):
+    features, labels = features_and_labels(each=200, noise=noise)
+    shown = torch.full_like(labels, -1)
+    shown[:60] = labels[:60]
+    probabilities = prototype_classifier(features, shown, 3)(features[60:]).detach().softmax(dim=1)
+    confidence, predicted = probabilities.max(dim=1)
+    accuracy = (predicted == labels[60:]).float().mean()
+    assert 0.4 < accuracy < 0.97
+    assert abs(float(confidence.mean() - accuracy)) < 0.06
+
+
 def test_one_label_a_class_and_a_class_without_one():
     features, labels = features_and_labels(each=4, noise=0.5)
     labels[3:] = -1
