@@ -47,8 +47,8 @@ RATE_BUDGET = 25
 RATES: Mapping[str, tuple[str, Sequence[float]]] = {
     "full": ("full, labels only", (3e-4, 1e-3, 3e-3)),
     "lora": ("lora, labels only", (1.3e-3, 4e-3, 1.2e-2)),
-    "fixmatch": ("fixmatch", (1e-3, 3e-3)),
-    "comatch": ("comatch", (1e-3, 3e-3)),
+    "fixmatch": ("fixmatch", (3e-4, 1e-3, 3e-3)),
+    "comatch": ("comatch", (3e-4, 1e-3, 3e-3)),
     "suncet": ("suncet", (1e-3, 3e-3)),
 }
 """The learning rates that are tried of what learns, by the arm in which they are tried."""
