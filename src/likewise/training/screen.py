@@ -27,8 +27,7 @@ class Screen:
     def __init__(self, console: Console | None, enabled: bool = True) -> None:
         self.console = console if console is not None and enabled else Console(quiet=True)
         self._warns_in_python = console is None and enabled
-        self._log: Console | None = None
-        self._path: Path | None = None
+        self._log: Path | None = None
 
     @property
     def live(self) -> bool:
@@ -38,10 +37,10 @@ class Screen:
     def keep(self, path: Path) -> None:
         """From now on append all messages to this file too."""
         try:
-            stream = path.open("a", encoding="utf-8")
-            self._log, self._path = Console(file=stream, width=120, no_color=True), path
+            path.touch()
         except OSError as error:
             raise disk_error(path, error) from error
+        self._log = path
 
     def say(self, message: RenderableType) -> None:
         """To the console and the log."""
@@ -57,14 +56,14 @@ class Screen:
             )
 
     def note(self, message: RenderableType) -> None:
-        """To the log alone."""
-        if self._log is None or self._path is None:
+        """To the log alone, which is closed again: a notebook may train many times."""
+        if self._log is None:
             return
         try:
-            self._log.print(message, highlight=False)
-            self._log.file.flush()
+            with self._log.open("a", encoding="utf-8") as stream:
+                Console(file=stream, width=120, no_color=True).print(message, highlight=False)
         except OSError as error:
-            raise disk_error(self._path, error, remedy="continue with --resume") from error
+            raise disk_error(self._log, error, remedy="continue with --resume") from error
 
 
 def _level_of_caller() -> int:
