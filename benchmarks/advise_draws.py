@@ -113,7 +113,7 @@ def encoded(data: object, groups: Tensor | None, count: int) -> Features:
     rows = order[:count].sort().values
     some = opened.take(rows)
     settings = pretrained_settings(some, "lite0", SIZE)
-    start = starting_point(some, settings, Cost(0.0, 0.0), seed=0)
+    start = starting_point(some.images(SIZE), settings, Cost(0.0, 0.0), seed=0)
     encoder, settings = several_stages(start)
     vectors = cached_features(encoder, settings, start.images)
     own_groups = torch.arange(len(rows)) if groups is None else groups[rows]

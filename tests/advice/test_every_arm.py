@@ -1,9 +1,13 @@
 """Every arm that an advice may try runs to its end, on small images and for a few steps."""
 
 import pytest
+import torch
 
 import likewise
+from likewise.adaptation import ensemble_pseudo_labels
 from likewise.advice import candidates, method_arms, programme, session, trained_arms
+from likewise.advice.opened_data import open_labelled
+from likewise.advice.trained_arms import Bench
 from likewise.classification import load_classifier
 
 pytest.importorskip(
@@ -67,3 +71,31 @@ def test_a_winner_whose_encoder_was_trained_is_saved_with_it(clothes, small, tmp
     assert "lite0" in found.winner
     assert any(way in found.winner for way in ("LoRA", "fine-tuned"))
     assert found.classifier.class_names == ("0", "1", "2")
+
+
+def test_ensemble_pseudo_labels_learn_from_all_images_but_those_held_out(
+    clothes, small, monkeypatch
+):
+    images, labels = clothes
+    data = open_labelled((images[::2], labels[::2]))
+    settings = candidates.pretrained_settings(data, "lite0", 32)
+    pixels = data.images(32)
+    start = candidates.starting_point(pixels, settings, candidates.Cost(0.0, 0.0), seed=0)
+    arm = method_arms.ensemble_arm(start, Bench(3, torch.device("cpu"), seed=0, steps=2))
+    seen = []
+
+    def vote(encoder, images, labels, *others, **options):
+        seen.append((len(images), int((labels >= 0).sum())))
+        return ensemble_pseudo_labels(encoder, images, labels, *others, **options)
+
+    monkeypatch.setattr(method_arms, "ensemble_pseudo_labels", vote)
+    visible, held_out = data.labels.clone(), torch.tensor([0, 20, 40])
+    visible[torch.arange(60) % 20 >= 4] = -1
+    visible[held_out] = -1
+    found = arm.fit(visible, held_out, 1e9)
+    assert found is not None
+    assert seen == [(57, 9)]
+    assert arm.logits(found, held_out).shape == (3, 3)
+    first, learned = next(start.encoder.parameters()), next(found.encoder.parameters())
+    assert not torch.equal(first, learned)
+    assert arm.fit(visible, held_out, 0.0) is None  # too short for a step
