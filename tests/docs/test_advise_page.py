@@ -13,7 +13,7 @@ def test_the_example_runs_and_leaves_what_the_page_promises(tmp_path, monkeypatc
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("likewise.advice.features.default_cache", lambda: tmp_path / "features")
-    monkeypatch.setattr("likewise.advice.programme.Programme.larger", lambda self, start: None)
+    monkeypatch.setattr("likewise.advice.programme.at_larger_size", lambda *_: None)
     monkeypatch.setattr(
         "likewise.advice.programme.Programme.try_training", lambda self, sizes: None
     )

@@ -28,7 +28,7 @@ class Pack:
     shard_size: int = SHARD_SIZE
     """megabytes (10^6 bytes) of image files in a shard"""
     labels: str | None = None
-    """a CSV of image_path,label; default: as the source has them"""
+    """paths and labels as CSV, JSON lines or Parquet; default: as the source has them"""
     captions: str | None = None
     """a CSV of image_path,caption; default: as the source has them"""
     test_data: str | None = None

@@ -19,8 +19,8 @@ class DataSettings:
     """Labels, splits, masks, captions, the part of each video that is stored, and changes of the data for studies."""
 
     labels: str = "all"
-    """labels that training may see: none, all, 10 (for each class), total:4000, 1% (of each class), a split file, or a
-    CSV of paths and labels"""
+    """labels that training may see: none, all, 10 (for each class), total:4000, 1% (of each class), a split file, or
+    paths and labels as CSV, JSON lines or Parquet"""
     task: Task = "classification"
     """what labels are: one class an image (classification), any number of classes (multilabel; in a CSV with | between
     them) or numbers (regression). Lists and arrays [N, classes] are multilabel anyway"""
