@@ -1,4 +1,4 @@
-"""Masks from Parquet, from a folder, from a named set; and what does not fit is named before anything is trained."""
+"""Masks from Parquet, a folder or a built-in data set; and what does not fit is named before anything is trained."""
 
 import io
 import json

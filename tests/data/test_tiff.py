@@ -9,6 +9,7 @@ import torch
 
 from likewise.data.checks.doctor import examine
 from likewise.data.images import open_images
+from likewise.data.pixel_source import FRAMES
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 
@@ -56,7 +57,7 @@ def test_of_pages_with_different_sizes_the_first_is_the_image(tmp_path):
         file.write(first, photometric="minisblack")
         file.write(values(3, 4), photometric="minisblack")
     mode, read = only(tmp_path / "a.tif")
-    assert mode == "L"
+    assert mode == "L" + FRAMES
     np.testing.assert_array_equal(read, first)
 
 

@@ -60,7 +60,7 @@ def data(tmp_path, monkeypatch):
     """The files that the pages speak of, in the folder where the commands run."""
     monkeypatch.chdir(tmp_path)
     # An advice would use all of its time; on frozen features it takes seconds.
-    monkeypatch.setattr("likewise.advice.programme.Programme.larger", lambda self, start: None)
+    monkeypatch.setattr("likewise.advice.programme.at_larger_size", lambda *_: None)
     monkeypatch.setattr(
         "likewise.advice.programme.Programme.try_training", lambda self, sizes: None
     )

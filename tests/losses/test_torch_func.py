@@ -26,7 +26,7 @@ def batches_of(name, argument):
     return torch.stack([rows, 2 * rows.flip(0), rows - 0.3])
 
 
-@pytest.mark.parametrize(("name", "argument"), scalar_losses())
+@pytest.mark.parametrize(("name", "argument"), list(scalar_losses()))
 def test_the_gradient_is_that_of_autograd(name, argument):
     loss, rows = function_of(name, argument), batches_of(name, argument)[2]
     leaf = rows.clone().requires_grad_()
@@ -36,7 +36,7 @@ def test_the_gradient_is_that_of_autograd(name, argument):
     torch.testing.assert_close(grad(loss)(rows), torch.autograd.grad(value, leaf)[0])
 
 
-@pytest.mark.parametrize(("name", "argument"), scalar_losses())
+@pytest.mark.parametrize(("name", "argument"), list(scalar_losses()))
 def test_many_batches_at_once_are_each_alone(name, argument):
     loss, batches = function_of(name, argument), batches_of(name, argument)
     torch.testing.assert_close(vmap(loss)(batches), torch.stack([loss(rows) for rows in batches]))

@@ -24,7 +24,7 @@ class PseudoLabel:
     """
 
     data: DataArgument
-    """folder, file or named set of images"""
+    """folder, file or built-in data set of images"""
     labels: str = "all"
     """a CSV of paths and labels; or how many labels are visible: all, 10 (for each class), total:4000, 1%"""
     out: str = "pseudo_labels.csv"
