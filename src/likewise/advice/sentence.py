@@ -42,15 +42,15 @@ def choice_sentence(winner: ArmResult, arms: Sequence[ArmResult], folds: int) ->
     start = f"The highest accuracy, {percent(best.accuracy)}, is that of {best.name}"
     if best.folds < folds:
         return f"{start}, on {best.folds} of {folds} folds: an arm is chosen only when it was tried on all of them."
-    given = f"{percent(winner.probability)} against {percent(best.probability)}"
+    own, other = percent(winner.probability), percent(best.probability)
     if (winner.probability or 0.0) > (best.probability or 0.0):
         return (
-            f"{start}. The winner gives the right class a higher probability ({given}), which tells more about new "
-            f"images where labels are few."
+            f"{start}. The winner gives the right class a higher probability ({own} against {other}), which tells more "
+            f"about new images where labels are few."
         )
     return (
-        f"{start}. It gives the right class about the same probability as the winner ({given}), or cannot be saved; a "
-        f"mean of heads is preferred to what it averages and to what is hardly better."
+        f"{start}. It gives the right class about the same probability as the winner ({other} against {own}), or "
+        f"cannot be saved; a mean of heads is preferred to what it averages and to what is hardly better."
     )
 
 
