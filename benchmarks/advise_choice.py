@@ -12,14 +12,12 @@ sets never see the set that they are judged on.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
 import torch
 import tyro
-from advise_draws import Draw, accuracies, stored
+from advise_draws import Draw, StoredDraws, accuracies, stored
 from measuring import Table, keep
 from torch import Tensor
 
@@ -33,26 +31,6 @@ COLUMNS = (
     "rule", "labels", "behind the best arm of each draw", "behind the best arm of each set", "worst set", "worst draw",
     "within a point of the best",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Which draws."""
-
-    draws: Path = Path("draws")
-    """folder that advise_draws.py filled"""
-    sets: tuple[str, ...] = (
-        "cars",
-        "deer",
-        "digits",
-        "imagenette",
-        "outdoors",
-        "shoes",
-        "vehicles",
-    )
-    """names of sets"""
-    labels: tuple[int, ...] = (20, 50, 100, 200, 500)
-    """in a draw"""
 
 
 class Judged(NamedTuple):
@@ -143,7 +121,7 @@ def row(name: str, labels: int, sets: dict[str, list[Judged]]) -> list[str]:
     return [name, str(labels), *(f"{100 * each:.2f}" for each in figures), f"{fmean(close):.0%}"]
 
 
-def main(settings: Settings) -> None:
+def main(settings: StoredDraws) -> None:
     table = Table("Points of accuracy, means over sets", COLUMNS)
     for labels in settings.labels:
         found = {
@@ -160,4 +138,4 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings))
+    main(tyro.cli(StoredDraws))

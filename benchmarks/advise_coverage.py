@@ -11,14 +11,12 @@ be checked, a gain cannot.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
 import torch
 import tyro
-from advise_draws import Draw, accuracies, stored
+from advise_draws import Draw, StoredDraws, accuracies, stored
 from measuring import Claim, Table, keep
 
 from likewise.advice.cross_validation import TriedArm, answers_of
@@ -47,26 +45,6 @@ PROBABILITY_COLUMNS = (
 
 PRECISE = 0.95
 """stated precision of predictions that are not unsure"""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Which draws."""
-
-    draws: Path = Path("draws")
-    """folder that advise_draws.py filled"""
-    sets: tuple[str, ...] = (
-        "cars",
-        "deer",
-        "digits",
-        "imagenette",
-        "outdoors",
-        "shoes",
-        "vehicles",
-    )
-    """names of sets"""
-    labels: tuple[int, ...] = (20, 50, 100, 200, 500)
-    """in a draw"""
 
 
 class Promise(NamedTuple):
@@ -171,7 +149,7 @@ def claim(found: list[Promise]) -> Claim:
     return Claim(words, 0.9, share, note=note)
 
 
-def main(settings: Settings) -> None:
+def main(settings: StoredDraws) -> None:
     promises, shown = Table(ARMS, COLUMNS), Table(PROBABILITIES, PROBABILITY_COLUMNS)
     everything = []
     for labels in settings.labels:
@@ -187,4 +165,4 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings))
+    main(tyro.cli(StoredDraws))

@@ -66,6 +66,26 @@ class Settings:
     """after which no draw begins"""
 
 
+@dataclass(frozen=True)
+class StoredDraws:
+    """Which draws the other scripts read."""
+
+    draws: Path = Path("draws")
+    """folder that was filled here"""
+    sets: tuple[str, ...] = (
+        "cars",
+        "deer",
+        "digits",
+        "imagenette",
+        "outdoors",
+        "shoes",
+        "vehicles",
+    )
+    """names of sets"""
+    labels: tuple[int, ...] = (20, 50, 100, 200, 500)
+    """in a draw"""
+
+
 class Draw(NamedTuple):
     """The arms of one advice within some labels, and their answers for new images."""
 

@@ -1,11 +1,13 @@
 """Processes of one group, each a rank, forked from a server that has imported for all of them."""
 
+import os
 import socket
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 import torch.multiprocessing as multiprocessing
 
 needs_gloo = pytest.mark.skipif(
@@ -17,6 +19,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def become_rank(rank: int, port: int) -> None:
+    """Tell Fabric which rank of one machine this process is, as torchrun does."""
+    torch.set_num_threads(1)
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "NODE_RANK": "0",
+        "LOCAL_RANK": str(rank),
+    }
 
 
 def results_of_ranks(function: Callable[..., None], ranks: int, *arguments: Any) -> dict:

@@ -1,6 +1,5 @@
 """Two gloo processes that have each half of a transformer's weights learn what one process learns, and resume it."""
 
-import os
 import shutil
 from dataclasses import replace
 
@@ -22,7 +21,7 @@ from likewise.training import Callback, LoopSettings, train
 from likewise.training.fully_sharded import own_part, sharding_strategy
 from likewise.training.launch import launch
 from methods.fixtures import ALL, CLASSES, SIZE, images, method, modalities
-from ranks import needs_gloo, results_of_ranks
+from ranks import become_rank, needs_gloo, results_of_ranks
 
 pytestmark = [needs_gloo, pytest.mark.long]
 
@@ -102,13 +101,7 @@ def trained(
 
 
 def one_of_two(at, port, folder, cases, results):
-    torch.set_num_threads(1)
-    os.environ |= {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "NODE_RANK": "0",
-        "LOCAL_RANK": str(at),
-    }
+    become_rank(at, port)
     found = {}
     for case in cases:
         found[case] = trained(case, 2)

@@ -1,7 +1,6 @@
 """Three gloo processes take the same steps as one, for every method, also where one of them alone has a label."""
 
 import dataclasses
-import os
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.samplers import shuffled
 from likewise.training import Callback
 from methods.fixtures import ALL, CLASSES, method
-from ranks import needs_gloo, results_of_ranks
+from ranks import become_rank, needs_gloo, results_of_ranks
 from training.test_cached_gradients import trained
 
 pytestmark = [pytest.mark.slow, needs_gloo]
@@ -61,13 +60,7 @@ def end_of(name, labels, devices=1):
 
 def one_of_three(at, port, results):
     """What each process does; the first one stores what it found."""
-    torch.set_num_threads(1)
-    os.environ |= {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "NODE_RANK": "0",
-        "LOCAL_RANK": str(at),
-    }
+    become_rank(at, port)
     found = {(name, labels): end_of(name, labels, 3) for name in ALL for labels in LABELS}
     assert (rank(), world_size()) == (at, 3)
     if at == 0:

@@ -1,7 +1,5 @@
 """Two gloo processes take the same steps as one, for every registered method: weights, queues and statistics."""
 
-import os
-
 import pytest
 import timm
 import torch
@@ -19,7 +17,7 @@ from likewise.collectives import (
 from likewise.losses import tiles_cached, tiles_torch
 from likewise.training import Callback
 from methods.fixtures import ALL
-from ranks import needs_gloo, results_of_ranks
+from ranks import become_rank, needs_gloo, results_of_ranks
 from training.test_cached_gradients import KINDS, trained
 
 STEPS = 2
@@ -44,13 +42,7 @@ def end_of(name, microbatch=None, devices=1):
 
 def one_of_two(at, port, results):
     """What each of two processes does; the first one stores what it found."""
-    torch.set_num_threads(1)
-    os.environ |= {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "NODE_RANK": "0",
-        "LOCAL_RANK": str(at),
-    }
+    become_rank(at, port)
     found = {name: end_of(name, devices=2) for name in ALL}
     assert (rank(), world_size()) == (at, 2)
     found |= {f"{name}, cached": end_of(name, 2, devices=2) for name in KINDS}

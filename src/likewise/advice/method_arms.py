@@ -68,9 +68,7 @@ class MethodArm(AdviceArm):
     def fit(self, labels: Tensor, left_out: Tensor, limit: float) -> Trained | None:
         """Train a copy of the start on all images but those left out, then fit the head."""
         began, bench = time.perf_counter(), self.bench
-        usable = torch.ones(len(labels), dtype=torch.bool)
-        usable[left_out] = False
-        rows = usable.nonzero().flatten()
+        rows = _others(left_out, len(labels))
         loader = _loader(self.start.images.take(rows), labels[rows], self.method, bench.seed)
         encoder, steps = learn(self.method, self.start, loader, bench, self.recipe, limit)
         if steps < LEAST_STEPS * bench.steps:
@@ -110,9 +108,7 @@ class EnsembleArm(AdviceArm):
     def fit(self, labels: Tensor, left_out: Tensor, limit: float) -> Trained | None:
         """Learn from all images but those left out, then fit the head on the labelled ones."""
         began, bench = time.perf_counter(), self.bench
-        usable = torch.ones(len(labels), dtype=torch.bool)
-        usable[left_out] = False
-        rows = usable.nonzero().flatten()
+        rows = _others(left_out, len(labels))
         found = ensemble_pseudo_labels(
             self.start.encoder,
             self.start.images.take(rows),
@@ -200,6 +196,13 @@ def _start_from_weights(nets: Nets, loader: Loader, bench: Bench) -> None:
         images, labels = loader.images, loader.labels
         head = first_head(nets.encoder, images, labels, bench.classes, bench.seed, bench.device)
         set_classifiers(nets, head)
+
+
+def _others(left_out: Tensor, images: int) -> Tensor:
+    """int64 [N - H]: the positions of N images, without the H that are left out."""
+    usable = torch.ones(images, dtype=torch.bool)
+    usable[left_out] = False
+    return usable.nonzero().flatten()
 
 
 def _features(trained: Trained, start: StartingPoint, rows: Tensor, bench: Bench) -> Tensor:
