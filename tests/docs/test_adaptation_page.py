@@ -19,9 +19,9 @@ def test_the_examples_run(tmp_path, monkeypatch):
     count = len(names["train"])
     assert names["predicted"].shape == (count,) and names["probabilities"].shape == (count, 10)
     assert list(names["student"].encoder.state_dict()) == list(names["encoder"].state_dict())
-    labelled = names["shown"] >= 0
+    labelled = names["visible"] >= 0
     assert torch.equal(
-        names["found"].pseudo_labels[labelled].argmax(dim=1), names["shown"][labelled]
+        names["found"].pseudo_labels[labelled].argmax(dim=1), names["visible"][labelled]
     )
 
 
