@@ -19,7 +19,7 @@ from likewise.methods.user_views import view_notes, view_streams, with_views
 from likewise.randomness import BatchRNG, generator
 from likewise.runs.settings import from_json, to_json
 from likewise.views import ViewPolicy, identity
-from likewise.views.from_callable import CallableViews
+from likewise.views.from_callable import CallableViews, RequestedViews
 
 SIZE, COUNT = 16, 24
 TORCHVISION = v2.Compose(
@@ -131,6 +131,13 @@ def test_an_oblong_image_has_its_shape_back():
     squares = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     wide, high = Pixels(squares, torch.tensor([2.0, 0.5])).unsqueezed()
     assert wide.shape == (3, 16, 32) and high.shape == (3, 32, 16)
+
+
+@pytest.mark.parametrize("views", [None, RequestedViews()], ids=["in a step", "in a dry run"])
+def test_clips_are_refused_before_a_loader_makes_views_of_them(views):
+    clips = Pixels(torch.zeros(2, 4, 3, SIZE, SIZE, dtype=torch.uint8), torch.ones(2), views=views)
+    with pytest.raises(LikewiseError, match="views="):
+        CallableViews(of_tensor, size=SIZE)(clips, BatchRNG((0, "view"), 2))
 
 
 def test_a_method_with_several_kinds_of_views_wants_names():

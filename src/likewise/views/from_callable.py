@@ -74,16 +74,17 @@ class CallableViews:
         Raises:
             LikewiseError: the rows are clips, or the callable gives what is no view of ``size`` pixels.
         """
+        # Here, where a dry run comes by too: the loader makes views of what passed it.
+        if pixels.images.dim() != 4:
+            raise LikewiseError(
+                "views= takes a callable for images, but this method learns from clips."
+            )
         name = str(rng.key[-1])
         box = unknown_box(pixels.images)
         if isinstance(pixels.views, RequestedViews):
             return View(pixels.views.note(name, self, pixels.images), box)
         made = None if pixels.views is None else pixels.views.get(name)
         if made is None:
-            if pixels.images.dim() != 4:
-                raise LikewiseError(
-                    "views= takes a callable for images, but this method learns from clips."
-                )
             keys = [(*rng.key, int(row)) for row in rng.row_numbers()]
             made = self.make(pixels.unsqueezed(), keys).to(pixels.images.device)
         return View(made, box)
