@@ -11,9 +11,9 @@ from likewise.data.images import InMemoryImages
 from likewise.data.loader import Loader
 from likewise.encoders import build_encoder
 from likewise.encoders.encoder_settings import EncoderSettings
-from likewise.methods import find_method, with_view_size
 from likewise.methods.method import Progress
 from likewise.randomness import generator, seed_networks
+from methods.fixtures import method
 
 CLASSES, COUNT, SIDE = 4, 64, 12
 TRUE = torch.arange(COUNT) % CLASSES
@@ -22,19 +22,7 @@ HIDDEN = torch.where(torch.arange(COUNT) < 8, TRUE, -1)
 
 def trained(name="comatch", **changes):
     """A rule, its networks and a loader of images of which each class has a tone of its own."""
-    rule = find_method(name)()
-    smaller = {
-        "queue": 16,
-        "hidden": 16,
-        "dim": 8,
-        "classes_per_batch": CLASSES,
-        "images_per_class": 2,
-    }
-    known = {field.name for field in dataclasses.fields(rule)}
-    rule = dataclasses.replace(
-        rule, **{key: value for key, value in (smaller | changes).items() if key in known}
-    )
-    rule = with_view_size(rule, SIDE)
+    rule = dataclasses.replace(method(name), **changes)
     tones = (TRUE[:, None, None, None] * 60 + 30 + torch.zeros(COUNT, 1, SIDE, SIDE)).to(
         torch.uint8
     )
