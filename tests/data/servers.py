@@ -20,6 +20,7 @@ class FileServer:
         delay: seconds before each answer.
         ranges: whether parts of files are given.
         requested: how often each file was requested.
+        sent: bytes of each file that were sent.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,6 +29,7 @@ class FileServer:
         self.cut = Counter()
         self.flipped = Counter()
         self.requested = Counter()
+        self.sent = Counter()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -73,7 +75,9 @@ class FileServer:
         request.send_header("Content-Length", str(len(content)))
         request.end_headers()
         if with_body:
-            request.wfile.write(self.spoilt(name, content))
+            spoilt = self.spoilt(name, content)
+            self.sent[name] += len(spoilt)
+            request.wfile.write(spoilt)
             request.wfile.flush()
 
     def spoilt(self, name, content):

@@ -108,6 +108,7 @@ def test_the_manifest_says_what_the_shards_are(photos, tmp_path, small_shards, t
     assert {f.name for f in (tmp_path / "shards").iterdir()} == {
         "manifest.json",
         *(s["name"] for s in said["shards"]),
+        *(f"{s['name']}.index.json" for s in said["shards"]),
     }
 
 
@@ -236,10 +237,11 @@ def test_what_is_in_the_way_is_not_overwritten(photos, tmp_path):
     lw.pack(photos, tmp_path / "shards")
     with pytest.raises(LikewiseError, match="--out"):
         lw.pack(photos, tmp_path / "shards", shuffle=1)
-    shard = tmp_path / "shards" / "train-000000.tar"
-    shard.write_bytes(shard.read_bytes()[:-1000])
-    with pytest.raises(LikewiseError, match=r"train-000000\.tar"):
-        lw.pack(photos, tmp_path / "shards")
+    for name in ("train-000000.tar.index.json", "train-000000.tar"):
+        shard = tmp_path / "shards" / name
+        shard.write_bytes(shard.read_bytes()[:-1000])
+        with pytest.raises(LikewiseError, match=f"{name} "):
+            lw.pack(photos, tmp_path / "shards")
 
 
 def test_a_shuffled_set_has_the_same_ids_in_another_order(photos, tmp_path):

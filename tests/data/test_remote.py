@@ -6,12 +6,16 @@ import torch
 
 import likewise as lw
 from data.captioned import captioned_parquet
-from data.pictures import photo_folder
-from data.s3 import s3_server
+from data.pictures import cut_short, photo_folder, save
+from data.s3 import s3_faults, s3_server
 from data.servers import serve
 from data.test_webdataset import examples, write_tar
+from likewise.data import images
 from likewise.data.images import open_images
+from likewise.data.loader import Loader
 from likewise.data.packing import packer
+from likewise.data.packing.shard_writers import SUFFIX
+from likewise.data.sharded_pixels import LOOKED_AT
 from likewise.data.sources import remote_parquet
 from likewise.data.sources.open import open_manifest
 from likewise.data.sources.shard_cache import ShardCache, as_typed, bytes_of
@@ -164,7 +168,7 @@ def test_the_cache_keeps_to_its_size_and_drops_what_was_used_longest_ago(shards,
 def packed(tmp_path, bucket, monkeypatch):
     """A folder that was packed, and its shards in a bucket, under a name of its own."""
     monkeypatch.setattr(packer, "MEGABYTE", 1000)
-    names = [f"{kind}/{i}.png" for kind in ("cat", "dog") for i in range(6)]
+    names = [f"{kind}/{i}.png" for kind in ("cat", "dog") for i in range(12)]
     lw.pack(photo_folder(tmp_path / "photos", *names), tmp_path / "packed", shard_size=1)
     for path in (tmp_path / "packed").iterdir():
         bucket.put(str(path), f"bucket/{tmp_path.name}/{path.name}")
@@ -190,8 +194,102 @@ def test_a_shard_that_is_not_as_its_manifest_says_is_never_used(packed, cache, b
     name = sorted(path.name for path in folder.glob("*.tar"))[1]
     bucket.pipe_file(f"{url}/{name}", spoil((folder / name).read_bytes()))
     with pytest.raises(LikewiseError, match=name):
-        open_manifest(url, cache=cache)
+        for row in range(24):
+            open_manifest(url, cache=cache).pixels.read(row)
     assert not list(cache.folder.glob(f"*{name}*"))
+
+
+@pytest.fixture
+def large_images(tmp_path):
+    """Photographs that are larger than what is said of them, one of which cannot be read; packed by a format."""
+
+    def packed(to):
+        for number in range(12):
+            save(tmp_path / "photos" / "cat" / f"{number}.png", number, 256, 256)
+        cut_short(tmp_path / "photos" / "cat" / "5.png")
+        lw.pack(tmp_path / "photos", tmp_path / "packed", to=to, shard_size=1, max_bad=0.2)
+        return tmp_path / "packed"
+
+    return packed
+
+
+@pytest.mark.parametrize("to", ["wds", "parquet"])
+def test_a_packed_set_is_known_before_its_images_are_fetched(large_images, cache, to):
+    folder = large_images(to)
+    size = sum(path.stat().st_size for path in folder.glob(f"*{SUFFIX[to]}"))
+    with serve(folder) as server:
+        remote = open_manifest(f"{server.url}/train-{{000000..000002}}{SUFFIX[to]}", cache=cache)
+        assert sum(server.sent.values()) < size / 8
+        assert not remote.notes
+        assert_same(remote, open_manifest(folder))
+
+
+@pytest.mark.parametrize("fault", ["busy", "cut", "flipped"])
+def test_an_index_is_fetched_again_after_a_fault(packed, cache, fault):
+    folder, _ = packed
+    with serve(folder) as server:
+        getattr(server, fault)["train-000001.tar.index.json"] = 2
+        url = f"{server.url}/train-{{000000..000007}}.tar"
+        remote = open_manifest(url, cache=cache)
+        assert not [name for name in server.requested if name.endswith(".tar")]
+        assert_same(remote, open_manifest(folder))
+
+
+def test_an_index_that_is_not_that_of_its_manifest_is_refused_and_without_it_the_shard_is_read(
+    packed, cache, bucket
+):
+    _, url = packed
+    name = "train-000001.tar.index.json"
+    content = bucket.cat_file(f"{url}/{name}")
+    bucket.pipe_file(f"{url}/{name}", content.replace(b"dog", b"cat"))
+    with pytest.raises(LikewiseError, match=name):
+        open_manifest(url, cache=cache)
+    bucket.rm(f"{url}/{name}")
+    remote = open_manifest(url, cache=cache)
+    assert len(remote) == 24
+    (note,) = remote.notes
+    assert "1 archives" in note and "likewise pack" in note
+
+
+def test_stars_pass_over_indices(packed, cache):
+    folder, url = packed
+    assert_same(open_manifest(f"{url}/train-*", cache=cache), open_manifest(f"{folder}/train-*"))
+
+
+def test_bytes_before_step_0_of_a_server_that_fails(packed, tmp_path, cache, monkeypatch):
+    folder, url = packed
+    monkeypatch.setattr(images, "MEMORY_LIMIT", 0)
+    asked = []
+
+    def noted(self, first, last):
+        asked.append(server.sent.copy())
+        yield from batches(self, first, last)
+
+    batches = Loader.batches
+    monkeypatch.setattr(Loader, "batches", noted)
+    given = {"encoder": "conv4-half", "num_evals": 0, "device": "cpu", "loggers": ()}
+    with s3_faults() as server:
+        server.busy["train-000002.tar"] = server.cut["train-000001.tar"] = 1
+        server.delay = 0.01
+        lw.train(
+            url,
+            method="simclr",
+            labels="none",
+            out=tmp_path / "run",
+            steps=1,
+            batch_size=4,
+            num_workers=0,
+            cache_dir=str(cache.folder),
+            test_fraction=0.2,
+            **given,
+        )
+        assert not server.busy["train-000002.tar"] and not server.cut["train-000001.tar"]
+    shards = sorted(path.name for path in folder.glob("*.tar"))
+    assert len(shards) > LOOKED_AT
+    before = [name for name in asked[0] if name in shards]
+    # Looked at for the statistics of channels.
+    assert len(before) <= LOOKED_AT
+    assert sum(asked[0].values()) < sum(path.stat().st_size for path in folder.glob("*.tar"))
 
 
 def test_nothing_is_fetched_offline(shards, cache, monkeypatch):

@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from likewise.data.even_sample import evenly_spaced
 from likewise.data.pixel_range import RangedPixels
 from likewise.data.pixel_source import ConcatPixels, PickedRows, PixelSource
 from likewise.data.sources.shard_files import CachedShards, ShardFiles
+
+LOOKED_AT = 4
+"""Remote shards of which images are looked at before step 0."""
 
 
 class Shards(NamedTuple):
@@ -32,6 +36,19 @@ def shards_of(pixels: PixelSource) -> Shards | None:
     files = getattr(pixels, "shard_files", None)
     number = getattr(pixels, "shard_numbers", None)
     return None if files is None or number is None else Shards(files, number)
+
+
+def rows_of_few_shards(pixels: PixelSource) -> np.ndarray:
+    """Int64: the images in a few shards, spread evenly, where shards are remote; all images else.
+
+    A sample of the whole set would have every shard fetched.
+    """
+    shards = shards_of(pixels)
+    if shards is None or not isinstance(shards.files, CachedShards):
+        return np.arange(len(pixels))
+    there = np.unique(shards.number)
+    few = there[evenly_spaced(len(there), LOOKED_AT)]
+    return np.flatnonzero(np.isin(shards.number, few))
 
 
 def _joined(parts: Sequence[Shards | None]) -> Shards | None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.data_settings import Store
 from likewise.data.even_sample import evenly_spaced
-from likewise.data.images import Images, default_channels, stored_size
+from likewise.data.images import FileImages, Images, default_channels, stored_size
 from likewise.data.left_out import some_files
 from likewise.data.manifest import SPLITS, Manifest
 from likewise.data.originals import open_originals
+from likewise.data.sharded_pixels import rows_of_few_shards
 from likewise.data.video.clip_columns import SOUND, Sound
 from likewise.data.video.clip_frames import ClipPixels, middle_start, open_frames, open_whole_clips
 from likewise.data.video.clip_sampling import ClipSampling
@@ -112,9 +114,15 @@ def open_splits(
 
 
 def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel in [0, 1], over an even sample of the training images or clips."""
+    """Mean and standard deviation of each channel in [0, 1], over an even sample of the training images or clips.
+
+    Where they lie in remote shards, the sample is of a few of these.
+    """
     sample = max(SAMPLE // images.frames, 1)
-    index = torch.from_numpy(evenly_spaced(len(images), sample))
+    rows = np.arange(len(images))
+    if isinstance(images, FileImages):
+        rows = rows_of_few_shards(images.source)
+    index = torch.from_numpy(rows[evenly_spaced(len(rows), sample)])
     readable = images.readable(index).pixels.images
     if not len(readable):
         raise LikewiseError(

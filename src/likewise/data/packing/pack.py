@@ -16,6 +16,7 @@ from likewise.data.packing.packer import SHARD_SIZE, Packer, PackSettings
 from likewise.data.packing.read_back import require_same, require_whole
 from likewise.data.packing.shard_writers import HELD, SUFFIX, ShardFormat
 from likewise.data.sources.open import open_manifest
+from likewise.data.sources.shard_index import INDEX_FORMAT
 from likewise.errors import LikewiseError
 from likewise.field_types import checked_arguments
 
@@ -54,7 +55,8 @@ def pack(
     The files' bytes are taken as they are. Ids, classes, splits, captions, groups and targets go with them:
     ``likewise.train(out)`` sees the same examples, and with a label budget the same labels, as with ``data``.
     Every shard is read back before it counts as finished; an interrupted call goes on where it was stopped. The same
-    set gives the same files, byte for byte. ``manifest.json`` lists the shards with their SHA-256.
+    set gives the same files, byte for byte. ``manifest.json`` lists the shards with their
+    SHA-256, and next to each shard lies its index, by which training from a URL begins without reading the shard.
 
     Args:
         data: a folder, or any source of encoded images that `likewise.train` takes; not arrays.
@@ -112,7 +114,7 @@ def pack_manifest(
     """Write the examples of a manifest as shards; see `pack`."""
     facts = PackFacts.of(manifest)
     require_held(facts, HELD[settings.to], manifest.source)
-    identity = identity_of(manifest, facts, settings[:-1])
+    identity = identity_of(manifest, facts, (*settings[:-1], INDEX_FORMAT))
     done = _finished(out, identity)
     if done is None:
         with open_journal(out, identity) as journal:
@@ -146,7 +148,7 @@ def _finished(out: Path, identity: str) -> PackedSet | None:
             f"{out} holds shards of other images, or of other options. Choose another --out."
         )
     for shard in content["shards"]:
-        require_whole(out / shard["name"], shard["sha256"])
+        require_whole(out, shard["name"], shard["sha256"], shard["index_sha256"])
     return PackedSet(out, len(content["shards"]), content["images"], content["left_out"])
 
 

@@ -34,6 +34,8 @@ class WrittenShard(NamedTuple):
     """of the file"""
     sha256: str
     """of the file"""
+    index_sha256: str
+    """SHA-256 of its index"""
     following: int
     """position in its split of the example that the next shard begins with"""
     left_out: dict[str, str]
@@ -76,7 +78,7 @@ class PackJournal:
         (self.folder / JOURNAL).unlink()
 
 
-_LISTED = ("name", "split", "images", "bytes", "sha256")
+_LISTED = ("name", "split", "images", "bytes", "sha256", "index_sha256")
 """What ``manifest.json`` says of each shard."""
 
 

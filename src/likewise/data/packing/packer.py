@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,14 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from likewise.atomic_write import write_bytes
 from likewise.data.left_out import require_few_unread
 from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import PackFacts
 from likewise.data.packing.pack_journal import PackJournal, WrittenShard
 from likewise.data.packing.packed_example import PackedExample, read_example
-from likewise.data.packing.read_back import read_back, require_whole
+from likewise.data.packing.read_back import read_back, require_whole, sha256_of
 from likewise.data.packing.shard_writers import SUFFIX, ShardFormat, write_shard
 from likewise.data.pixel_source import NeverEncoded, UnreadableImage
+from likewise.data.sources.shard_index import SUFFIX as INDEX_SUFFIX
 from likewise.data.stable_order import stable_score
 from likewise.errors import EnvironmentIOError, LikewiseError
 
@@ -51,7 +54,7 @@ class Packer:
     ) -> None:
         self.manifest, self.facts, self.settings, self.journal = manifest, facts, settings, journal
         for shard in journal.shards:
-            require_whole(journal.folder / shard.name, shard.sha256)
+            require_whole(journal.folder, shard.name, shard.sha256, shard.index_sha256)
         self.require_few_read_errors({})
 
     def pack_split(self, split: str) -> None:
@@ -84,13 +87,21 @@ class Packer:
                 f"{partial} cannot be written: {error.strerror or error}. Free some space, then type the same command: "
                 f"it goes on with the next shard."
             ) from error
-        digest = read_back(partial, filling.digests)
+        index = read_back(partial, name, filling.digests).as_text().encode()
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
-        size = partial.stat().st_size
+        size, digest = partial.stat().st_size, sha256_of(partial)
+        write_bytes(file.with_name(f"{name}{INDEX_SUFFIX}"), index)
         os.replace(partial, file)
         shard = WrittenShard(
-            name, split, len(filling.digests), size, digest, filling.position, filling.left_out
+            name,
+            split,
+            len(filling.digests),
+            size,
+            digest,
+            hashlib.sha256(index).hexdigest(),
+            filling.position,
+            filling.left_out,
         )
         self.journal.add(shard)
         return shard

@@ -1,4 +1,4 @@
-"""Shards are opened as training opens them, and compared with what was to be written."""
+"""Shards are opened as training opens them, and compared with what was to be written; their indices are made so."""
 
 from __future__ import annotations
 
@@ -7,49 +7,59 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from likewise.data.manifest import Manifest
+from likewise.data.packing.opened_shard import opened_by_index
 from likewise.data.packing.packed_example import read_example
 from likewise.data.sources.open import open_manifest
+from likewise.data.sources.shard_index import SUFFIX, ShardIndex
 from likewise.errors import EnvironmentIOError, LikewiseError
 
 READ_BYTES = 2**20
 """Bytes of a file that are read at a time."""
 
 
-def read_back(file: Path, digests: Sequence[bytes]) -> str:
+def read_back(file: Path, name: str, digests: Sequence[bytes]) -> ShardIndex:
     """Compare one shard with its examples, byte for byte.
 
     Args:
         file: the shard.
+        name: what it will be called.
         digests: of its examples, in their order.
 
     Returns:
-        The SHA-256 of the file.
+        Its index, by which it was read.
 
     Raises:
         EnvironmentIOError: it does not hold them.
     """
-    found = list[bytes]()
-    if digests:
-        shard = open_manifest(str(file), allow_mixed=True)
+    shard, index = opened_by_index(file, name)
+    found = []
+    if shard is not None:
         found = [read_example(shard, row, decode=False).digest() for row in range(len(shard))]
     if found != list(digests):
         raise EnvironmentIOError(
             f"{file} does not hold what was written into it: {len(found):,} of {len(digests):,} examples came back, or "
             f"other bytes. Check the disk, then type the same command."
         )
-    return sha256_of(file)
+    return index
 
 
-def require_whole(file: Path, sha256: str) -> None:
-    """Refuse a finished shard that is gone or has other bytes than it had.
+def require_whole(folder: Path, name: str, sha256: str, index: str) -> None:
+    """Refuse a finished shard that is gone or has other bytes than it had, and likewise its index.
+
+    Args:
+        folder: of the shards.
+        name: of the shard.
+        sha256: digest of its bytes.
+        index: digest of its index.
 
     Raises:
         LikewiseError: so it is.
     """
-    if not file.exists() or sha256_of(file) != sha256:
-        raise LikewiseError(
-            f"{file} was finished, but has been deleted, changed or damaged since. Delete {file.parent} and pack again."
-        )
+    for file, wanted in ((folder / name, sha256), (folder / f"{name}{SUFFIX}", index)):
+        if not file.exists() or sha256_of(file) != wanted:
+            raise LikewiseError(
+                f"{file} was finished, but has been deleted, changed or damaged since. Delete {folder} and pack again."
+            )
 
 
 def require_same(manifest: Manifest, left_out: set[str], out: Path) -> None:

@@ -44,6 +44,7 @@ from likewise.data.sources.named_sets import NAMED_SETS, named_set
 from likewise.data.sources.read_labels import read_labels
 from likewise.data.sources.remote import open_remote
 from likewise.data.sources.shard_cache import ShardCache
+from likewise.data.sources.shard_index import SUFFIX as INDEX_SUFFIX
 from likewise.data.sources.shards import find_shards, split_of
 from likewise.data.sources.table import open_arrow, open_dataframe
 from likewise.data.sources.torch_dataset import is_map_style, open_dataset
@@ -267,7 +268,8 @@ def _matching(pattern: str) -> list[Path]:
             if has_stars
             else [part]
         )
-    return found
+    # A star may name what lies next to shards.
+    return [path for path in found if not path.name.endswith(INDEX_SUFFIX)]
 
 
 def _open_directory(folder: Path, source: str, columns: ColumnNames) -> Manifest:

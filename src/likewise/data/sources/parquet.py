@@ -24,10 +24,18 @@ from likewise.data.columns.targets import TARGETS
 from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import ID, PARQUET_KEY, PackFacts, common_facts
 from likewise.data.pixel_source import Headers, UnreadableImage
+from likewise.data.sources.header_scan import Scan
 from likewise.data.sources.parquet_pixels import Location, ParquetCell, ParquetPixels, RowGroups
 from likewise.data.sources.read_labels import Labels, read_labels
 from likewise.data.sources.shard_files import LocalShards, ShardFiles
-from likewise.data.sources.shards import LARGE, is_large, scan_headers, shard_names, split_of
+from likewise.data.sources.shards import (
+    LARGE,
+    is_large,
+    read_headers,
+    shard_names,
+    split_of,
+    with_headers,
+)
 from likewise.data.sources.usual_label_column import label_column_note, usual_label_column
 from likewise.data.video.clip_columns import START, starts_in
 from likewise.errors import LikewiseError, did_you_mean
@@ -152,12 +160,21 @@ def scan_rows(manifest: Manifest, first_groups_of: Sequence[int] | None = None) 
     """
     pixels = manifest.pixels
     assert isinstance(pixels, ParquetPixels)
-    groups, locations = pixels.groups, pixels.locations
     to_scan = np.arange(len(manifest))
     if first_groups_of is not None:
-        to_scan = np.flatnonzero(
-            (locations[:, 1] == 0) & np.isin(locations[:, 0], list(first_groups_of))
-        )
+        files, groups = pixels.locations[:, 0], pixels.locations[:, 1]
+        to_scan = np.flatnonzero((groups == 0) & np.isin(files, list(first_groups_of)))
+    return with_headers(manifest, to_scan, headers_of_rows(pixels, to_scan))
+
+
+def headers_of_rows(pixels: ParquetPixels, rows: np.ndarray) -> Scan:
+    """The headers of some rows.
+
+    Args:
+        pixels: of Parquet files.
+        rows: int64 [n], which.
+    """
+    groups, locations = pixels.groups, pixels.locations
 
     def content(position: int) -> bytes:
         encoded = groups.read(Location(*locations[position].tolist()))
@@ -165,8 +182,8 @@ def scan_rows(manifest: Manifest, first_groups_of: Sequence[int] | None = None) 
             raise UnreadableImage("no bytes in the file")
         return encoded
 
-    groups.read_ahead(locations[to_scan])
-    return scan_headers(manifest, to_scan, content)
+    groups.read_ahead(locations[rows])
+    return read_headers(rows, content)
 
 
 def _columns(file: str, schema: pa.Schema, label_column: str | None) -> Columns:

@@ -10,6 +10,7 @@ from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.manifest import Manifest
 from likewise.data.sources.remote_tars import open_remote_tars
 from likewise.data.sources.shard_cache import ShardCache
+from likewise.data.sources.shard_index import SUFFIX as INDEX_SUFFIX
 from likewise.data.sources.shard_manifest import with_manifests
 from likewise.data.sources.urls import RemoteFile, expand, look_up
 from likewise.errors import LikewiseError
@@ -38,8 +39,10 @@ def open_remote(
     Raises:
         LikewiseError: nothing is there, files are missing or of both kinds, or cannot be read.
     """
+    urls = [url for pattern in patterns for url in expand(pattern, SUFFIXES)]
+    # A star may name what lies next to the shards.
     files = with_manifests(
-        look_up([url for pattern in patterns for url in expand(pattern, SUFFIXES)]), patterns
+        look_up([url for url in urls if not url.endswith(INDEX_SUFFIX)]), patterns
     )
     names, cache = _names(files), cache or ShardCache.of()
     kinds = {PurePosixPath(file.name).suffix.lower() for file in files}

@@ -12,10 +12,12 @@ import numpy as np
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.parquet_reader import ParquetReader
 from likewise.data.manifest import Manifest
+from likewise.data.sources.kept_indices import KeptIndices
 from likewise.data.sources.parquet import manifest_of, scan_rows
 from likewise.data.sources.shard_cache import ShardCache
 from likewise.data.sources.shard_files import CachedShards
-from likewise.data.sources.shards import LOOK_LIMIT
+from likewise.data.sources.shard_index import joined
+from likewise.data.sources.shards import LOOK_LIMIT, with_headers
 from likewise.data.sources.urls import REQUESTS_AT_A_TIME, RemoteFile, filesystem_of, with_attempts
 from likewise.errors import LikewiseError
 
@@ -43,7 +45,9 @@ def open_remote_parquet(
         LikewiseError: as `open_parquet`, or a file cannot be copied.
     """
     cached = CachedShards(files, cache)
-    is_small = sum(file.size for file in files) <= min(LOOK_LIMIT, cache.limit)
+    kept = KeptIndices(files, names, cache)
+    is_indexed = all(file.index_sha256 for file in files) and not kept.unknown()
+    is_small = not is_indexed and sum(file.size for file in files) <= min(LOOK_LIMIT, cache.limit)
     if is_small:
         readers = [
             ParquetReader(cached.open(number), files[number].url)
@@ -57,6 +61,9 @@ def open_remote_parquet(
                 )
             )
     whole = manifest_of(readers, cached, names, source, columns)
+    if is_indexed:
+        headers = joined([index.headers for index in kept.load()])
+        return with_headers(whole, np.arange(len(whole)), headers)
     spread = np.linspace(0, len(files) - 1, LOOKED_AT).round().astype(int).tolist()
     return scan_rows(whole, None if is_small else sorted(set(spread)))
 

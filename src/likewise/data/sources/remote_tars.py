@@ -1,41 +1,27 @@
-"""Tar archives at URLs: each is read once, and what is in it is kept in the cache, so that later runs begin at once."""
+"""Tar archives at URLs. What is in them is listed next to them, or else each is read once."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections import Counter
+import sys
+import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import replace
 
 import numpy as np
 
-from likewise.atomic_write import disk_error
 from likewise.data.columns.column_names import MissingLabels
-from likewise.data.left_out import Skipped
 from likewise.data.manifest import Manifest
-from likewise.data.packing.pack_facts import PackFacts
-from likewise.data.pixel_source import Headers
-from likewise.data.sources.header_scan import Scan, read_header, scan
-from likewise.data.sources.shard_cache import ShardCache
-from likewise.data.sources.shard_files import CachedShards
+from likewise.data.sources.kept_indices import KeptIndices
+from likewise.data.sources.shard_cache import ShardCache, as_typed
+from likewise.data.sources.shard_files import COPIES_AT_A_TIME, CachedShards
+from likewise.data.sources.shard_index import index_of_archive, joined
 from likewise.data.sources.shards import with_headers
-from likewise.data.sources.tar_members import Member
 from likewise.data.sources.urls import RemoteFile
-from likewise.data.sources.webdataset import Example, Shard, manifest_of, open_shard
-from likewise.errors import LikewiseError
+from likewise.data.sources.webdataset import manifest_of
 
-FORMAT = 2
-"""Raised when what is kept, or how it is found, changes."""
-
-
-class Index(NamedTuple):
-    """What one archive holds, and the headers of its images."""
-
-    shard: Shard
-    headers: Scan
+WORTH_SAYING = 10
+"""Seconds of reading from which on a line says, while it goes on, how long it takes."""
 
 
 def open_remote_tars(
@@ -55,118 +41,61 @@ def open_remote_tars(
         missing: what NaN, NA, N/A, None and null mean in a file of a class.
 
     Raises:
-        LikewiseError: an archive cannot be copied or read, or holds fewer images than its manifest says.
+        LikewiseError: an archive cannot be copied or read, or holds another number of images than its manifest says.
     """
-    paths = [_index_path(file, name, cache) for file, name in zip(files, names, strict=True)]
-    unknown = [number for number, path in enumerate(paths) if not _is_intact(path)]
-    cached = CachedShards(files, cache)
+    kept, cached = KeptIndices(files, names, cache), CachedShards(files, cache)
+    unknown = kept.unknown()
+    reading = _Reading(source, [files[number].size for number in unknown])
     for number in cached.in_turn(unknown):
-        _store(_read_index(cached, number, names[number]), paths[number])
-    indices = [_load(path) for path in paths]
-    for file, index in zip(files, indices, strict=True):
-        _require_all(file, index)
-    whole, _ = manifest_of([index.shard for index in indices], cached, names, source, missing)
-    return with_headers(whole, np.arange(len(whole)), _joined([index.headers for index in indices]))
+        kept.keep(number, index_of_archive(cached, number, names[number]))
+        reading.one_done()
+    indices = kept.load()
+    shards = [index.shard for index in indices if index.shard is not None]
+    whole, _ = manifest_of(shards, cached, names, source, missing)
+    whole = replace(whole, notes=(*whole.notes, *reading.notes()))
+    return with_headers(whole, np.arange(len(whole)), joined([i.headers for i in indices]))
 
 
-def _index_path(file: RemoteFile, name: str, cache: ShardCache) -> Path:
-    key = hashlib.blake2b(
-        f"{FORMAT}\0{cache.key(file)}\0{name}".encode(), digest_size=12
-    ).hexdigest()
-    return cache.folder / "index" / f"{key}.json"
+class _Reading:
+    """How long archives that have no index take to read.
+
+    Args:
+        source: what to call them.
+        sizes: bytes of each.
+    """
+
+    def __init__(self, source: str, sizes: Sequence[int]) -> None:
+        self._source, self._sizes, self._done = source, sizes, 0
+        self._began = time.monotonic()
+
+    def one_done(self) -> None:
+        """Count an archive; where the others will take a while, say so, once."""
+        self._done += 1
+        # So many are fetched side by side, so that the first comes late.
+        if self._done != COPIES_AT_A_TIME or os.environ.get("LOCAL_RANK", "0") != "0":
+            return
+        share = sum(self._sizes[: self._done]) / sum(self._sizes)
+        left = self._seconds() * (1 - share) / share
+        if left > WORTH_SAYING:
+            line = f"{self._what()}, about {_duration(left)} more. {self._remedy()}"
+            print(line, file=sys.stderr, flush=True)
+
+    def notes(self) -> list[str]:
+        """What was read, how long it took, and what would save it; nothing where nothing was read."""
+        if not self._sizes:
+            return []
+        return [f"{self._what()}, which took {_duration(self._seconds())}. {self._remedy()}"]
+
+    def _what(self) -> str:
+        size = as_typed(sum(self._sizes))
+        return f"{len(self._sizes):,} archives ({size}) that no index lists are read once before step 0"
+
+    def _remedy(self) -> str:
+        return f"Shards with an index begin at once: likewise pack {self._source!r} --out SHARDS"
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
 
 
-def _read_index(files: CachedShards, number: int, name: str) -> Index:
-    shard = open_shard(files, number, name)
-    members = [example.member for example in shard.examples]
-    with files.open(number) as stream:
-        # Read at a position, since threads and forked processes share the stream.
-        opened = stream.fileno()
-        found = scan(
-            lambda i: read_header(os.pread(opened, members[i].size, members[i].offset)),
-            len(members),
-        )
-    return Index(shard, found)
-
-
-def _require_all(file: RemoteFile, index: Index) -> None:
-    found = len(index.shard.examples)
-    if file.images is not None and found != file.images:
-        raise LikewiseError(
-            f"{file.url} holds {found:,} images, and {file.images:,} by its manifest. Write the set again, or delete "
-            f"the manifest."
-        )
-
-
-def _joined(parts: Sequence[Scan]) -> Scan:
-    """The headers of all archives, one behind the other."""
-    sizes = [len(part.usable) + len(part.refused) for part in parts]
-    starts = np.cumsum([0, *sizes[:-1]]).tolist()
-    usable = [part.usable + start for part, start in zip(parts, starts, strict=True)]
-    refused = {}
-    for part, start in zip(parts, starts, strict=True):
-        refused.update({start + row: reason for row, reason in part.refused.items()})
-    headers = Headers(
-        np.concatenate([part.headers.sizes for part in parts]),
-        np.concatenate([part.headers.modes for part in parts]),
-    )
-    return Scan(np.concatenate(usable), headers, refused)
-
-
-def _store(index: Index, path: Path) -> None:
-    shard, headers = index
-    content = {
-        "examples": [
-            [e.key, *e.member, list(e.captions), e.label, e.record] for e in shard.examples
-        ],
-        "skipped": shard.skipped,
-        "unread": shard.unread,
-        "damage": shard.damage,
-        "facts": shard.facts.as_json().decode() if shard.facts is not None else None,
-        "usable": headers.usable.tolist(),
-        "sizes": headers.headers.sizes.tolist(),
-        "modes": headers.headers.modes.tolist(),
-        "refused": list(headers.refused.items()),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(f"{_digest(text)}\n{text}")
-        part.rename(path)
-    except OSError as error:
-        raise disk_error(path, error, len(text), "choose another --cache-dir") from error
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _is_intact(path: Path) -> bool:
-    """Whether what is kept is as it was written; what was damaged is read from the archive again."""
-    try:
-        digest, _, text = path.read_text().partition("\n")
-    except (OSError, ValueError):
-        return False
-    return digest == _digest(text)
-
-
-def _load(path: Path) -> Index:
-    content: dict[str, Any] = json.loads(path.read_text().partition("\n")[2])
-    shard = Shard(
-        examples=[
-            Example(key, Member(name, offset, size), tuple(captions), label, record)
-            for key, name, offset, size, captions, label, record in content["examples"]
-        ],
-        skipped=[Skipped(*skipped) for skipped in content["skipped"]],
-        unread=Counter(content["unread"]),
-        damage=content["damage"],
-        facts=PackFacts.of_json(content["facts"].encode(), str(path)) if content["facts"] else None,
-    )
-    headers = Headers(
-        np.array(content["sizes"], dtype=np.int32).reshape(-1, 2),
-        np.array(content["modes"], dtype=str),
-    )
-    return Index(
-        shard, Scan(np.array(content["usable"], dtype=np.int64), headers, dict(content["refused"]))
-    )
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""The ``manifest.json`` that ``likewise pack`` writes next to shards: their digests and numbers of images."""
+"""The ``manifest.json`` that ``likewise pack`` writes next to shards: their digests, indices and numbers of images."""
 
 from __future__ import annotations
 
@@ -72,4 +72,8 @@ def _checked(file: RemoteFile, entry: Mapping[str, Any]) -> RemoteFile:
             f"{file.url} has {file.size:,} bytes, and {size:,} by its manifest: it was cut short or replaced. Copy it "
             f"there again."
         )
-    return file._replace(sha256=entry.get("sha256", ""), images=entry.get("images"))
+    return file._replace(
+        sha256=entry.get("sha256", ""),
+        images=entry.get("images"),
+        index_sha256=entry.get("index_sha256", ""),
+    )

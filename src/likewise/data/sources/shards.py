@@ -67,9 +67,12 @@ def scan_headers(
     Raises:
         LikewiseError: no example is left.
     """
-    return with_headers(
-        manifest, scanned, scan(lambda i: read_header(content(int(scanned[i]))), len(scanned))
-    )
+    return with_headers(manifest, scanned, read_headers(scanned, content))
+
+
+def read_headers(scanned: np.ndarray, content: Callable[[int], bytes]) -> Scan:
+    """The headers of some examples; see `scan_headers`."""
+    return scan(lambda i: read_header(content(int(scanned[i]))), len(scanned))
 
 
 def with_headers(manifest: Manifest, scanned: np.ndarray, found: Scan) -> Manifest:

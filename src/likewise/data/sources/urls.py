@@ -69,6 +69,8 @@ class RemoteFile(NamedTuple):
     """digest of its bytes in hexadecimal, where it is known"""
     images: int | None = None
     """how many images it holds, where that is known"""
+    index_sha256: str = ""
+    """digest of the index next to it, where there is one, see `likewise.data.sources.shard_index`"""
 
     @property
     def name(self) -> str:
