@@ -63,8 +63,8 @@ class TrainSettings(DataSettings):
     """first weights of the method's classifier: prototypes takes class means of the encoder's features; auto does so
     where the encoder starts from weights"""
     on_decline: Action = "warn"
-    """what happens where online accuracy falls below that of the weights that the run starts from: warn says so, stop
-    ends the run, rollback lets it go on; both restore the best networks in the end"""
+    """what happens where the online accuracy of k-NN or of a linear probe falls below that of the weights that the run
+    starts from: warn says so, stop ends the run, rollback lets it go on; both restore the best networks in the end"""
     on_collapse: Action = "warn"
     """what happens where embeddings, loss or labels collapse: warn says so, stop ends the run, rollback lets it go on;
     both restore the last networks without a sign of collapse in the end"""

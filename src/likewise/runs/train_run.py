@@ -141,9 +141,15 @@ def with_view_streams(prepared: Prepared, nets: Nets, loader: Loader) -> Loader:
 
 
 def online_scores(prepared: Prepared, device: torch.device) -> OnlineScores:
-    """The scores that are taken while a run goes on."""
-    size, seed = prepared.encoder.image_size, prepared.settings.seed
-    return OnlineScores(prepared.splits, size, seed, device, prepared.transforms.get(CAPTIONS))
+    """The scores that are taken while a run goes on; of one that starts from weights, all that `DeclineGuard` reads."""
+    return OnlineScores(
+        prepared.splits,
+        prepared.encoder.image_size,
+        prepared.settings.seed,
+        device,
+        prepared.transforms.get(CAPTIONS),
+        linear=prepared.starts_from_weights,
+    )
 
 
 def _launch(settings: TrainSettings, run: RunFolder, watch: RankWatch) -> tuple[Fabric, Chosen]:
