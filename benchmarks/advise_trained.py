@@ -5,8 +5,7 @@ python benchmarks/advise_trained.py --into trained
 
 The first command makes draws. Each shows some random labels and some images without one, and runs the programme of an
 advice on them for a fixed time: frozen arms, the last stages on cached views, LoRA, the whole network in two ways,
-labels from scratch, pre-training of one's own, ensemble pseudo-labels, with its own successive halving. Then every one of
-these arms is fitted to all labels with all its steps, also those that the time cut off, and predicts hundreds of new
+labels from scratch, ensemble pseudo-labels, with its own successive halving. Then every one of these arms is fitted to all labels with all its steps, also those that the time cut off, and predicts hundreds of new
 images. FixMatch, CoMatch and SuNCEt are left out there: one fit takes longer than the whole advice. The second command
 compares what an advice says with what came true. Draws that have a file are not made again.
 
@@ -17,9 +16,6 @@ changes nothing. A set is a file of NumPy's with the arrays ``x``, ``y`` and ``g
 from __future__ import annotations
 
 import time
-
-time.perf_counter = time.process_time  # fits are timed and cut off by what they compute
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -155,6 +151,7 @@ def wanted(settings: Settings) -> Iterator[tuple[Path, int, int, Path]]:
 
 def make(settings: Settings) -> None:
     """Draws, as many as begin within the time."""
+    time.perf_counter = time.process_time  # fits are timed and cut off by what they compute
     candidates.PRETRAINED_SIZES = (SIZE,)  # type: ignore[assignment]  # no second, larger size
     settings.into.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + 60 * settings.minutes
