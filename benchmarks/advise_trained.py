@@ -5,9 +5,10 @@ python benchmarks/advise_trained.py --into trained
 
 The first command makes draws. Each shows some random labels and some images without one, and runs the programme of an
 advice on them for a fixed time: frozen arms, the last stages on cached views, LoRA, the whole network in two ways,
-labels from scratch, ensemble pseudo-labels, with its own successive halving. Then every one of these arms is fitted to all labels with all its steps, also those that the time cut off, and predicts hundreds of new
-images. FixMatch, CoMatch and SuNCEt are left out there: one fit takes longer than the whole advice. The second command
-compares what an advice says with what came true. Draws that have a file are not made again.
+labels from scratch, ensemble pseudo-labels, with its own successive halving. Then every one of these arms is fitted to
+all labels with all its steps, also those that the time cut off, and predicts hundreds of new images. FixMatch, CoMatch
+and SuNCEt are left out there: one fit takes longer than the whole advice. The second command compares what an advice
+says with what came true. Draws that have a file are not made again.
 
 Images are 64 pixels a side and the time is that of one processor, so that a draw takes some minutes and a busy machine
 changes nothing. A set is a file of NumPy's with the arrays ``x``, ``y`` and ``g``, as for `advise_draws.py`.
