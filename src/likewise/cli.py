@@ -60,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if command in ("-V", "--version", "version"):
         print(f"likewise {__version__}")
         return
+    if arguments is None:
+        # The process is the command's alone. Fabric would import torchmetrics, and through it transformers and SciPy,
+        # to learn a version that only a callback of its own asks for: 1.6 s.
+        sys.modules.setdefault("torchmetrics", None)  # type: ignore[arg-type]
     try:
         _command(command)(rest)
     except BaseException as error:
@@ -76,7 +80,7 @@ def _leave(command: str, words: Sequence[str], error: BaseException) -> NoReturn
         # PyTorch's handler would raise here for a worker that died
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
-        raise error
+        raise _explained(error)
     except SaidByFirstRank as error:
         raise SystemExit(error.exit_code) from None
     except LikewiseError as error:
@@ -100,7 +104,8 @@ def _message(error: LikewiseError, command: str, words: Sequence[str]) -> str:
     if isinstance(error, WrongArgument) and any(word.startswith(error.option) for word in words):
         return error.as_option
     text = str(error)
-    own_advice = re.sub(r"likewise \w+ [^,;)]*", "", text)  # such as `likewise doctor --all`
+    # such as `likewise doctor --all`
+    own_advice = re.sub(r"(likewise \w+|pip install) [^,;)]*", "", text)
     named = dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z](?!\.?[\w-])", own_advice))
     if command not in COMMANDS or not named:
         return text
@@ -114,6 +119,22 @@ def _help(command: str) -> str:
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         _command(command)(["--help"])
     return printed.getvalue()
+
+
+def _explained(error: BaseException) -> BaseException:
+    """The error; or what to type, where the cause is a torchvision that does not belong to the installed torch."""
+    if not isinstance(error, RuntimeError):
+        return error
+    try:
+        import torchvision  # noqa: F401  # here, because it takes a second
+    except RuntimeError as mismatch:
+        explained = LikewiseError(
+            f"torch and torchvision do not match ({mismatch}). Let the installer choose both together: "
+            f"pip install --force-reinstall torch torchvision"
+        )
+        explained.__cause__ = error
+        return explained
+    return error
 
 
 def _refusal(error: OSError) -> str:
@@ -130,21 +151,9 @@ def _refusal(error: OSError) -> str:
 def _command(name: str) -> Callable[[list[str]], None]:
     if name not in COMMANDS:
         raise LikewiseError(f"there is no such command. {did_you_mean(name, COMMANDS)}")
-    _explain_mismatched_torchvision()
     from likewise import commands
 
     return getattr(commands, name.replace("-", "_"))
-
-
-def _explain_mismatched_torchvision() -> None:
-    """Turn the error of a torch and a torchvision that do not belong together into what to type."""
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError as error:
-        raise LikewiseError(
-            f"torch and torchvision do not match ({error}). Let the installer choose both together: "
-            f"pip install --force-reinstall torch torchvision"
-        ) from error
 
 
 if __name__ == "__main__":

@@ -66,6 +66,20 @@ def test_help_and_import_are_quick_because_nothing_heavy_is_loaded():
     assert "likewise train" in said
 
 
+def test_a_command_imports_what_only_training_and_scoring_need_when_they_do():
+    code = (
+        "import importlib, pkgutil, sys, likewise.commands as c; "
+        "[importlib.import_module(f'likewise.commands.{m.name}') for m in pkgutil.iter_modules(c.__path__)]; "
+        "print(sorted(sys.modules))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    slow = ("timm", "torchvision", "lightning_fabric", "torchmetrics", "sklearn", "scipy")
+    slow += ("torch._dynamo", "torch.distributed.tensor", "transformers", "pandas")
+    assert [name for name in slow if f"'{name}'" in loaded] == []
+
+
 def test_one_class_has_one_name():
     homes = {}
     for path in FILES:

@@ -6,9 +6,9 @@ import copy
 import math
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from likewise.adaptation.adaptation import Adaptation
@@ -28,6 +28,9 @@ from likewise.training import Callback, CallbackState, choose_precision
 from likewise.training.fine_tuning import fine_tune
 from likewise.training.precision import Precision
 from likewise.views.centre_view import CentreView
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 from likewise.views.policies import weak
 from likewise.views.view_policy import ViewPolicy
 
@@ -232,6 +235,8 @@ class _Training:
 
 def _fabric(device: torch.device, precision: Precision) -> Fabric:
     """One device, in a number format that it has."""
+    from lightning_fabric import Fabric  # a second that only training should take
+
     devices = [device.index or 0] if device.type == "cuda" else 1
     number_format = choose_precision(precision, device).fabric
     return Fabric(accelerator=device.type, devices=devices, precision=number_format)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix, diags, identity
-from scipy.sparse.linalg import cg
 from torch import Tensor
 from torch.nn import functional
 
 from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 CHUNK = 512
 """rows whose similarities with all others are in memory at a time: 100 MB for 50,000 images"""
@@ -65,6 +68,9 @@ def propagate_labels(
 
 def _spread(graph: csr_matrix, targets: Tensor, alpha: float) -> np.ndarray:
     """The scores F [N, K] of (I - alpha S) F = Y by conjugate gradients, where S is the graph, normalised."""
+    from scipy.sparse import diags, identity  # SciPy's import waits until it is needed
+    from scipy.sparse.linalg import cg
+
     degree = np.asarray(graph.sum(axis=1)).ravel()
     root = diags(1 / np.sqrt(np.maximum(degree, 1e-12)))
     system = identity(len(degree)) - alpha * (root @ graph @ root)
@@ -78,6 +84,8 @@ def _spread(graph: csr_matrix, targets: Tensor, alpha: float) -> np.ndarray:
 
 def neighbour_graph(features: Tensor, neighbours: int, gamma: float) -> csr_matrix:
     """Symmetric affinities [N, N]: cosine to the power of gamma where one image is a neighbour of the other."""
+    from scipy.sparse import csr_matrix
+
     unit = functional.normalize(features.float())
     rows, columns, values = [], [], []
     for first in range(0, len(unit), CHUNK):

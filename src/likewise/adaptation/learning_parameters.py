@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]  # timm exports it without saying so
 from torch import nn
 
 from likewise.adaptation.adaptation import Adaptation
@@ -83,6 +82,9 @@ def learning_rate_scales(encoder: Encoder, layer_decay: float) -> Mapping[str, f
 
 def _scales_by_timm(network: nn.Module, layer_decay: float) -> dict[int, float]:
     """The factor of each parameter, by its id; the last layer is one below the classifier."""
+    # Here, because timm takes a second to import; it exports this without saying so.
+    from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]
+
     scales: dict[int, float] = {}
     for group in param_groups_layer_decay(network, layer_decay=layer_decay):
         for parameter in group["params"]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -87,6 +86,8 @@ def _left_out_cosines(rows: Tensor, sums: Tensor, classes: Tensor) -> tuple[Tens
 
 def _scale(cosines: Tensor, classes: Tensor) -> float:
     """The factor of the cosines with the least cross-entropy."""
+    from scipy.optimize import minimize_scalar  # SciPy's import waits until it is needed
+
     if not len(classes):
         return SCALE_WITHOUT_EVIDENCE
 

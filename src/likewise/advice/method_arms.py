@@ -6,7 +6,6 @@ import copy
 import time
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from likewise.adaptation.adapt import TimeLimit, default_recipe, first_head
@@ -173,6 +172,8 @@ def learn(
 
     From pretrained weights the classifier starts from class prototypes and the batch-norm statistics stay, as in a run.
     """
+    from lightning_fabric import Fabric  # a second that only training should take
+
     deadline = time.perf_counter() + limit
     sized = with_view_size(method, loader.images.size, loader.images.frames)
     seed_networks(bench.seed, "heads")

@@ -6,9 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lightning_fabric import Fabric
 from rich.console import Console
 
 from likewise.claims import find_claim
@@ -32,6 +31,9 @@ from likewise.runs.train_run import online_scores, run_training
 from likewise.training import Interrupted, LoopSettings, TrainingState, train
 from likewise.training.launch import environment, launch
 from likewise.training.screen import Screen
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor, nn
 
 from likewise.classification.head import ABSENT, require_two_classes
@@ -62,6 +61,9 @@ LEAST_SHARE = 1e-4
 
 def _times_inverse_covariance(means: Tensor, within: Tensor) -> Tensor:
     """Means [C, D] times the inverse of the shrunk covariance of centred rows [N, D]."""
+    # scikit-learn takes a second to import, which most commands do without
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
     share = max(float(ledoit_wolf_shrinkage(within.numpy(), assume_centered=True)), LEAST_SHARE)
     level = share * within.square().mean()  # the identity's part
     _, lengths, directions = torch.linalg.svd(within, full_matrices=False)  # [R], [R, D]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from scipy.stats import binom
 from torch import Tensor
 
 from likewise.errors import LikewiseError
@@ -78,6 +77,8 @@ def choose_threshold(
     Raises:
         LikewiseError: the precision is not between 0 and 1.
     """
+    from scipy.stats import binom  # SciPy's import waits until it is needed
+
     if not 0 < precise < 1:
         raise LikewiseError(
             f"--precise {precise:g} was given; it is a share between 0 and 1, for instance 0.95."
@@ -102,6 +103,8 @@ def fewest(precise: float, error_rate: float = ERROR_RATE) -> int:
 
 def _sequence(ranked: Tensor, precise: float) -> list[int]:
     """How many predictions are at or above each threshold to test, in order, of confidences in descending order."""
+    from scipy.stats import binom
+
     total = len(ranked)
     if not total:
         return []

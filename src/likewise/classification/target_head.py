@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import GroupKFold, KFold
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from likewise.classification.temperature import BOUNDS, PRIOR
 from likewise.data.columns.targets import TargetColumn
 from likewise.errors import LikewiseError
+
+if TYPE_CHECKING:
+    from sklearn.model_selection import GroupKFold, KFold
 
 INVERSE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """values of C of logistic regression, of which cross-validation takes the one with the lowest cross-entropy"""
@@ -72,6 +70,9 @@ def fit_targets(
 
 
 def _splitter(groups: Tensor | None, seed: int) -> KFold | GroupKFold:
+    # scikit-learn takes a second to import, which most commands do without
+    from sklearn.model_selection import GroupKFold, KFold
+
     if groups is None or len(groups.unique()) < 2:
         return KFold(FOLDS, shuffle=True, random_state=seed % 2**32)
     return GroupKFold(min(FOLDS, len(groups.unique())))
@@ -115,6 +116,10 @@ def _logistic_weights(
     rows: np.ndarray, targets: np.ndarray, strength: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights [T, D] and biases [T] on features as they are; a class of all images, or of none, has a bias alone."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler().fit(rows)
     standardised = scaler.transform(rows)
     scale = np.asarray(scaler.scale_)
@@ -153,6 +158,9 @@ def _ridge(rows: np.ndarray, targets: np.ndarray, folds: Folds) -> FittedTargets
 
 
 def _ridge_weights(rows: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    from sklearn.linear_model import RidgeCV
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler().fit(rows)
     ridge = RidgeCV(ALPHAS).fit(scaler.transform(rows), targets)
     scale, mean = np.asarray(scaler.scale_), np.asarray(scaler.mean_)
@@ -179,6 +187,8 @@ def sigmoid_temperature(logits: Tensor, targets: Tensor) -> float:
     Returns:
         A temperature in [0.05, 20]; 1 of no rows.
     """
+    from scipy.optimize import minimize_scalar
+
     if not len(logits):
         return 1.0
 

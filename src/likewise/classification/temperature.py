@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,6 +31,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     Returns:
         A temperature in [0.05, 20]; 1 where no row is held out.
     """
+    from scipy.optimize import minimize_scalar  # SciPy's import waits until it is needed
+
     usable = (labels >= 0) & ~logits.isnan().any(dim=1)
     logits, labels = logits[usable].double(), labels[usable]
     # No temperature makes a class likely that the head has never seen.

@@ -1,28 +1,26 @@
-"""The commands behind the command line: each turns words into settings, calls the API, and prints what came of it."""
+"""The commands behind the command line: each turns words into settings, calls the API, and prints what came of it.
 
-from likewise.commands.advising import advise
-from likewise.commands.packing import pack
-from likewise.commands.papers import methods, reproduce, study
-from likewise.commands.pseudo_labelling import pseudo_label
-from likewise.commands.runs import compare, embed, evaluate, export, predict, report, search
-from likewise.commands.training import demo, doctor, train, verify
+A command's file is imported when the command is first asked for.
+"""
 
-__all__ = [
-    "advise",
-    "compare",
-    "demo",
-    "doctor",
-    "embed",
-    "evaluate",
-    "export",
-    "methods",
-    "pack",
-    "predict",
-    "pseudo_label",
-    "report",
-    "reproduce",
-    "search",
-    "study",
-    "train",
-    "verify",
-]
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_FILES = {
+    "advising": ("advise",),
+    "packing": ("pack",),
+    "papers": ("methods", "reproduce", "study"),
+    "pseudo_labelling": ("pseudo_label",),
+    "runs": ("compare", "embed", "evaluate", "export", "predict", "report", "search"),
+    "training": ("demo", "doctor", "train", "verify"),
+}
+"""the commands of each file"""
+
+
+def __getattr__(name: str) -> Any:
+    for file, commands in _FILES.items():
+        if name in commands:
+            return getattr(importlib.import_module(f"likewise.commands.{file}"), name)
+    raise AttributeError(f"module 'likewise.commands' has no attribute {name!r}")

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -173,6 +172,8 @@ def timm_encoder(
         LikewiseError: an unknown name, or a stem that the network does not have.
         EnvironmentIOError: weights that are neither in the cache nor within reach.
     """
+    import timm  # timm takes a second to import, which most commands do without
+
     if not timm.is_model(name.split(".")[0]):
         raise LikewiseError(f"There is no encoder timm/{name}. {_nearest(name)}")
     network = _create(name, image_size, len(mean), pretrained)
@@ -225,6 +226,8 @@ def statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     Raises:
         LikewiseError: timm has the network, but not such weights.
     """
+    import timm
+
     try:
         settings = timm.get_pretrained_cfg(name)
     except RuntimeError as error:
@@ -235,6 +238,8 @@ def statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _create(name: str, image_size: int, channels: int, pretrained: bool) -> Any:
+    import timm
+
     settings: dict[str, Any] = {"in_chans": channels, "num_classes": 0, "pretrained": pretrained}
     if pretrained and is_offline():
         tell_clients()
@@ -270,6 +275,8 @@ def _require_hub(name: str) -> None:
     Raises:
         LikewiseError: timm fetches them from elsewhere.
     """
+    import timm
+
     found = timm.get_pretrained_cfg(name, allow_unregistered=True)
     if found is None or not found.hf_hub_id:
         require_online(f"The pretrained weights of timm/{name}", LOCAL_WEIGHTS)
@@ -295,6 +302,8 @@ def _quiet_downloads() -> Iterator[None]:
 
 
 def _nearest(name: str) -> str:
+    import timm
+
     if name == "lite0":
         return "That is the name of weights: leave --encoder out, or type --pretrained lite0."
     close = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.5)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
@@ -34,6 +33,9 @@ from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.views.centre_view import CentreView
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.metrics import average_precision_score
-from sklearn.model_selection import cross_val_predict
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from likewise.data.columns.targets import TargetColumn, targets_in
@@ -29,6 +23,9 @@ from likewise.evaluation.statistics.scores import (
 )
 from likewise.randomness import generator
 from likewise.views.centre_view import CentreView
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 INTERVAL = "percentile bootstrap over test images, 95 %"
 INVERSE_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
@@ -126,6 +123,9 @@ def _measure(train: Known, test: Known, column: TargetColumn, seed: int) -> dict
 
 def _measure_multilabel(train: Known, test: Known, bootstrap_counts: Tensor) -> dict[str, Sampled]:
     """Macro mean average precision over the classes that some, not all, training images have and test images have."""
+    # scikit-learn takes a second to import, which most commands do without
+    from sklearn.metrics import average_precision_score
+
     scorable = _both(train.targets) & (test.targets.sum(axis=0) > 0)
     if not scorable.any():
         return {}
@@ -154,12 +154,20 @@ def _both(targets: np.ndarray) -> np.ndarray:
 
 
 def _multilabel_probe(inverse_strength: float) -> Pipeline:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     logistic = LogisticRegression(C=inverse_strength, max_iter=300)
     return make_pipeline(StandardScaler(), OneVsRestClassifier(logistic))
 
 
 def _best_strength(features: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
     """The C with the highest mean average precision in 3-fold cross-validation, and that precision."""
+    from sklearn.metrics import average_precision_score
+    from sklearn.model_selection import cross_val_predict
+
     found = {}
     for inverse_strength in INVERSE_STRENGTHS:
         probe = _multilabel_probe(inverse_strength)
@@ -179,6 +187,8 @@ def _best_strength(features: np.ndarray, targets: np.ndarray) -> tuple[float, fl
 
 def _weighted_map(truth: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> Tensor:
     """Mean average precision where each test image counts as often as it was drawn; classes without a draw are out."""
+    from sklearn.metrics import average_precision_score
+
     drawn = (truth * weight[:, None]).sum(axis=0) > 0
     if not drawn.any():
         return torch.tensor(torch.nan, dtype=torch.float64)
@@ -193,6 +203,10 @@ def _weighted_map(truth: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> 
 
 def _measure_regression(train: Known, test: Known, bootstrap_counts: Tensor) -> dict[str, Sampled]:
     """R^2 of a ridge regression, with its mean absolute error in the protocol."""
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     ridge = RidgeCV(ALPHAS)
     probe = make_pipeline(StandardScaler(), ridge).fit(train.features, train.targets)
     predicted = probe.predict(test.features).reshape(test.targets.shape)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -41,6 +40,8 @@ def require_timm(exported: Exported) -> None:
 
 def _timm_network(exported: Exported) -> Any:
     """The timm network with the head, if there is one, as its classifier; divided by the temperature."""
+    import timm  # timm takes a second to import, which most commands do without
+
     encoder, network = exported.encoder, exported.network
     assert isinstance(encoder, TimmEncoder)
     if not isinstance(network, Classifier):
@@ -80,6 +81,8 @@ def _timm_arguments(exported: Exported) -> dict[str, Any]:
 
 def write_timm(exported: Exported, target: Path) -> Compute:
     """Weights as ``timm.create_model(name, checkpoint_path=...)`` loads them."""
+    import timm
+
     network = _timm_network(exported)
     save_file(stored_tensors(network), target, exported.metadata)
     encoder = exported.encoder
@@ -93,6 +96,7 @@ def write_timm(exported: Exported, target: Path) -> Compute:
 
 def write_hub(exported: Exported, target: Path) -> Compute:
     """A folder as timm writes it for a hub."""
+    import timm
     from timm.models import save_for_hf
 
     network, settings, encoder = _timm_network(exported), exported.settings, exported.encoder

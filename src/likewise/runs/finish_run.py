@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 
 from likewise.adaptation.lora import merge_adapted
 from likewise.classification import save_classifier
@@ -29,6 +29,9 @@ from likewise.run_folder import RunFolder
 from likewise.runs.prepared import Prepared
 from likewise.training import TrainingState
 from likewise.views.centre_view import CentreView
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def finish_run(

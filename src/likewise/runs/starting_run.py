@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING, Any
 
 from likewise.collectives import on_first_rank
 from likewise.data.loader import Loader
@@ -26,6 +24,9 @@ from likewise.training.launch import environment
 from likewise.training.microbatch import microbatch_line
 from likewise.training.precision import Chosen
 from likewise.training.screen import Screen
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from rich.console import Console
 
 from likewise.collectives import on_first_rank, rank, world_size
@@ -49,6 +48,9 @@ from likewise.training.precision import Chosen
 from likewise.training.processes import started_processes
 from likewise.training.rank_watch import RankWatch
 from likewise.training.screen import Screen
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 ALL_MEASURES = EvaluationSettings()
 """What is scored at the end of a run."""

@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from likewise.data.batch import UNLABELLED, Batch, Pixels
@@ -192,6 +191,8 @@ def learn(
     Returns:
         the networks, the training points, and the visible labels, int64 [N], -1 elsewhere.
     """
+    from lightning_fabric import Fabric  # a second that only training should take
+
     points = plane.draw(plane.points, generator("ugan-toy", seed, "points"))
     visible = torch.full((plane.points,), UNLABELLED)
     order = torch.randperm(plane.points, generator=generator("ugan-toy", seed, "labels"))

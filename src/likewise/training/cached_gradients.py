@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from likewise.data.batch import Batch
@@ -21,6 +20,9 @@ from likewise.methods.manual_optimization import Objective
 from likewise.randomness import seed_networks
 from likewise.training.one_device import OneDevice
 from likewise.training.teacher_rows import TeacherRows
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """PyTorch's names for the running statistics of batch normalisation."""

@@ -12,10 +12,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -28,6 +27,9 @@ from likewise.training.cached_gradients import JointGradients
 from likewise.training.precision import precision_of
 from likewise.views.from_callable import CallableViews
 from likewise.views.prepared import PreparedViews
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 WARM_UP = 3
 """Steps before the capture: libraries choose their algorithms, and optimisers make their state."""

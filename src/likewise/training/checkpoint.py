@@ -13,14 +13,16 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from lightning_fabric import Fabric
 
 from likewise.atomic_write import atomic_write, refused_by_disk
 from likewise.errors import LikewiseError
 from likewise.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 FORMAT = 3
 """Number of the checkpoint's content; it is raised when the content changes."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
@@ -16,6 +16,9 @@ from likewise.training.callbacks import Callback
 from likewise.training.logs import TrainingState
 from likewise.training.loop import train
 from likewise.training.loop_settings import LoopSettings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def fine_tune(

@@ -7,22 +7,25 @@ and Zhao et al. 2023, https://arxiv.org/abs/2304.11277. Checkpoints hold whole t
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from torch import Tensor, nn
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from likewise.collectives import rank
 from likewise.encoders import Encoder
 from likewise.methods import Nets
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+    from torch.distributed.tensor import DTensor
 
 Strategy = Literal["ddp", "fsdp"]
 """How several processes share a run: each with all weights, or each with its part of them."""
@@ -37,12 +40,16 @@ def sharding_strategy(ranks: int, precision: str = "32-true") -> ModelParallelSt
     With ``bf16-mixed`` the weights of encoders are gathered in bfloat16, half the bytes. Gradients are summed in
     float32, and heads, which a loss may use, are gathered in float32.
     """
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+
     shard = partial(_shard_learner, policy=_policy(precision))
     return ModelParallelStrategy(shard, data_parallel_size=ranks, tensor_parallel_size=1)
 
 
 def _policy(precision: str) -> MixedPrecisionPolicy:
     """Autocast chooses each operation's precision, so inputs and outputs stay as they are."""
+    from torch.distributed.fsdp import MixedPrecisionPolicy  # half a second
+
     if precision != "bf16-mixed":
         return MixedPrecisionPolicy()
     return MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
@@ -50,6 +57,8 @@ def _policy(precision: str) -> MixedPrecisionPolicy:
 
 def is_fully_sharded(fabric: Fabric) -> bool:
     """Whether networks that Fabric sets up are cut among the ranks."""
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+
     return isinstance(fabric.strategy, ModelParallelStrategy)
 
 
@@ -65,6 +74,8 @@ def _shard_learner(learner: nn.Module, mesh: Any, policy: MixedPrecisionPolicy) 
 
 def _shard(part: nn.Module, mesh: Any, policy: MixedPrecisionPolicy) -> None:
     """Cut a part's parameters: those of each block by themselves, the others together."""
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
     if next(part.parameters(), None) is None:  # a queue
         part.to(mesh.device_type)
     elif isinstance(part, nn.ModuleList | nn.ModuleDict | Nets):  # which nobody calls
@@ -86,19 +97,21 @@ def _blocks(part: nn.Module) -> Iterator[nn.Module]:
             yield from (block for block in module if next(block.parameters(), None) is not None)
 
 
-def is_cut(value: Tensor) -> bool:
+def is_cut(value: Any) -> TypeGuard[DTensor]:
     """Whether each rank has a part of a tensor alone."""
-    return isinstance(value, DTensor)
+    # Nothing is cut before PyTorch's module is imported, which takes half a second.
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(value, module.DTensor)
 
 
 def own_part(value: Tensor) -> Tensor:
     """This rank's part of a tensor, in the same memory."""
-    return value.to_local() if isinstance(value, DTensor) else value
+    return value.to_local() if is_cut(value) else value
 
 
 def whole_tensor(value: Tensor) -> Tensor:
     """All of a tensor that may be cut among the ranks; every rank must ask."""
-    return value.full_tensor() if isinstance(value, DTensor) else value
+    return value.full_tensor() if is_cut(value) else value
 
 
 @torch.no_grad()
@@ -177,7 +190,7 @@ def with_fused(group: Mapping[str, Any], fused: bool | None) -> dict[str, Any]:
 
 def _whole(value: Any) -> Any:
     """Nested content with whole tensors, which the first process alone keeps."""
-    if isinstance(value, DTensor):
+    if is_cut(value):
         gathered = value.full_tensor()
         return gathered.cpu() if rank() == 0 else gathered.new_empty(0)
     if isinstance(value, Mapping):
@@ -187,12 +200,10 @@ def _whole(value: Any) -> Any:
 
 def _cut_like(stored: Any, like: Any) -> Any:
     """This rank's part of a stored tensor, if it has the shape of a parameter that is cut."""
-    if (
-        not isinstance(like, DTensor)
-        or not isinstance(stored, Tensor)
-        or stored.shape != like.shape
-    ):
+    if not is_cut(like) or not isinstance(stored, Tensor) or stored.shape != like.shape:
         return stored
+    from torch.distributed.tensor import distribute_tensor
+
     # Every rank has read the file, so none has to send what another lacks.
     return distribute_tensor(
         stored.to(like.device), like.device_mesh, like.placements, src_data_rank=None

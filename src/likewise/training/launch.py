@@ -10,12 +10,9 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
 from likewise import __version__
 from likewise.errors import LikewiseError
@@ -25,6 +22,10 @@ from likewise.training.precision import Chosen, Precision, choose_precision
 from likewise.training.processes import StartedProcesses, in_slurm_task, started_processes
 from likewise.training.rank_watch import RankWatch
 from likewise.views.native.library import why_not
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
 DeviceKind = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -80,6 +81,9 @@ def launch(
         LikewiseError: the kind of device is not there, several devices were given outside a script, or one device was
             given with a strategy of several.
     """
+    from lightning_fabric import Fabric  # a second that only training should take
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+
     for name in ("lightning_fabric", "lightning.fabric"):
         # It repeats the precision, which the first screen says.
         logging.getLogger(name).setLevel(logging.WARNING)

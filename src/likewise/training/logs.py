@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING, Any, Literal
 
 from likewise.atomic_write import disk_error, write_bytes
 from likewise.errors import LikewiseError
 from likewise.offline import tell_clients
 from likewise.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 RESUME = "continue with --resume"
 

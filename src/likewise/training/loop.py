@@ -9,8 +9,8 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
-from lightning_fabric import Fabric
 from rich.console import Console
 
 from likewise.collectives import (
@@ -42,6 +42,9 @@ from likewise.training.screen import Screen
 from likewise.training.train_step import TrainStep
 from likewise.training.unread_images import UnreadImages
 from likewise.training.worker_errors import with_plain_errors
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Evaluate = Callable[[Nets], Mapping[str, float]]
 """Online scores of the networks as they are, for the log and the display; must leave the networks unchanged."""

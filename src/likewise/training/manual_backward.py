@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from likewise.collectives import mean_over_ranks
@@ -16,6 +15,9 @@ from likewise.methods import Method, Nets, Outputs, Progress, Step
 from likewise.methods.manual_optimization import Objective
 from likewise.training.cached_gradients import Learner, gradients_of
 from likewise.training.one_device import OneDevice
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class ManualBackward:

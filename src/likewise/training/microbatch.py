@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from likewise.collectives import alone, min_over_ranks, rank, world_size
@@ -17,6 +16,9 @@ from likewise.methods.nets import batch_norms
 from likewise.training.cached_gradients import gradients_of
 from likewise.training.manual_backward import AutocastLearner, ManualBackward, OneDevice
 from likewise.training.memory_layout import channels_last
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Microbatch = int | Literal["auto"] | None
 """Images that a device embeds at a time; None: all that it has in a step."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from likewise.training.precision import precision_of
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class OneDevice:

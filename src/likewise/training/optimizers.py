@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from timm.optim.lars import Lars
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -38,6 +37,8 @@ def build_optimizer(
         fused = not any(is_cut(parameter) for parameter in nets.parameters())
         return SGD(groups, lr=rate, momentum=recipe.momentum, fused=fused)
     if recipe.optimizer == "lars":
+        from timm.optim.lars import Lars  # timm takes a second to import
+
         for group in groups[::2]:
             # Timm would adapt only what it decays, and so nothing without decay.
             group["always_adapt"] = True

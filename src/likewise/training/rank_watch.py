@@ -10,12 +10,13 @@ import sys
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING, NamedTuple
 
 from likewise.collectives import gathered_objects, is_connection_error, rank, world_size
 from likewise.errors import EnvironmentIOError, LikewiseError, SaidByFirstRank
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 POLL = 0.5
 """Seconds between two looks at the other processes."""

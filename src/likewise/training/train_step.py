@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -38,6 +37,9 @@ from likewise.training.microbatch import count_microbatches
 from likewise.training.model_ema import ModelEMA
 from likewise.training.optimizers import build_optimizer
 from likewise.training.precision import precision_of
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class TrainStep:

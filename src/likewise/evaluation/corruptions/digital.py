@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.io import decode_jpeg, encode_jpeg
 
 from likewise.evaluation.corruptions.linear_maps import (
     along_both,
@@ -82,6 +81,8 @@ def jpeg(images: Tensor, quality: float) -> Tensor:
 
 def _rewritten(image: Tensor, quality: int) -> Tensor:
     """uint8 [C, S, S] -> uint8 [C, S, S]."""
+    from torchvision.io import decode_jpeg, encode_jpeg  # torchvision takes a second to import
+
     written = encode_jpeg(image, quality=quality)
     assert isinstance(written, Tensor)
     read = decode_jpeg(written)

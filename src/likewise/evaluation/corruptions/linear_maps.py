@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -111,6 +110,8 @@ def convolve(images: Tensor, kernels: Tensor, edge: str) -> Tensor:
         kernels: float [B, K, K] or [1, K, K], K odd.
         edge: padding outside the image, as ``torch.nn.functional.pad`` names it: reflect, replicate.
     """
+    from scipy.fft import next_fast_len  # SciPy's import waits until it is needed
+
     height, width = images.shape[-2:]
     reach = kernels.shape[-1] // 2
     padded = F.pad(images, (reach,) * 4, mode=edge)

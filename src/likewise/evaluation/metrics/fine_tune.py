@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
@@ -18,6 +17,9 @@ from likewise.randomness import seed_networks
 from likewise.training.fine_tuning import fine_tune
 from likewise.views.policies import weak
 from likewise.views.view_policy import ViewPolicy
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
 from likewise.errors import LikewiseError
@@ -245,6 +244,9 @@ def grouped_folds(targets: Tensor, groups: Tensor, seed: int, folds: int = FOLDS
         seed: of the order.
         folds: at most so many.
     """
+    # scikit-learn takes a second to import, which most commands do without
+    from sklearn.model_selection import StratifiedGroupKFold
+
     fold_of = torch.zeros_like(targets)
     count = min(folds, len(groups.unique()))
     if count < 2:

@@ -11,7 +11,6 @@ import math
 from typing import NamedTuple
 
 import torch
-from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
 CONFIDENCE = 0.95
@@ -274,5 +273,7 @@ def by_class(values: Tensor, labels: Tensor | None) -> ClassSums:
 
 def _t_quantile(freedom: float) -> float:
     """The quantile of Student's t distribution; of the normal one for infinitely many degrees of freedom."""
+    from scipy.special import ndtri, stdtrit  # SciPy's import waits until it is needed
+
     tail = 0.5 + CONFIDENCE / 2
     return float(ndtri(tail)) if math.isinf(freedom) else float(stdtrit(freedom, tail))

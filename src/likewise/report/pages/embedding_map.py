@@ -7,8 +7,6 @@ from typing import Literal
 
 import numpy as np
 import plotly.graph_objects as go
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from likewise.data.batch import UNLABELLED
@@ -42,6 +40,10 @@ class EmbeddingMap:
 
     def project(self, vectors: np.ndarray) -> np.ndarray:
         """float32 [n, D] -> float32 [n, 2]. Vectors are made unit length first, as in cosine similarity."""
+        from sklearn.decomposition import (
+            PCA,  # scikit-learn takes a second to import, which most commands do without
+        )
+
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors = vectors / np.where(length > 0, length, 1)
         flat = np.zeros((len(vectors), 2), dtype=np.float32)
@@ -59,6 +61,8 @@ class EmbeddingMap:
 
     def _tsne(self, vectors: np.ndarray, axes: np.ndarray) -> np.ndarray:
         """t-SNE from the two principal axes, float32 [n, 2]."""
+        from sklearn.manifold import TSNE
+
         perplexity = min(self.perplexity, (len(vectors) - 1) / 3)
         start = axes / axes[:, 0].std() * 1e-4
         limits = {"max_iter": 500, "angle": 0.7}
