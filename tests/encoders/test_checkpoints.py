@@ -118,6 +118,23 @@ RESNETS = {
     "lightly": (lightly, "lightly"),
     "lightly DINO": (lightly_dino, "the teacher"),
     "compiled": (lambda: {"model": named(resnet(), "_orig_mod.")}, "torchvision"),
+    "FSDP, with checkpointed activations": (
+        lambda: {
+            name.replace("layer1.", "layer1._checkpoint_wrapped_module."): value
+            for name, value in named(resnet(), "_fsdp_wrapped_module.").items()
+        },
+        "torchvision",
+    ),
+    "PyTorch's tutorial": (lambda: {"model_state_dict": named(resnet(), ""), "epoch": 3}, ""),
+    "one entry of another name": (lambda: {"weights": named(resnet(), ""), "epoch": 3}, ""),
+    "USB, averaged": (
+        lambda: {"model": named(resnet(2), ""), "ema_model": named(resnet(), "")},
+        "'ema_model', not 'model'",
+    ),
+    "FixMatch-pytorch, averaged": (
+        lambda: {"state_dict": named(resnet(2), ""), "ema_state_dict": named(resnet(), "")},
+        "'ema_state_dict', not 'state_dict'",
+    ),
     "timm, averaged": (
         lambda: {"state_dict": named(resnet(2), ""), "state_dict_ema": named(resnet(), "")},
         "'state_dict_ema', not 'state_dict'",
@@ -279,6 +296,14 @@ def test_a_missing_tensor_is_named_and_stays_random_only_if_allowed(tmp_path):
     assert "layer4.1.conv2.weight" in str(match)
     assert torch.equal(network.layer4[1].conv2.weight, before["layer4.1.conv2.weight"])
     assert torch.equal(network.conv1.weight, resnet().conv1.weight)
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path):
+    stored = resnet().state_dict()
+    stored["layer4.1.conv2.weight"] = torch.full_like(stored["layer4.1.conv2.weight"], torch.nan)
+    torch.save(stored, tmp_path / "weights.pth")
+    with pytest.raises(LikewiseError, match=r"NaN.*layer4\.1\.conv2\.weight"):
+        load_weights(create_model("resnet18", num_classes=0), tmp_path / "weights.pth")
 
 
 def test_counters_that_old_files_lack_are_not_missing(tmp_path):

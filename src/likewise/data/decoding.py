@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from likewise.data.heif import enable_heif, is_heif
 
 ORIENTATION = 0x0112
 """EXIF tag: 1 is upright, 5 to 8 are quarter turns"""
+
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
+    8: lambda pixels: np.rot90(pixels),
+}
+"""What makes an image upright, by its EXIF orientation (EXIF 2.32, Sec. 4.6.4)."""
+
+PNG_EXIF = ("exif", "Raw profile type exif")
+"""Where Pillow has the EXIF of a PNG, before it is decoded."""
 
 GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 """Pillow modes that hold no colour."""
@@ -65,6 +80,35 @@ def for_display(pixels: np.ndarray) -> np.ndarray:
     """
     channels = pixels.shape[-1]
     return pixels[..., :3] if channels >= 3 else pixels[..., :1]
+
+
+def orientation(image: Image.Image) -> int:
+    """How an image that is not decoded yet has to be turned, as EXIF has it: 1 to 8.
+
+    EXIF behind the pixels of a PNG is not seen: Pillow would decode the whole file to look for it.
+    """
+    if image.format == "PNG" and not any(name in image.info for name in PNG_EXIF):
+        return 1
+    return image.getexif().get(ORIENTATION, 1)
+
+
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels [H, W] or [H, W, C] as they stand in a file, made upright."""
+    return np.ascontiguousarray(TURNS.get(orientation, np.asarray)(pixels))
+
+
+def stored_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height in the file, before a turn: Pillow gives those of a TIFF once upright."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tags = image.tag_v2
+        return tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH]
+    return image.size
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an image that is not decoded yet, once upright."""
+    width, height = stored_size(image)
+    return (height, width) if orientation(image) >= 5 else (width, height)
 
 
 def plain_jpeg(content: bytes, image: Image.Image) -> np.ndarray | None:
@@ -132,30 +176,55 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode in {"I", "F"} or image.mode.startswith("I;16")
 
 
-def is_deep_colour(image: Image.Image) -> bool:
-    """Whether the file has colours of 16 bits, of which Pillow would take the upper 8."""
-    return image.mode in {"RGB", "RGBA"} and ";16" in str(getattr(image, "tile", ""))
+def deep_colour_mode(image: Image.Image) -> str | None:
+    """The mode of a file with colours, or with gray and alpha, of 16 bits, of which Pillow would take the upper 8.
+
+    Returns:
+        ``RGB;16``, ``RGBA;16`` or ``LA;16``; None of anything else.
+    """
+    if image.mode not in {"RGB", "RGBA"} or ";16" not in (
+        layout := str(getattr(image, "tile", ""))
+    ):
+        return None
+    return "LA;16" if "'LA;16" in layout else f"{image.mode};16"
 
 
 def deep_colour(content: bytes, image: Image.Image) -> np.ndarray | None:
-    """uint16 [H, W, 3] of a PNG or TIFF with colours of 16 bits; None of anything else. Alpha is left out."""
-    if not content or not is_deep_colour(image):
+    """uint16 [H, W, 3], or [H, W] of gray, upright, of a PNG or TIFF with `deep_colour_mode`; None of anything else.
+
+    Transparent pixels of a PNG are laid on white; a band that a TIFF marks as alpha is left out.
+    """
+    if not content or deep_colour_mode(image) is None:
         return None
     if image.format == "PNG":
-        import torch
-        from torchvision.io import ImageReadMode, decode_png
+        values = _deep_png(content)
+    elif image.format == "TIFF":
+        values = _deep_tiff(content, stored_size(image))
+    else:
+        return None
+    return None if values is None else turned(values, orientation(image))
 
-        decoded = decode_png(
-            torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.UNCHANGED
-        )
-        return decoded[:3].permute(1, 2, 0).numpy()
-    if image.format == "TIFF":
-        import tifffile
 
-        values = tifffile.imread(io.BytesIO(content))
-        is_interleaved = values.ndim == 3 and values.shape[:2] == image.size[::-1]
-        return values[..., :3] if is_interleaved else None
-    return None
+def _deep_png(content: bytes) -> np.ndarray:
+    import torch
+    from torchvision.io import ImageReadMode, decode_png
+
+    buffer = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    values = decode_png(buffer, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
+    if values.shape[2] in (2, 4):
+        white = np.iinfo(values.dtype).max
+        opacity = values[..., -1:] / np.float32(white)
+        values = np.rint(values[..., :-1] * opacity + white * (1 - opacity)).astype(values.dtype)
+    return values[..., 0] if values.shape[2] == 1 else values
+
+
+def _deep_tiff(content: bytes, size: tuple[int, int]) -> np.ndarray | None:
+    """The colours of the first page; None where it has another shape than its tags say."""
+    import tifffile
+
+    values = tifffile.imread(io.BytesIO(content), key=0)
+    is_whole = values.ndim == 3 and values.shape[:2] == size[::-1]
+    return values[..., :3] if is_whole else None
 
 
 def _on_white(image: Image.Image) -> Image.Image:

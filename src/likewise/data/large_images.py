@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image
 
-from likewise.data.decoding import ORIENTATION, is_deep, plain_mode
+from likewise.data.decoding import is_deep, orientation, plain_mode, turned
 
 LARGE = 2**24
 """Pixels above which an image is decoded alone, and in strips; where it is to become small, it is reduced at once."""
@@ -95,9 +95,11 @@ def pixels_in_strips(image: Image.Image, factor: int) -> np.ndarray:
     Returns:
         uint8 [H, W] or [H, W, 3]; of grey with more bits [H, W] of its own type.
     """
+    image.load()
+    # A TIFF is upright once it is loaded, and says so then.
+    turn = orientation(image)
     strips = list[np.ndarray]()
     rows = factor * max(1, STRIP // (image.width * factor))
-    turn = TURNS.get(image.getexif().get(ORIENTATION, 1), np.asarray)
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
         plain = plain_mode(strip)
@@ -105,7 +107,7 @@ def pixels_in_strips(image: Image.Image, factor: int) -> np.ndarray:
             strips.append(block_means(np.array(plain), factor))
         else:
             strips.append(np.array(plain.reduce(factor) if factor > 1 else plain))
-    return np.ascontiguousarray(turn(np.concatenate(strips)))
+    return turned(np.concatenate(strips), turn)
 
 
 def block_means(values: np.ndarray, factor: int) -> np.ndarray:
@@ -126,15 +128,3 @@ def block_means(values: np.ndarray, factor: int) -> np.ndarray:
         mean = squares.mean(axis=(0, 2), dtype=np.float64)
         means[row] = np.rint(mean) if values.dtype.kind in "iu" else mean
     return means
-
-
-TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.swapaxes(0, 1),
-    6: lambda pixels: np.rot90(pixels, -1),
-    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
-    8: lambda pixels: np.rot90(pixels),
-}
-"""What makes an image upright, by its EXIF orientation (EXIF 2.32, Sec. 4.6.4)."""

@@ -275,14 +275,17 @@ def _stored(manifest: Manifest, offsets: np.ndarray, channels: int) -> StoredPix
     """Decode a whole set on all cores, at its own resolution."""
     values = shared_array((int(offsets[-1]),), np.uint8)
     headers = manifest.pixels.headers
+    sizes = headers.sizes.copy()
 
     def decode(row: int) -> str | None:
         try:
             planes, _ = read_planes(manifest.pixels, row, None, channels)
         except UnreadableImage as error:
             return str(error)
-        width, height = headers.sizes[row].tolist()
-        # Where there is a quarter turn that the header did not tell.
+        width, height = sizes[row].tolist()
+        if planes.shape[1:] == (width, height):
+            # A quarter turn that the header did not tell.
+            sizes[row] = width, height = height, width
         planes = resized(planes, height, width)
         # Grey among colours has one plane.
         pixels = planes.expand(channels, -1, -1).permute(1, 2, 0)
@@ -291,4 +294,5 @@ def _stored(manifest: Manifest, offsets: np.ndarray, channels: int) -> StoredPix
 
     found = enumerate(parallel_map(decode, len(manifest)))
     lost = {row: reason for row, reason in found if reason is not None}
-    return StoredPixels(values, offsets, channels, headers, lost, np.arange(len(manifest)))
+    upright = Headers(sizes, headers.modes)
+    return StoredPixels(values, offsets, channels, upright, lost, np.arange(len(manifest)))

@@ -8,6 +8,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from likewise.data.decoding import ORIENTATION, turned
 from likewise.data.pixel_arrays import require_numbers
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -22,6 +23,7 @@ _HEIGHT = 257
 _BITS = 258
 _PHOTOMETRIC = 262
 _SAMPLES = 277
+_PLANAR = 284
 _EXTRA_SAMPLES = 338
 _FORMAT = 339
 _BLACK_IS_ZERO, _RGB, _SEPARATED = 1, 2, 5
@@ -33,7 +35,7 @@ _PILLOWS_GREY = {
     *((_SIGNED, bits) for bits in (16, 32)),
     (_FLOAT, 32),
 }
-"""SampleFormat and bits of grey that Pillow reads to the last bit; of RGB it reads unsigned 8 and 16."""
+"""SampleFormat and bits of grey that Pillow reads to the last bit; of RGB it reads unsigned 8, and interleaved 16."""
 _ALPHA = (1, 2)
 """Values of ExtraSamples that mark a band as alpha; 0 says nothing about it."""
 
@@ -49,6 +51,8 @@ class BandLayout(NamedTuple):
     """bands of a page that are channels: all but those marked as alpha"""
     depth: str = ""
     """bits and kind of a value, for instance 32F, where it is not an unsigned byte"""
+    orientation: int = 1
+    """how the pixels have to be turned, as in EXIF; width and height are those once upright"""
 
     @property
     def channels(self) -> int:
@@ -71,6 +75,9 @@ class _Page(NamedTuple):
     photometric: int
     bits: int
     format: int
+    orientation: int
+    is_planar: bool
+    """whether each band is stored by itself"""
 
     @property
     def is_pillows(self) -> bool:
@@ -84,7 +91,7 @@ class _Page(NamedTuple):
             bands == 3
             and self.photometric == _RGB
             and self.format == _UNSIGNED
-            and self.bits in (8, 16)
+            and (self.bits == 8 or (self.bits == 16 and not self.is_planar))
         )
 
     @property
@@ -112,7 +119,10 @@ def band_layout(stream: IO[bytes]) -> BandLayout | None:
     count = len(pages) if are_channels else 1
     if count == 1 and (first.is_pillows or not is_plain):
         return None
-    return BandLayout(first.width, first.height, count, first.samples - first.alpha, first.depth)
+    sides = (first.width, first.height)
+    width, height = sides[::-1] if first.orientation >= 5 else sides
+    bands = first.samples - first.alpha
+    return BandLayout(width, height, count, bands, first.depth, first.orientation)
 
 
 def read_bands(content: bytes, layout: BandLayout) -> np.ndarray:
@@ -133,7 +143,8 @@ def read_bands(content: bytes, layout: BandLayout) -> np.ndarray:
             )
         planes = [_planes(page)[..., : layout.bands] for page in pages]
     pixels = require_numbers(np.concatenate(planes, axis=2), "the TIFF")
-    return pixels[..., 0] if layout.channels == 1 else pixels
+    upright = turned(pixels, layout.orientation)
+    return upright[..., 0] if layout.channels == 1 else upright
 
 
 def require_tifffile(layout: BandLayout) -> None:
@@ -179,6 +190,8 @@ def _page(tags: ImageFileDirectory_v2) -> _Page:
         photometric=int(tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO)),
         bits=int(max(_several(tags.get(_BITS, 1)))),
         format=int(max(_several(tags.get(_FORMAT, _UNSIGNED)))),
+        orientation=int(tags.get(ORIENTATION, 1)),
+        is_planar=int(tags.get(_PLANAR, 1)) == 2,
     )
 
 

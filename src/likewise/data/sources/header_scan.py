@@ -11,7 +11,12 @@ from typing import IO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from likewise.data.decoding import ORIENTATION, is_deep_colour, mode_of_channels, open_image
+from likewise.data.decoding import (
+    deep_colour_mode,
+    mode_of_channels,
+    open_image,
+    upright_size,
+)
 from likewise.data.dicom import dicom_header, is_dicom
 from likewise.data.large_images import require_readable
 from likewise.data.parallel_map import parallel_map
@@ -156,13 +161,10 @@ def _header_of_bands(stream: IO[bytes]) -> Header | None:
 
 
 def _header(image: Image.Image) -> Header:
-    width, height = image.size
-    # Pillow decodes a whole PNG to look for its EXIF, which almost never holds a turn.
-    turned = image.format != "PNG" and image.getexif().get(ORIENTATION, 1) >= 5
-    mode = f"{image.mode};16" if is_deep_colour(image) else image.mode
+    mode = deep_colour_mode(image) or image.mode
     if image.format in WITH_FRAMES and getattr(image, "is_animated", False):
         mode += FRAMES
-    return Header(*((height, width) if turned else (width, height)), mode)
+    return Header(*upright_size(image), mode)
 
 
 def _ends_with(stream: io.BufferedIOBase | io.BytesIO | io.BufferedReader, ending: bytes) -> bool:

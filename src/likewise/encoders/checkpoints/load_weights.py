@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from likewise.encoders.checkpoints.key_match import KeyMatch
+from likewise.encoders.checkpoints.key_match import MAX_NAMES, KeyMatch
 from likewise.encoders.checkpoints.networks import Tensors, converted_by_timm, find_naming
 from likewise.encoders.checkpoints.read_checkpoint import StoredTensors, read_checkpoint
 from likewise.encoders.checkpoints.wrappers import (
@@ -43,7 +43,7 @@ def load_weights(network: nn.Module, path: str | Path, allow_missing: bool = Fal
         allow_missing: whether tensors that the file lacks may stay random.
 
     Raises:
-        LikewiseError: no such file, no checkpoint, or not all of the network's tensors are in it.
+        LikewiseError: no such file, no checkpoint, or tensors of the network are missing in it, or not finite.
     """
     stored = _encoder_of(read_checkpoint(Path(path)), network)
     _refuse_other_attention(stored.library, network)
@@ -51,6 +51,7 @@ def load_weights(network: nn.Module, path: str | Path, allow_missing: bool = Fal
     tensors, notes = _adapted(stored.tensors, network)
     match, fitting = _match_keys(stored, tensors, wanted, notes)
     _refuse_what_does_not_fit(match, path, wanted, allow_missing)
+    _refuse_what_is_not_finite(fitting, path)
     network.load_state_dict(fitting, strict=False)
     return match
 
@@ -177,6 +178,17 @@ def _refuse_what_does_not_fit(
     if not other_network:
         remedy += ", or let what is missing start at random: --allow-missing"
     raise LikewiseError(f"{path} does not fit this encoder. {match}. {remedy}.")
+
+
+def _refuse_what_is_not_finite(tensors: Tensors, path: str | Path) -> None:
+    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if bad:
+        names = ", ".join(bad[:MAX_NAMES])
+        more = f" and {len(bad) - MAX_NAMES} more" if len(bad) > MAX_NAMES else ""
+        raise LikewiseError(
+            f"{path} holds NaN or infinite values in {names}{more}: the run that saved it had diverged, or the file is "
+            f"damaged. Take an earlier checkpoint of that run."
+        )
 
 
 def _shape(tensor: Tensor) -> str:

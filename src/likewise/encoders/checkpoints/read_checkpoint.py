@@ -18,15 +18,21 @@ from likewise.errors import LikewiseError
 ENTRIES = (
     "state_dict_ema",
     "model_ema",
+    "ema_model",
+    "ema_state_dict",
     "teacher",
     "target_encoder",
     "state_dict",
+    "model_state_dict",
     "model",
     "student",
     "encoder",
     "net",
 )
-"""Entries of a checkpoint that hold a network, the first that is there being taken: averaged weights before others."""
+"""Entries of a checkpoint that hold a network, the first that is there being taken: averaged weights before others.
+
+Of another name one is taken where it is the only one.
+"""
 
 SAVE_AGAIN = "torch.save(model.state_dict(), 'weights.pth')"
 
@@ -57,9 +63,7 @@ def read_checkpoint(path: Path) -> StoredTensors:
         if path.suffix == ".safetensors" and _is_safetensors(path)
         else _unpickled(path)
     )
-    networks = [
-        name for name in ENTRIES if isinstance(content, dict) and _holds_tensors(content.get(name))
-    ]
+    networks = _networks(content)
     entry = networks[0] if networks else ""
     chosen = content[entry] if entry else content
     tensors = {name: value for name, value in _items(chosen) if isinstance(value, Tensor)}
@@ -68,6 +72,14 @@ def read_checkpoint(path: Path) -> StoredTensors:
             f"{path} holds no tensors by name. --pretrained takes what this saves: {SAVE_AGAIN}."
         )
     return StoredTensors(tensors, entry, tuple(networks[1:]))
+
+
+def _networks(content: Any) -> list[str]:
+    """Names of the entries that hold networks, the one to take first."""
+    found = [name for name, value in _items(content) if _holds_tensors(value)]
+    known = [name for name in ENTRIES if name in found]
+    is_only_one = len(found) == 1 and not _holds_tensors(content)
+    return known or (found if is_only_one else [])
 
 
 def _is_safetensors(path: Path) -> bool:

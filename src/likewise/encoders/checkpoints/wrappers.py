@@ -54,8 +54,13 @@ WRAPPERS = (
 )
 """The first that fits is taken."""
 
-LAYERS_OF_WRAPPING = ("module.", "_orig_mod.")
-"""What DistributedDataParallel and torch.compile add, at any depth."""
+LAYERS_OF_WRAPPING = (
+    "module.",
+    "_orig_mod.",
+    "_fsdp_wrapped_module.",
+    "_checkpoint_wrapped_module.",
+)
+"""What DistributedDataParallel, torch.compile, FSDP and activation checkpointing add, at any depth."""
 
 OTHER_NETWORKS = {
     *(
