@@ -1,7 +1,7 @@
 """Rows a second and peak memory of `likewise embed` and `likewise search` over many small images, in one process.
 
 python benchmarks/embed_million.py                      # 20,000, 200,000 and 1,000,000 images
-python benchmarks/embed_million.py --counts 20000 100000
+python benchmarks/embed_million.py --counts 100000 300000 --side 8   # printed alone
 
 The images are made: 16 pixels, grey, PNG, in Parquet files. The encoder is conv4-half, untrained but for one step. Each
 command runs as a process of its own, whose largest resident memory the system counts; forked readers are not in it.
@@ -34,7 +34,7 @@ from PIL import Image
 
 import likewise as lw
 
-SHARD, DISTINCT, SIDE = 50_000, 4096, 16
+SHARD, DISTINCT = 50_000, 4096
 
 PRINTED = ("s", "processor s", "images a second", "peak MB")
 """of each command"""
@@ -48,6 +48,8 @@ class Settings:
     """images of each set"""
     part_size: int = 50_000
     """images in a part"""
+    side: int = 16
+    """pixels along a side"""
 
 
 class Measured(NamedTuple):
@@ -65,12 +67,12 @@ def main(settings: Settings) -> None:
     """Measure sets of each size, and write the result."""
     folder = Path(tempfile.mkdtemp())
     try:
-        run = train(folder)
+        run = train(folder, settings.side)
         rows, restart = list[Sequence[str]](), list[str]()
         for count in settings.counts:
-            data = make(folder / f"images-{count}", count)
+            data = make(folder / f"images-{count}", count, settings.side)
             query = folder / "query.png"
-            query.write_bytes(pngs()[7])
+            query.write_bytes(pngs(settings.side)[7])
             out = folder / f"vectors-{count}"
             words = [
                 "embed",
@@ -95,7 +97,7 @@ def main(settings: Settings) -> None:
             "images",
             *(f"{name}, {what}" for name in ("embed", "search") for what in PRINTED),
         )
-        title = f"conv4-half on 16 px, parts of {settings.part_size:,}, one process"
+        title = f"conv4-half on {settings.side} px, parts of {settings.part_size:,}, one process"
         notes = [
             "Importing the library takes 0.9 GB and 5 s of these (PyTorch alone 0.5 GB).",
             "Images a second: over the seconds that went by, on a machine that was doing other work too.",
@@ -103,7 +105,10 @@ def main(settings: Settings) -> None:
             *restart,
         ]
         table = Table(title, columns, rows, notes)
-        measuring.keep("embed_million", "Embedding a million small images", [table])
+        if settings.counts == Settings.counts:
+            measuring.keep("embed_million", "Embedding a million small images", [table])
+        else:
+            print(table)
     finally:
         shutil.rmtree(folder)
 
@@ -122,9 +127,9 @@ def row(count: int, embed: Measured, search: Measured) -> list[str]:
     return cells
 
 
-def train(folder: Path) -> str:
-    """A run whose encoder reads 16 pixels."""
-    images = np.random.default_rng(0).integers(0, 256, (64, SIDE, SIDE), dtype=np.uint8)
+def train(folder: Path, side: int) -> str:
+    """A run whose encoder reads images of that size."""
+    images = np.random.default_rng(0).integers(0, 256, (64, side, side), dtype=np.uint8)
     given = {
         "encoder": "conv4-half",
         "steps": 1,
@@ -137,20 +142,20 @@ def train(folder: Path) -> str:
     return str(run.folder.path)
 
 
-def pngs() -> list[bytes]:
+def pngs(side: int) -> list[bytes]:
     """Images of noise, each a file."""
     random, files = np.random.default_rng(0), []
     for _ in range(DISTINCT):
         out = io.BytesIO()
-        Image.fromarray(random.integers(0, 256, (SIDE, SIDE), dtype=np.uint8)).save(out, "PNG")
+        Image.fromarray(random.integers(0, 256, (side, side), dtype=np.uint8)).save(out, "PNG")
         files.append(out.getvalue())
     return files
 
 
-def make(folder: Path, count: int) -> Path:
+def make(folder: Path, count: int, side: int) -> Path:
     """A folder of Parquet files with so many images, of which some thousand are distinct."""
     folder.mkdir()
-    files = pngs()
+    files = pngs(side)
     for first in range(0, count, SHARD):
         numbers = range(first, min(first + SHARD, count))
         cells = [{"bytes": files[number % DISTINCT], "path": None} for number in numbers]

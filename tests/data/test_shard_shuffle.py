@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from data.pictures import photo_folder
 from data.servers import serve
 from data.test_webdataset import examples, write_tar
 from likewise.data import held_pixels
 from likewise.data.images import open_images
 from likewise.data.loader import Loader, Support
+from likewise.data.node_order import NodeOrder
 from likewise.data.samplers import shuffled
 from likewise.data.shard_shuffle import ShardShuffle
 from likewise.data.sources import urls
@@ -86,6 +88,71 @@ def test_a_resumed_epoch_and_two_ranks_see_what_one_process_sees(remote):
     ranks = [loader_of(manifest, rank=rank, world_size=2).batches(0, 9) for rank in (0, 1)]
     for batch, *parts in zip(whole, *ranks, strict=True):
         assert torch.equal(batch, torch.cat([part.indices for part in parts]))
+
+
+def on_machine(server, folder):
+    """The set on a machine with a cache of its own, which has no index to make."""
+    cache = ShardCache(folder, 10**9)
+    manifest = open_manifest(f"{server.url}/{{0..5}}.tar", cache=cache)
+    for copy in folder.glob("*.tar"):
+        copy.unlink()
+    return manifest
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_machines_read_their_own_shards_and_the_batches_of_one(remote, tmp_path, workers):
+    manifest, server = remote
+    one = loader_of(on_machine(server, tmp_path / "one"), num_canonical_nodes=2)
+    whole = [batch.indices for batch in one.batches(0, 12)]
+    for epoch in (whole[:6], whole[6:]):
+        assert sorted(torch.cat(epoch).tolist()) == list(range(48))
+    machines = [on_machine(server, tmp_path / str(rank)) for rank in range(2)]
+    parts, fetched = [], []
+    for rank, machine in enumerate(machines):
+        loader = loader_of(machine, rank=rank, world_size=2, num_canonical_nodes=2, workers=workers)
+        server.requested.clear()
+        parts.append([batch.indices for batch in loader.batches(0, 12)])
+        fetched.append(set(server.requested))
+    assert [len(names) for names in fetched] == [3, 3] and len(fetched[0] | fetched[1]) == 6
+    for batch, first, second in zip(whole, *parts, strict=True):
+        assert torch.equal(batch, torch.cat([first, second]))
+    resumed = loader_of(machines[1], rank=1, world_size=2, num_canonical_nodes=2).batches(8, 12)
+    assert torch.equal(torch.cat(parts[1][8:]), torch.cat([batch.indices for batch in resumed]))
+
+
+@pytest.mark.parametrize(("nodes", "ranks"), [(1, 4), (2, 4), (4, 2), (3, 2), (2, 3)])
+def test_parts_of_a_rank_hold_its_slice_of_each_batch(nodes, ranks):
+    order = NodeOrder(SHARD_OF, 20, 3, 12, nodes)
+    share = 12 // ranks
+    for rank in range(ranks):
+        shards = {int(n) for part in order.parts_of(rank, ranks) for n in part.shards}
+        for step in range(10):
+            rows = order.drawn(step)[rank * share : (rank + 1) * share]
+            assert set(SHARD_OF[rows.numpy()].tolist()) <= shards
+    epochs = [
+        torch.cat([order.drawn(step) for step in steps]) for steps in (range(5), range(5, 10))
+    ]
+    assert all(sorted(epoch.tolist()) == list(range(60)) for epoch in epochs)
+    assert not torch.equal(*epochs)
+
+
+def test_an_uneven_set_shows_no_image_twice_in_an_epoch_and_each_in_some_epoch():
+    order = NodeOrder(np.repeat(np.arange(7), [9, 2, 5, 8, 1, 6, 7]), 10, 0, 6, 3)
+    seen = set()
+    for epoch in range(30):
+        rows = torch.cat([order.drawn(step) for step in range(6 * epoch, 6 * epoch + 6)]).tolist()
+        assert len(set(rows)) == 36
+        seen.update(rows)
+    assert seen == set(range(38))
+
+
+def test_parts_that_cannot_be_made_are_refused(remote, tmp_path):
+    manifest, _ = remote
+    with pytest.raises(LikewiseError, match="--num-canonical-nodes"):
+        loader_of(manifest, num_canonical_nodes=3)
+    folder = photo_folder(tmp_path / "photos", *(f"{i}.png" for i in range(16)))
+    with pytest.raises(LikewiseError, match="--num-canonical-nodes"):
+        loader_of(open_manifest(folder), num_canonical_nodes=2)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -66,6 +66,9 @@ class DataSettings:
     """images that are shuffled together where the data are shards (tar archives, Parquet files) that do not fit in
     memory: the shards are shuffled, and then the images of as many shards as hold this number. Default: 32,768 where
     the shards are at URLs, else all"""
+    num_canonical_nodes: int = 1
+    """parts into which shards are cut, each of which gives as many images to every batch. With as many machines as
+    parts, or fewer, each machine reads the shards of its own parts alone; the batches are those of one machine"""
     cache_dir: str | None = None
     """folder for copies of shards that are at URLs. Default: LIKEWISE_CACHE_DIR, or ~/.cache/likewise/shards"""
     cache_size: str | None = None

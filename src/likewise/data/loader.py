@@ -17,9 +17,10 @@ from likewise.data.batch import UNLABELLED, Batch
 from likewise.data.columns.column import IndexedFeature
 from likewise.data.held_pixels import hold
 from likewise.data.images import DecodedRows, FileImages, Images, InMemoryImages
+from likewise.data.node_order import NodeOrder
 from likewise.data.originals import CropStream, OriginalImages
 from likewise.data.samplers import ClassBalanced, shuffled
-from likewise.data.shard_shuffle import SHUFFLE_BUFFER, ShardShuffle
+from likewise.data.shard_shuffle import SHUFFLE_BUFFER
 from likewise.data.sharded_pixels import Shards, shards_of
 from likewise.data.shards_ahead import ShardsAhead, require_room
 from likewise.data.shared_memory import require_shared_memory, share_memory
@@ -107,9 +108,11 @@ class Loader:
     shuffle_buffer: int | None = None
     """images that are shuffled together where they lie in shards, see `likewise.data.shard_shuffle.ShardShuffle`; None:
     `SHUFFLE_BUFFER` where the shards are remote, else all"""
+    num_canonical_nodes: int = 1
+    """parts of the set of which each batch has as many images, see `likewise.data.node_order.NodeOrder`"""
 
     def __post_init__(self) -> None:
-        check_fields(self, world_size=SIZE, seed=COUNT)
+        check_fields(self, world_size=SIZE, seed=COUNT, num_canonical_nodes=SIZE)
         count = len(self.images)
         if self.labels.shape[:1] != (count,):
             raise LikewiseError(
@@ -119,6 +122,15 @@ class Loader:
             if len(rows) != count:
                 raise LikewiseError(f"{count} images, but {len(rows)} {name}: give as many.")
         self._check_batch_size()
+        if (
+            self.num_canonical_nodes > 1
+            and isinstance(self.images, FileImages)
+            and not self._shards
+        ):
+            raise LikewiseError(
+                f"--num-canonical-nodes {self.num_canonical_nodes} was given, but these images lie in no shards. Leave "
+                f"it out, or write shards: likewise pack."
+            )
         if self._order is not None and self._remote_shards is not None:
             require_room(self._remote_shards, self._order)
         if self.support is not None:
@@ -188,16 +200,15 @@ class Loader:
         """int64 [batch_size]: the positions of a step's images over all ranks."""
         if self._order is None:
             return shuffled(len(self.images), self.batch_size, self.seed, step)
-        epoch, turn = divmod(step, self.steps_per_epoch)
-        start = turn * self.batch_size
-        return self._order.epoch(epoch).positions[start : start + self.batch_size]
+        return self._order.drawn(step)
 
     def _shards_ahead(self) -> ShardsAhead | None:
         """What fetches remote shards before the steps that need them."""
         if self._order is None or self._remote_shards is None:
             return None
         lag = 2 * self.workers  # batches that PyTorch's DataLoader has under way
-        return ShardsAhead(self._remote_shards, self._order, self.batch_size, lag)
+        parts = self._order.parts_of(self.rank, self.world_size)
+        return ShardsAhead(self._remote_shards, parts, self._order.share, self.steps_per_epoch, lag)
 
     @cached_property
     def _shards(self) -> Shards | None:
@@ -222,14 +233,15 @@ class Loader:
         return copied
 
     @cached_property
-    def _order(self) -> ShardShuffle | None:
+    def _order(self) -> NodeOrder | None:
         """The order of images that are read from shards; None where every image is as near as any other."""
         buffer = self.shuffle_buffer
-        if not buffer and self._remote_shards is not None:
+        nodes = self.num_canonical_nodes
+        if not buffer and (self._remote_shards is not None or nodes > 1):
             buffer = SHUFFLE_BUFFER
         if self._shards is None or not buffer:
             return None
-        return ShardShuffle(self._shards.number, buffer, self.seed)
+        return NodeOrder(self._shards.number, buffer, self.seed, self.batch_size, nodes)
 
     def _rows(self, positions: Tensor, step: int, of_support: bool) -> Batch:
         share = len(positions) // self.world_size

@@ -19,6 +19,7 @@ from likewise.data.columns.groups import GROUP, Groups
 from likewise.data.columns.masks import Masks
 from likewise.data.columns.missing_labels import named_as_missing
 from likewise.data.columns.targets import targets_in
+from likewise.data.compact_ids import CompactIds, take_ids
 from likewise.data.file_names import written_name, written_names
 from likewise.data.left_out import Skipped
 from likewise.data.pixel_source import FRAMES, VIDEO_MODE, PixelSource
@@ -121,6 +122,8 @@ class Manifest:
             object.__setattr__(self, name, value)  # the class is frozen
 
     def _written_ids(self) -> Sequence[str]:
+        if isinstance(self.ids, CompactIds):
+            return self.ids
         try:
             return written_names(self.ids)
         except TypeError as error:
@@ -144,7 +147,7 @@ class Manifest:
             pixels=self.pixels.take(rows),
             labels=self.labels[torch.from_numpy(rows)],
             splits=self.splits[rows],
-            ids=[self.ids[int(i)] for i in rows],
+            ids=take_ids(self.ids, rows),
             masks=self.masks.take(rows) if self.masks is not None else None,
             columns=take_columns(self.columns, rows),
         )

@@ -60,7 +60,14 @@ class Headers(NamedTuple):
     @classmethod
     def unread(cls, count: int) -> Headers:
         """Those of images of which none was looked at."""
-        return cls(np.zeros((count, 2), np.int32), np.full(count, "", dtype="U16"))
+        return cls(np.zeros((count, 2), np.int32), np.full(count, "", dtype="U1"))
+
+    def with_read(self, rows: np.ndarray, read: Headers) -> Headers:
+        """These headers with those of some rows, int64 [n], that were read by now."""
+        # Texts of NumPy have one width: 64 bytes for each image if there were room for any mode.
+        sizes, modes = self.sizes.copy(), self.modes.astype(np.result_type(self.modes, read.modes))
+        sizes[rows], modes[rows] = read
+        return Headers(sizes, modes)
 
     def take(self, index: np.ndarray) -> Headers:
         """The headers of some rows."""

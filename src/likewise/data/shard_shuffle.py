@@ -36,10 +36,13 @@ class ShardShuffle:
         shard_of: int64 [N], the number of each image's shard.
         buffer: how many images are shuffled together, at most; but always those of one shard.
         seed: which permutations.
+        part: what else their randomness depends on.
     """
 
-    def __init__(self, shard_of: np.ndarray, buffer: int, seed: int) -> None:
-        self.seed = seed
+    def __init__(
+        self, shard_of: np.ndarray, buffer: int, seed: int, part: tuple[int, ...] = ()
+    ) -> None:
+        self.seed, self.part = seed, part
         self.shards, self._shard_of = np.unique(shard_of, return_inverse=True)
         count = max(len(self.shards), 1)
         images_in_shard = max(len(shard_of) / count, 1)
@@ -57,8 +60,8 @@ class ShardShuffle:
         return self._newest[number]
 
     def _order_of(self, epoch: int) -> EpochOrder:
-        image_rng = generator(self.seed, "shuffled", epoch)
-        shard_rng = generator(self.seed, "shards", epoch)
+        image_rng = generator(self.seed, "shuffled", epoch, *self.part)
+        shard_rng = generator(self.seed, "shards", epoch, *self.part)
         shuffled = torch.randperm(len(self._shard_of), generator=image_rng).numpy()
         drawn = torch.randperm(len(self.shards), generator=shard_rng).numpy()
         block_of_shard = np.empty(len(drawn), np.int64)

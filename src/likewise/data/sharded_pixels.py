@@ -51,6 +51,18 @@ def rows_of_few_shards(pixels: PixelSource) -> np.ndarray:
     return np.flatnonzero(np.isin(shards.number, few))
 
 
+def read_in_order(pixels: PixelSource) -> None:
+    """Have little kept of what has been read, since no image will be read twice."""
+    if isinstance(pixels, RangedPixels | PickedRows):
+        read_in_order(pixels.source)
+    if isinstance(pixels, ConcatPixels):
+        for part in pixels.parts:
+            read_in_order(part)
+    groups = getattr(pixels, "groups", None)
+    if groups is not None:
+        groups.keep_little()
+
+
 def _joined(parts: Sequence[Shards | None]) -> Shards | None:
     """The shards of several sources, which are all remote."""
     cached = [

@@ -17,6 +17,7 @@ from likewise.collectives import on_first_rank
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import stored_size
 from likewise.data.left_out import some_files
+from likewise.data.sharded_pixels import read_in_order
 from likewise.data.sources.open import open_for_encoder
 from likewise.data.video.clip_frames import open_frames
 from likewise.data.video.clip_reading import with_clips
@@ -78,6 +79,7 @@ class EmbeddedImages:
             opened, settings.clip_sampling, settings.image_size, region=settings.region
         )
         self.size = stored_size(self.manifest, settings.image_size)
+        read_in_order(self.manifest.pixels)
 
     def vectors(self, batch_size: int, device: torch.device) -> Vectors:
         """The vectors of all images that can be read.

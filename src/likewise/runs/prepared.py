@@ -100,6 +100,7 @@ class Prepared:
             world_size,
             self.modalities,
             shuffle_buffer=settings.shuffle_buffer,
+            num_canonical_nodes=settings.num_canonical_nodes,
         )
 
     def steps(self, loader: Loader) -> int:

@@ -25,6 +25,7 @@ RANGES: Mapping[str, Range] = {
     "devices": Range(0),
     "num_workers": Range(-1),
     "shuffle_buffer": Range(1),
+    "num_canonical_nodes": Range(1),
     "max_bad": SHARE,
     "num_evals": Range(0),
     "save_every": Range(1),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import stat
-from collections.abc import Callable, Sequence
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -58,16 +60,22 @@ class Scan(NamedTuple):
     """positions of the others, each with the reason"""
 
     @classmethod
-    def of(cls, found: Sequence[Header | str]) -> Scan:
+    def of(cls, found: Iterable[Header | str]) -> Scan:
         """What was found of each file: its header, or why it has none."""
-        headers = {i: header for i, header in enumerate(found) if isinstance(header, Header)}
-        sizes = np.array([header[:2] for header in headers.values()], dtype=np.int32)
-        modes = np.array([header.mode for header in headers.values()], dtype=str)
-        return cls(
-            usable=np.array(list(headers), dtype=np.int64),
-            headers=Headers(sizes.reshape(-1, 2), modes),
-            refused={i: reason for i, reason in enumerate(found) if isinstance(reason, str)},
+        # A list of a million headers takes more memory than all else that is known of the files.
+        usable, sides, modes = array("q"), array("i"), list[str]()
+        refused = dict[int, str]()
+        for position, header in enumerate(found):
+            if isinstance(header, str):
+                refused[position] = header
+                continue
+            usable.append(position)
+            sides.extend(header[:2])
+            modes.append(sys.intern(header.mode))
+        headers = Headers(
+            np.array(sides, dtype=np.int32).reshape(-1, 2), np.array(modes, dtype=str)
         )
+        return cls(np.array(usable, dtype=np.int64), headers, refused)
 
 
 def scan_files(paths: Sequence[Path]) -> Scan:
@@ -84,7 +92,7 @@ def scan(read: Callable[[int], Header], count: int) -> Scan:
         except UnreadableImage as error:
             return str(error)
 
-    return Scan.of(list(parallel_map(attempt, count)))
+    return Scan.of(parallel_map(attempt, count))
 
 
 def read_header(file: Path | bytes) -> Header:

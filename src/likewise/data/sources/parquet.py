@@ -5,8 +5,9 @@ The form is that of https://huggingface.co/docs/hub/datasets-image#parquet-forma
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from likewise.data.columns.masks import Masks
 from likewise.data.columns.parquet_reader import ParquetReader
 from likewise.data.columns.parquet_schema import class_names_of, features_of, holds_images
 from likewise.data.columns.targets import TARGETS
+from likewise.data.compact_ids import RowIds, StoredIds
 from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import ID, PARQUET_KEY, PackFacts, common_facts
 from likewise.data.pixel_source import Headers, UnreadableImage
@@ -123,14 +125,8 @@ def manifest_of(
         [_facts(files.name(number), reader) for number, reader in enumerate(readers)],
         [files.name(number) for number in range(len(files))],
     )
-    locations = np.array(list(_locations(readers)), dtype=np.int32).reshape(-1, 3)
-    row_in_file = np.concatenate([np.arange(reader.metadata.num_rows) for reader in readers])
-    ids = [
-        f"{names[file]}/{row}"
-        for file, row in zip(locations[:, 0].tolist(), row_in_file.tolist(), strict=True)
-    ]
-    if facts is not None:
-        ids = _listed(readers, ID)
+    locations = _locations(readers)
+    ids = _row_ids(readers, names) if facts is None else _packed_ids(readers)
     labels = _packed_labels(readers, columns, facts) or _labels(readers, columns, named)
     is_chosen = named.label is not None or facts is not None
     note = [] if is_chosen else _label_note(source, readers[0].schema_arrow, columns)
@@ -229,11 +225,26 @@ def _refuse_different(first: Columns, file: str, other: Columns, first_file: str
         )
 
 
-def _locations(readers: Sequence[ParquetReader]) -> Iterator[Location]:
+def _locations(readers: Sequence[ParquetReader]) -> np.ndarray:
+    """Int32 [N, 3]: the `Location` of each row."""
+    parts = [np.empty((0, 3), np.int32)]
     for file, reader in enumerate(readers):
         for group in range(reader.num_row_groups):
-            for row in range(reader.metadata.row_group(group).num_rows):
-                yield Location(file, group, row)
+            rows = np.arange(reader.metadata.row_group(group).num_rows, dtype=np.int32)
+            parts.append(np.stack(np.broadcast_arrays(np.int32(file), np.int32(group), rows), 1))
+    return np.concatenate(parts)
+
+
+def _row_ids(readers: Sequence[ParquetReader], names: Sequence[str]) -> RowIds:
+    counts = [reader.metadata.num_rows for reader in readers]
+    file = np.repeat(np.arange(len(readers), dtype=np.int32), counts)
+    row = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
+    return RowIds(names, file, row)
+
+
+def _packed_ids(readers: Sequence[ParquetReader]) -> StoredIds:
+    """The ids that a packed set has, file by file."""
+    return StoredIds(chain.from_iterable(reader.values(ID) for reader in readers))
 
 
 def _labels(readers: Sequence[ParquetReader], columns: Columns, named: ColumnNames) -> Labels:

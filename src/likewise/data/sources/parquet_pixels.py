@@ -18,6 +18,9 @@ from likewise.data.sources.shard_files import ShardFiles
 CACHE_BYTES = 2**30
 """Encoded bytes that are cached; a set with more is read again group by group as rows are requested."""
 
+IN_ORDER_BYTES = 2**25
+"""Encoded bytes that are cached where rows are read in order."""
+
 
 class Location(NamedTuple):
     """Where a row is."""
@@ -35,14 +38,17 @@ class RowGroups:
 
     def __init__(self, files: ShardFiles, column: str) -> None:
         self.files, self.column = files, column
+        self.limit: int | None = None
+        """bytes that are cached; None: `CACHE_BYTES`"""
         self._cache: OrderedDict[tuple[int, int], pa.Array] = OrderedDict()
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"files": self.files, "column": self.column}
+        return {"files": self.files, "column": self.column, "limit": self.limit}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)
+        self.__init__(state["files"], state["column"])
+        self.limit = state["limit"]
 
     def read(self, location: Location) -> bytes | None:
         """The encoded image of a row; None where the column has no bytes.
@@ -65,6 +71,12 @@ class RowGroups:
             with suppress(UnreadableImage):  # said where its rows are read
                 self.read(Location(file, group, 0))
 
+    def keep_little(self) -> None:
+        """Keep the newest row groups alone, for rows that are read in order."""
+        with self._lock:
+            self.limit = IN_ORDER_BYTES
+            self._forget_oldest()
+
     def name(self, location: Location) -> str:
         """What a message calls a row."""
         return f"{self.files.name(location.file)}, row {location.row} of row group {location.group}"
@@ -85,10 +97,8 @@ class RowGroups:
         return self._cache[file, group]
 
     def _forget_oldest(self) -> None:
-        while (
-            len(self._cache) > 1
-            and sum(array.nbytes for array in self._cache.values()) > CACHE_BYTES
-        ):
+        limit = CACHE_BYTES if self.limit is None else self.limit
+        while len(self._cache) > 1 and sum(a.nbytes for a in self._cache.values()) > limit:
             self._cache.popitem(last=False)
 
 

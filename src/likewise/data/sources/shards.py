@@ -93,10 +93,10 @@ def with_headers(manifest: Manifest, scanned: np.ndarray, found: Scan) -> Manife
         raise LikewiseError(
             f"{manifest.source}: none of its {len(manifest)} images can be used. {describe(skipped)}"
         )
-    headers = Headers.unread(len(manifest))
-    for whole, read in zip(headers, found.headers, strict=True):
-        whole[scanned[found.usable]] = read
-    rest = manifest.take(usable)
+    headers = Headers.unread(len(manifest)).with_read(scanned[found.usable], found.headers)
+    rest = manifest
+    if refused:
+        rest, headers = manifest.take(usable), headers.take(usable)
     pixels: Any = rest.pixels
-    pixels = replace(pixels, headers=headers.take(usable))
+    pixels = replace(pixels, headers=headers)
     return replace(rest, pixels=pixels, skipped=(*manifest.skipped, *skipped))
