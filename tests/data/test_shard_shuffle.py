@@ -101,7 +101,7 @@ def on_machine(server, folder):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_machines_read_their_own_shards_and_the_batches_of_one(remote, tmp_path, workers):
-    manifest, server = remote
+    _, server = remote
     one = loader_of(on_machine(server, tmp_path / "one"), num_canonical_nodes=2)
     whole = [batch.indices for batch in one.batches(0, 12)]
     for epoch in (whole[:6], whole[6:]):
