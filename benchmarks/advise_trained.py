@@ -29,7 +29,7 @@ from advise_draws import FEWEST_NEW, Draw
 from torch import Tensor
 
 from likewise.advice import candidates
-from likewise.advice.arm import AdviceArm
+from likewise.advice.arm import AdviceArm, Trained
 from likewise.advice.candidates import cost_of, pretrained_settings, starting_point
 from likewise.advice.clock import Clock
 from likewise.advice.cross_validation import CrossValidation
@@ -38,7 +38,6 @@ from likewise.advice.method_arms import EnsembleArm, MethodArm
 from likewise.advice.opened_data import LabelledData, open_labelled
 from likewise.advice.programme import Programme
 from likewise.data.batch import UNLABELLED
-from likewise.data.images import Images
 from likewise.evaluation.features import extract
 from likewise.randomness import generator
 from likewise.views.centre_view import CentreView
@@ -46,7 +45,7 @@ from likewise.views.centre_view import CentreView
 SIZE = 64
 """pixels along a side"""
 
-MOST_NEW = 1000
+MOST_NEW = 600
 """new images on which a draw is checked, at most"""
 
 RESERVE = 5.0
@@ -69,7 +68,7 @@ class Settings:
     """of the labels, for each number of them"""
     unlabelled: int = 200
     """images without a label in each draw"""
-    time: float = 120.0
+    time: float = 60.0
     """seconds of one processor for an advice"""
     ensemble_seeds: tuple[int, ...] = (0, 2)
     """of draws in which ensemble pseudo-labels are run to the end too, which takes as long as all other arms"""
@@ -121,23 +120,38 @@ def draw(shown: Shown, seconds: float, seed: int, ensemble: bool) -> Draw | None
     validated = CrossValidation(data.labels, fold_of, data.classes, clock, RESERVE)
     Programme(data, validated, start, CPU, seed, lambda: None, lambda line: None).run()
     said = [replace(each, logits=each.logits.clone()) for each in validated.tried]
+    new = NewImages(shown.new)
     answers = {}
     for each in validated.tried:
         arm = validated.arm(each)
         if not isinstance(arm, MethodArm if ensemble else (MethodArm, EnsembleArm)):
-            answers[each.card.name] = answers_for(arm, data.labels, shown.new)
+            answers[each.card.name] = new.answers(arm, data.labels)
     return Draw(said, len(said), answers, truth, shown.new.labels, fold_of, groups)
 
 
-def answers_for(arm: AdviceArm, labels: Tensor, new: LabelledData) -> Tensor:
-    """Logits float16 [M, K] of an arm that is fitted to all labels with all its steps, for new images."""
-    trained = arm.fit(labels, torch.zeros(0, dtype=torch.int64), 1e9)
-    assert trained is not None
-    size = trained.settings.image_size
-    images: Images = new.images(size)
-    features = extract(trained.encoder, images, torch.arange(len(images)), CentreView(size))
-    with torch.no_grad():
-        return trained.head(features).half()
+class NewImages:
+    """M images that played no part, for which an encoder that several arms share computes features once."""
+
+    def __init__(self, data: LabelledData) -> None:
+        self.data = data
+        self.features: dict[int, Tensor] = {}
+
+    @torch.no_grad()
+    def answers(self, arm: AdviceArm, labels: Tensor) -> Tensor:
+        """Logits float16 [M, K] of an arm that is fitted to all labels with all its steps."""
+        trained = arm.fit(labels, torch.zeros(0, dtype=torch.int64), 1e9)
+        assert trained is not None
+        if arm.card.trains_encoder:
+            return trained.head(self._features_of(trained)).half()
+        key = id(trained.encoder)
+        if key not in self.features:
+            self.features[key] = self._features_of(trained)
+        return trained.head(self.features[key]).half()
+
+    def _features_of(self, trained: Trained) -> Tensor:
+        size = trained.settings.image_size
+        images = self.data.images(size)
+        return extract(trained.encoder, images, torch.arange(len(images)), CentreView(size))
 
 
 def wanted(settings: Settings) -> Iterator[tuple[Path, int, int, Path]]:

@@ -10,11 +10,13 @@ from PIL import Image
 
 import likewise
 from data.pictures import save
+from likewise.advice.candidates import Cost, that_fit
 from likewise.advice.opened_data import open_labelled
 from likewise.commands.advising import Advise
 from likewise.commands.words import parse
+from likewise.data import images
 from likewise.encoders import EncoderSettings
-from likewise.errors import LikewiseError
+from likewise.errors import FilesLeftOut, LikewiseError
 
 
 def test_labels_that_are_not_shown_are_not_there(clothes):
@@ -93,21 +95,49 @@ def test_a_range_of_pixels_is_that_of_the_encoders_and_of_the_longer_command(mon
         likewise.advise(deep.astype(np.uint8), np.arange(12) % 2, pixel_range=(0, 99))
 
 
-def test_images_that_cannot_be_decoded_are_left_out_and_named(tmp_path):
+def damage(file):
+    """Make a PNG that opens and cannot be decoded."""
+    content = file.read_bytes()
+    file.write_bytes(content[:200] + bytes(64) + content[264:])
+
+
+@pytest.mark.parametrize("memory", [images.MEMORY_LIMIT, 0], ids=["in memory", "on demand"])
+def test_images_that_cannot_be_decoded_are_left_out_and_named(tmp_path, monkeypatch, memory):
+    monkeypatch.setattr(images, "MEMORY_LIMIT", memory)
     for number in range(8):
-        file = tmp_path / "ab"[number % 2] / f"{number}.png"
-        save(file, number, 24, 24)
-        if number in (2, 3):
-            content = file.read_bytes()
-            file.write_bytes(content[:200] + bytes(64) + content[264:])
-    opened, images = open_labelled(tmp_path).readable(12)
-    assert len(opened.labels) == len(images) == 6 and not images.unreadable
+        save(tmp_path / "ab"[number % 2] / f"{number}.png", number, 24, 24)
+    damage(tmp_path / "a" / "2.png")
+    damage(tmp_path / "b" / "3.png")
+    assert open_labelled(tmp_path).fits_in_memory(12) is (memory > 0)
+    opened, found = open_labelled(tmp_path).readable(12, max_bad=0.25)
+    assert len(opened.labels) == len(found) == 6 and not found.unreadable
     assert {"a/2.png", "b/3.png"}.isdisjoint(opened.manifest.ids)
     assert any("2 images" in note and "a/2.png" in note for note in opened.notes)
-    for file in (tmp_path / "b").iterdir():
-        file.write_bytes(file.read_bytes()[:200] + bytes(64) + file.read_bytes()[264:])
+    assert len(found.read(torch.arange(6)).images) == 6
+    with pytest.raises(FilesLeftOut, match=r"--max-bad 0\.2 .*a/2\.png"):
+        open_labelled(tmp_path).readable(12, max_bad=0.2)
+    for number in (1, 5, 7):
+        damage(tmp_path / "b" / f"{number}.png")
     with pytest.raises(LikewiseError, match="No labelled image of b"):
-        open_labelled(tmp_path).readable(12)
+        open_labelled(tmp_path).readable(12, max_bad=1.0)
+
+
+def test_a_set_that_does_not_fit_in_memory_is_decoded_more_often(monkeypatch, clothes):
+    """So fewer images fit into the time, and the time is kept."""
+
+    def chosen(memory):
+        monkeypatch.setattr(images, "MEMORY_LIMIT", memory)
+        return that_fit(open_labelled(clothes), 12, Cost(decoding=0.04, forward=0.04), 10.0, seed=0)
+
+    (most, seconds), (fewer, longer) = chosen(images.MEMORY_LIMIT), chosen(0)
+    assert len(most.labels) == 50 and seconds == pytest.approx(4.0)
+    assert len(fewer.labels) == 25 and longer == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_a_share_of_bad_files_is_one(clothes, share):
+    with pytest.raises(LikewiseError, match="max_bad"):
+        likewise.advise(clothes, max_bad=share)
 
 
 def test_the_longer_command_has_the_columns_that_were_named(monkeypatch, tmp_path):

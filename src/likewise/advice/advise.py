@@ -16,7 +16,7 @@ from likewise.advice.opened_data import open_labelled
 from likewise.advice.session import Session
 from likewise.data.columns.column_names import ColumnNames, MissingLabels
 from likewise.errors import LikewiseError
-from likewise.field_types import Range, checked_arguments
+from likewise.field_types import SHARE, Range, checked_arguments
 from likewise.randomness import restored_rng
 from likewise.runs.data_name import free_folder
 from likewise.training.launch import DeviceKind, choose_device
@@ -24,8 +24,11 @@ from likewise.training.launch import DeviceKind, choose_device
 LONGER = 3
 """times the time, in the command for a longer advice"""
 
+MAX_BAD = 0.01
+"""share of the files that may be unreadable, unless another is given"""
 
-@checked_arguments(seed=Range(0))
+
+@checked_arguments(seed=Range(0), max_bad=SHARE)
 @restored_rng()
 def advise(
     data: Any,
@@ -42,6 +45,7 @@ def advise(
     group_column: str | None = None,
     missing_labels: MissingLabels = "unlabelled",
     pixel_range: tuple[float, float] | None = None,
+    max_bad: float = MAX_BAD,
     console: Console | None = None,
     now: Callable[[], float] = system_time.monotonic,
 ) -> Advice:
@@ -68,11 +72,13 @@ def advise(
         group_column: of a CSV, a table or Parquet files; images of one group are in one fold.
         missing_labels: what NaN, NA, N/A, None and null mean as a label.
         pixel_range: values of pixels of more than 8 bits that become black and white; None: found in the images.
+        max_bad: share of the files, 0 to 1, that may be unreadable; they are left out, and a note names them.
         console: prints progress and the result; None: nothing is printed.
         now: the time in seconds, for tests.
 
     Raises:
         LikewiseError: no labels, labels of one class, or a time in which nothing can be tried.
+        FilesLeftOut: more files are unreadable than ``max_bad`` allows.
         Interrupted: Ctrl-C; what was found by then is in the folder.
     """
     clock = Clock(parse_time(time), now)
@@ -86,9 +92,8 @@ def advise(
             f"The folder {folder} is not empty. Replace an earlier advice in it with --overwrite, or choose another, "
             f"for instance --out {folder}-2."
         )
-    session = Session(
-        opened, folder, clock, choose_device(device), seed, console or Console(quiet=True)
-    )
+    quiet = Console(quiet=True)
+    session = Session(opened, folder, clock, choose_device(device), seed, console or quiet, max_bad)
     named = labels if isinstance(labels, str | int | Path) else "all"
     options = {
         "labels": "" if named == "all" else named,
@@ -98,6 +103,7 @@ def advise(
         "group-column": group_column,
         "missing-labels": "" if missing_labels == "unlabelled" else missing_labels,
         "pixel-range": pixel_range,
+        "max-bad": "" if max_bad == MAX_BAD else f"{max_bad:g}",
         "time": in_words(LONGER * clock.seconds),
     }
     return session.run(_command(data, options), overwrite)

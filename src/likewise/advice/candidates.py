@@ -50,6 +50,10 @@ MOST_UNLABELLED = 5000
 ENCODING_SHARE = 0.4
 """of the time, for encoding the labelled images; half of that for the others"""
 
+READINGS = 3
+"""times that an image is decoded which memory has no room for: to see that it can be, as the key of the cached
+features, and to encode it"""
+
 
 class Cost(NamedTuple):
     """Seconds for one image."""
@@ -149,6 +153,29 @@ def cost_of(data: LabelledData, settings: EncoderSettings, device: torch.device)
     extract(encoder, images, rows, view, device=device)
     done = time.perf_counter()
     return Cost((decoded - began) / len(images), (done - warm) / len(rows))
+
+
+def that_fit(
+    data: LabelledData, size: int, cost: Cost, seconds: float, seed: int
+) -> tuple[LabelledData, float]:
+    """The images that can be encoded in a share of the time, and how long that takes.
+
+    Args:
+        data: all images.
+        size: side in pixels that the encoder reads.
+        cost: of one image.
+        seconds: of the whole advice.
+        seed: of which.
+
+    Raises:
+        LikewiseError: not even two labels of each class can be encoded.
+    """
+    each = cost.both
+    chosen = as_many_as_fit(data, each, seconds, seed)
+    if not chosen.fits_in_memory(size):
+        each += (READINGS - 1) * cost.decoding
+        chosen = as_many_as_fit(data, each, seconds, seed)
+    return chosen, each * len(chosen.labels)
 
 
 def as_many_as_fit(data: LabelledData, each: float, seconds: float, seed: int) -> LabelledData:

@@ -15,9 +15,16 @@ from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.targets import targets_in
 from likewise.data.encoder_range import refuse_unused_range
 from likewise.data.even_sample import evenly_spaced
-from likewise.data.images import Images, default_channels, open_images, stored_size
+from likewise.data.images import (
+    FileImages,
+    Images,
+    default_channels,
+    fits_in_memory,
+    open_images,
+    stored_size,
+)
 from likewise.data.label_budget import LabelBudget
-from likewise.data.left_out import some_files
+from likewise.data.left_out import require_few_unread, some_files
 from likewise.data.manifest import Manifest
 from likewise.data.sources.label_file import is_label_file
 from likewise.data.sources.open import open_manifest
@@ -77,14 +84,27 @@ class LabelledData:
             manifest = manifest.take(evenly_spaced(len(manifest), sample))
         return open_images(manifest, stored, channels)
 
-    def readable(self, size: int) -> tuple[LabelledData, Images]:
+    def fits_in_memory(self, size: int) -> bool:
+        """Whether the images are decoded once for an encoder of ``size`` pixels a side, and not each time."""
+        stored, channels = stored_size(self.manifest, size), default_channels(self.manifest)
+        return fits_in_memory(self.manifest, stored, channels)
+
+    def readable(self, size: int, max_bad: float) -> tuple[LabelledData, Images]:
         """All but the images that cannot be decoded, which a note names; and those images at some size.
 
+        Args:
+            size: side in pixels that the encoder reads.
+            max_bad: share of the files, 0 to 1, that may be unreadable.
+
         Raises:
+            FilesLeftOut: more than that share cannot be read.
             LikewiseError: no labelled image of some class is left.
         """
-        images = self.images(size)
+        images, left_out = self.images(size), self.manifest.unread
+        if isinstance(images, FileImages):
+            images.find_unreadable()
         unread = images.unreadable
+        require_few_unread(left_out | unread, len(images) + len(left_out), max_bad)
         if not unread:
             return self, images
         rows = torch.tensor(

@@ -13,11 +13,11 @@ from likewise.advice.advice import FILE, Advice, ArmResult
 from likewise.advice.arm import Trained
 from likewise.advice.candidates import (
     PRETRAINED_SIZES,
-    as_many_as_fit,
     cost_of,
     pretrained_settings,
     scratch_settings,
     starting_point,
+    that_fit,
     too_short,
     weights_at_hand,
 )
@@ -63,6 +63,11 @@ class Session:
         device: where networks compute.
         seed: of folds, weights and views.
         console: prints progress.
+        max_bad: share of the files, 0 to 1, that may be unreadable.
+
+    Raises:
+        FilesLeftOut: more of them are.
+        LikewiseError: the time suffices for nothing.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Session:
         device: torch.device,
         seed: int,
         console: Console,
+        max_bad: float,
     ) -> None:
         self.folder = folder
         self.clock = clock
@@ -87,12 +93,12 @@ class Session:
             else scratch_settings(data)
         )
         cost = cost_of(data, settings, device)
-        self.data = as_many_as_fit(data, cost.both, clock.seconds, seed)
+        self.data, encoding = that_fit(data, settings.image_size, cost, clock.seconds, seed)
         reserve = max(LEAST_RESERVE, RESERVE * clock.seconds)
-        needed = reserve + cost.both * len(self.data.labels)
+        needed = reserve + encoding
         if clock.left < needed:
             raise too_short(clock.seconds, clock.spent + needed)
-        self.data, images = self.data.readable(settings.image_size)
+        self.data, images = self.data.readable(settings.image_size, max_bad)
         self.notes = list(self.data.notes)
         if weights is None:
             self.notes.append(

@@ -38,6 +38,9 @@ class Advise:
     """what NaN, NA, N/A, None and null mean as a label: unlabelled, or a class of that name"""
     pixel_range: tuple[float, float] | None = None
     """values of pixels of more than 8 bits that become black and white; default: found in the images"""
+    max_bad: float = 0.01
+    """share of the files that may be unreadable, 0 to 1; they are left out and named, and above this share nothing is
+    tried"""
     seed: int = 0
     """seed of folds, weights, views and the choice of visible labels"""
     overwrite: bool = False

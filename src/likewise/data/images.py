@@ -171,6 +171,20 @@ class FileImages:
         ids = [self.ids[i] for i in index.tolist()]
         return FileImages(self.source.take(index.numpy()), ids, self.size, self.channels)
 
+    def find_unreadable(self) -> None:
+        """Decode every image once, on all cores, so that ``unreadable`` names all that cannot be decoded."""
+
+        def reason(row: int) -> str:
+            try:
+                read_square(self.source, row, self.size, self.channels)
+            except UnreadableImage as error:
+                return str(error)
+            return ""
+
+        for row, found in enumerate(parallel_map(reason, len(self))):
+            if found:
+                self.lose(row, UnreadableImage(found))
+
     def _decode_rows(
         self, index: Tensor, decode: Callable[[int], DecodedRow | None]
     ) -> DecodedRows:
@@ -268,10 +282,24 @@ def open_images(
         )
     if isinstance(manifest.pixels, ArrayPixels) and _fits_as_is(manifest.pixels, size, channels):
         return InMemoryImages(_tensor_of(manifest.pixels))
-    wanted = len(manifest) * channels * size * size
-    if wanted > (MEMORY_LIMIT if memory_limit is None else memory_limit):
+    if not fits_in_memory(manifest, size, channels, memory_limit):
         return FileImages(manifest.pixels, list(manifest.ids), size, channels)
     return _decode_all(manifest, size, channels)
+
+
+def fits_in_memory(
+    manifest: Manifest, size: int, channels: int, memory_limit: int | None = None
+) -> bool:
+    """Whether all images of a manifest are decoded at once and held in memory; otherwise each when it is read.
+
+    Args:
+        manifest: the examples.
+        size: side in pixels.
+        channels: of each.
+        memory_limit: bytes; None: `MEMORY_LIMIT`.
+    """
+    wanted = len(manifest) * channels * size * size
+    return wanted <= (MEMORY_LIMIT if memory_limit is None else memory_limit)
 
 
 def default_size(manifest: Manifest) -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 WARM_UP = 3
 """Steps that are not measured: the first ones wait for workers, compile and allocate."""
 
+WARM_UP_SECONDS = 10.0
+"""Seconds after which no further step is left out: slow steps hide what the first ones wait for."""
+
 MEASURED = 20
 """Steps over which the time is measured, or as many as fit into `MEASURED_SECONDS`."""
 
-MEASURED_SECONDS = 60.0
+MEASURED_SECONDS = 20.0
 
 SHORTEST_PRINTED = 60.0
 """Seconds from which the estimate is printed."""
@@ -37,7 +40,7 @@ class TimeEstimate:
             step: steps that are done.
             seconds: of training so far, without scores and checkpoints.
         """
-        if self._done or step < self._begin:
+        if self._done or (step < self._begin and seconds < WARM_UP_SECONDS):
             return ""
         if self._began is None:
             self._begin, self._began = step, seconds
@@ -53,7 +56,7 @@ class TimeEstimate:
         if left <= LONG:
             return sentence
         return (
-            f"{sentence} What your images and labels allow in a shorter time: likewise advise DATA --time 20m. A "
+            f"{sentence} What your images and a few labels allow in a shorter time: likewise advise DATA --time 20m. A "
             f"stopped run continues with --resume."
         )
 
