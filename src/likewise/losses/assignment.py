@@ -39,7 +39,7 @@ def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tens
     check_temperature(epsilon)
     log_codes = scores / epsilon
     for _ in range(iterations):
-        log_codes = (log_codes - log_codes.logsumexp(dim=0)).log_softmax(dim=1)
+        log_codes = log_codes.log_softmax(dim=0).log_softmax(dim=1)  # a launch each on a GPU
     return log_codes.softmax(dim=1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from likewise.losses import fused_queue
+from likewise.losses import fused_queue, fused_soft
 from likewise.losses.float32 import in_float32
 from likewise.losses.fused_batch import kernels_first
 from likewise.losses.input_checks import check_temperature, shapes
@@ -46,8 +46,17 @@ def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float)
     )
 
 
+def _soft_nce_by_kernels(
+    queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | Tensor
+) -> Tensor | None:
+    if not fused_soft.serves(queries, keys, targets, temperature):
+        return None
+    return fused_soft.soft_loss(queries, keys, targets, temperature)
+
+
 @shapes(queries="B D", keys="M D", targets="B M")
 @mean_over_rows("queries", "targets")
+@kernels_first(_soft_nce_by_kernels)
 @in_float32
 def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | Tensor) -> Tensor:
     """Contrast with soft targets: cross-entropy of softmax(q . k / temperature) against given probabilities.

@@ -28,13 +28,17 @@ from likewise.losses import tiles_triton
 from likewise.losses.input_checks import UNKNOWN
 from likewise.losses.similarity_sums import refuse_second_derivatives
 from likewise.losses.triton_launch import (
+    MOST_COLUMNS,
+    PROGRAMS,
     Tiles,
     blocks,
     filled,
     float32_products,
+    height,
     interpreted,
     kernels,
     padded,
+    parts_of,
 )
 
 P = ParamSpec("P")
@@ -45,9 +49,6 @@ FORMS: tuple[Form, ...] = get_args(Form)
 MOST_ROWS = 8192
 """Up to which this form is used. An H100 takes 1.49 ms for 8,192 rows; from where `tiles_triton` takes less was not
 measured."""
-
-MOST_COLUMNS = 128
-"""D; more does not fit the registers."""
 
 SAFE_SCORE = 50.0
 """In powers of two: scores from -50 to 50, shifted by the greatest, lose nothing in float32."""
@@ -145,13 +146,16 @@ class _WithinBatch(torch.autograd.Function):
         factor, *sums = numbers
         mean = unit.new_empty(2)  # the loss, and the weight of a row in it
         labels = mean if labels is None else labels.contiguous()  # "pairs" reads none
-        shape = {"D": width, "WIDTH": padded(width)}
         form_number = FORMS.index(form)
-        kind = {**shape, "FORM": form_number, "VIEWS": views, "PRECISION": float32_products()}
+        kind = {"D": width, "FORM": form_number, "VIEWS": views, "PRECISION": float32_products()}
+        at_once = height(width, 16)
         made = kernels("triton_batch_kernels")
         with torch.cuda.device_of(rows):
-            made.unit_kernel[(blocks(count, 16),)](
-                *(rows, unit, factor, count, temperature**-0.5), **shape, ROWS=16
+            made.unit_kernel[(blocks(count, at_once),)](
+                *(rows, unit, factor, count, temperature**-0.5),
+                D=width,
+                WIDTH=padded(width),
+                ROWS=at_once,
             )
             parts = _sums_of_rows(unit, labels, own, most, LOG2E / temperature, kind)
             if shard is not None:
@@ -174,13 +178,15 @@ class _WithinBatch(torch.autograd.Function):
         factor, *sums = numbers
         count, own = len(rows), ctx.own
         gradient = torch.empty_like(rows)
-        flags = {name: ctx.kind[name] for name in ("D", "WIDTH", "FORM")}
+        width = rows.shape[1]
+        flags = {"D": width, "WIDTH": padded(width), "FORM": ctx.kind["FORM"]}
+        at_once = height(width, 4)
         with torch.cuda.device_of(rows):
             parts = _slopes_of_rows(unit, labels, sums, own, ctx.kind)
             given = parts, unit, factor, mean, gradients[0]
             gradient_kernel = kernels("triton_batch_kernels").gradient_kernel
-            gradient_kernel[(blocks(own, 4),)](
-                *(*given, gradient, count, len(parts), ctx.squared_length), **flags, ROWS=4
+            gradient_kernel[(blocks(own, at_once),)](
+                *(*given, gradient, count, len(parts), ctx.squared_length), **flags, ROWS=at_once
             )
         if own < count:  # all of the gradient of this rank's rows, and none of the others'
             gradient[own:] = 0
@@ -201,15 +207,18 @@ def _sums_of_rows(
         bound: no score is greater.
         kind: the kernel's constants.
     """
-    tiles = filled(_forward_tiles(len(unit)), unit[:most], unit, PROGRAMS)
+    held, _ = parts_of(unit.shape[1])
+    tiles = filled(_forward_tiles(*unit.shape), unit[:most, :held], unit, PROGRAMS)
     parts = unit.new_empty(4, tiles.splits or 1, len(unit))
     rows_kernel = kernels("triton_batch_kernels").rows_kernel
     rows_kernel[(blocks(own, tiles.rows), parts.shape[1])](
         *(unit, labels, parts, len(unit), bound),
         **kind,
+        WIDTH=held,
         ROWS=tiles.rows,
         COLUMNS=tiles.columns,
         BOUNDED=bound < SAFE_SCORE,
+        num_warps=tiles.warps,
         num_stages=tiles.stages,
     )
     return parts
@@ -219,28 +228,31 @@ def _slopes_of_rows(
     unit: Tensor, labels: Tensor, sums: list[Tensor], own: int, kind: dict[str, Any]
 ) -> Tensor:
     """The parts [splits, N, D] of the gradient that `slopes_kernel` makes of the first ``own`` rows."""
-    tiles = filled(_backward_tiles(len(unit)), unit[:own], unit, PROGRAMS)
+    held, shared = parts_of(unit.shape[1])
+    tiles = filled(_backward_tiles(*unit.shape), unit[:own], unit, PROGRAMS, parts=shared)
     parts = unit.new_empty(tiles.splits or 1, *unit.shape)
     slopes_kernel = kernels("triton_batch_kernels").slopes_kernel
-    slopes_kernel[(blocks(own, tiles.rows), len(parts))](
+    slopes_kernel[(blocks(own, tiles.rows), len(parts), shared)](
         *(unit, labels, *sums, parts, len(unit)),
         **kind,
+        WIDTH=held,
         ROWS=tiles.rows,
         COLUMNS=tiles.columns,
+        num_warps=tiles.warps,
         num_stages=tiles.stages,
     )
     return parts
 
 
-PROGRAMS = 2
-"""For each processor, so that one computes while the other waits; NO GPU HAS MEASURED IT YET."""
-
-
-def _forward_tiles(count: int) -> Tiles:
+def _forward_tiles(count: int, width: int) -> Tiles:
     """Small blocks where there are few rows."""
+    if width > 128:
+        return Tiles(16, 64, 8) if count <= 2048 else Tiles(64, 64, 8)
     return Tiles(16, 64) if count <= 2048 else Tiles(64, 64)
 
 
-def _backward_tiles(count: int) -> Tiles:
+def _backward_tiles(count: int, width: int) -> Tiles:
     """A program holds the gradient of its rows too."""
+    if width > 128:
+        return Tiles(16, 32, 8) if count <= 2048 else Tiles(32, 32, 8)
     return Tiles(16, 32) if count <= 2048 else Tiles(32, 32)

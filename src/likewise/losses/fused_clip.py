@@ -26,7 +26,7 @@ from likewise.losses.triton_launch import (
     filled,
     float32_products,
     kernels,
-    padded,
+    parts_of,
 )
 
 WIDE = 4
@@ -64,7 +64,8 @@ class _Pairs(torch.autograd.Function):
         rows, log_sums, learned = ctx.saved_tensors
         scale = ctx.scale if learned is None else learned
         gradient = torch.empty_like(rows)
-        by_scale = torch.empty_like(log_sums)
+        _, parts = parts_of(rows.shape[1])
+        by_scale = log_sums.new_empty([parts, len(rows)])
         arguments = rows, scale, log_sums, gradients[0], gradient, by_scale
         _launch("gradient_kernel", BACKWARD, rows, arguments, ctx.shares)
         of_scale = None
@@ -85,16 +86,17 @@ def _launch(
     arguments: tuple[Any, ...],
     shares: tuple[float, float],
 ) -> None:
-    """Start a kernel, one program for each block of rows [2N, D]."""
+    """Start a kernel, one program for each block of rows [2N, D], and for each part of a gradient's columns."""
     count, width = rows.shape
+    held, parts = parts_of(width)
     many = count > 2048 and width <= 128
-    tiles = filled(choices[many], rows, rows, item_size=WIDE)
+    tiles = filled(choices[many], rows, rows, item_size=WIDE, parts=parts)
     kernel = getattr(kernels("triton_clip_kernels"), name)
     with torch.cuda.device_of(rows):
-        kernel[(blocks(count, tiles.rows),)](
+        kernel[(blocks(count, tiles.rows), parts if choices is BACKWARD else 1)](
             *(*arguments, count // 2, *shares),
             D=width,
-            WIDTH=padded(width),
+            WIDTH=held,
             ROWS=tiles.rows,
             COLUMNS=tiles.columns,
             LEARNED=isinstance(arguments[1], Tensor),

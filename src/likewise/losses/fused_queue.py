@@ -24,19 +24,19 @@ import torch
 from torch import Tensor
 
 from likewise.losses import tiles_triton
-from likewise.losses.fused_batch import PROGRAMS
 from likewise.losses.similarity_sums import refuse_second_derivatives
 from likewise.losses.triton_launch import (
+    MOST_COLUMNS,
+    PROGRAMS,
     Tiles,
     blocks,
     filled,
     float32_products,
+    height,
     kernels,
     padded,
+    parts_of,
 )
-
-MOST_COLUMNS = 256
-"""D; a block of rows and its mean keys lie in registers."""
 
 
 def serves(queries: Tensor, partners: Tensor, queue: Tensor, *temperatures: float | Tensor) -> bool:
@@ -87,31 +87,35 @@ class _AgainstQueue(torch.autograd.Function):
         rows, width = queries.shape
         distils = teacher_temperature is not None
         gradient = queries.new_empty(queries.shape, dtype=torch.float32)
-        tiles = filled(_tiles(width), gradient, queue, PROGRAMS)
+        held, parts = parts_of(width)
+        tiles = filled(_tiles(width), gradient, queue, PROGRAMS, parts=parts)
         # The queries' side, and the teacher's, in the shares of the queue: log-sums and mean keys.
         sides = 1 + distils
         splits = tiles.splits or 1
         log_sums = gradient.new_empty([sides, splits, rows])
         mean_keys = gradient.new_empty([sides, splits, rows, width])
         loss, by_temperature = gradient.new_empty([2, rows])
-        flags = {"D": width, "WIDTH": padded(width), "LEARNED": isinstance(temperature, Tensor)}
+        flags = {"D": width, "LEARNED": isinstance(temperature, Tensor)}
         temperatures = temperature, teacher_temperature or 1.0
         softmax, results = (log_sums, mean_keys), (loss, gradient, by_temperature)
+        at_once = height(width, LOSS_ROWS)
         made = kernels("triton_queue_kernels")
         with torch.cuda.device_of(queries):
-            made.softmax_kernel[(blocks(rows, tiles.rows), splits, sides)](
+            made.softmax_kernel[(blocks(rows, tiles.rows), splits, sides * parts)](
                 *(queries, partners, queue, *temperatures, *softmax, rows, len(queue)),
                 **flags,
+                WIDTH=held,
                 ROWS=tiles.rows,
                 COLUMNS=tiles.columns,
                 PRECISION=float32_products(),
                 num_warps=tiles.warps,
                 num_stages=tiles.stages,
             )
-            made.loss_kernel[(blocks(rows, LOSS_ROWS),)](
+            made.loss_kernel[(blocks(rows, at_once),)](
                 *(queries, partners, *temperatures, *softmax, *results, rows, splits),
                 **flags,
-                ROWS=LOSS_ROWS,
+                WIDTH=padded(width),
+                ROWS=at_once,
                 DISTILS=distils,
             )
         ctx.save_for_backward(gradient, by_temperature)
@@ -131,7 +135,7 @@ class _AgainstQueue(torch.autograd.Function):
 
 
 LOSS_ROWS = 4
-"""Rows of a program of the second kernel, which only reads: small, so that many processors read."""
+"""Rows at most of a program of the second kernel, which only reads: small, so that many processors read."""
 
 
 def _tiles(width: int) -> Tiles:

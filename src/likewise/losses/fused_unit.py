@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from likewise.losses import tiles_triton
-from likewise.losses.triton_launch import blocks, kernels, padded
+from likewise.losses.triton_launch import blocks, height, kernels, padded
 
 MOST_COLUMNS = 8192
 """D; a row lies in the registers of one program."""
@@ -25,10 +25,10 @@ def forward(z: Tensor, length: float) -> tuple[Tensor, Tensor]:
     z = z.contiguous()
     direction = torch.empty(z.shape, dtype=torch.float32, device=z.device)
     factor = direction.new_empty(len(z))
-    height, shape = _shape(z)
+    at_once, shape = _shape(z)
     with torch.cuda.device_of(z):
         unit_kernel = kernels("triton_batch_kernels").unit_kernel
-        unit_kernel[(blocks(len(z), height),)](z, direction, factor, len(z), length, **shape)
+        unit_kernel[(blocks(len(z), at_once),)](z, direction, factor, len(z), length, **shape)
     return direction, factor
 
 
@@ -38,11 +38,11 @@ def backward(
     """The gradient [N, D] of the rows as they were given, in their format."""
     found = torch.empty(direction.shape, dtype=dtype, device=direction.device)
     rows = len(direction)
-    height, shape = _shape(direction)
+    at_once, shape = _shape(direction)
     gradient = gradient.contiguous()
     with torch.cuda.device_of(direction):
         gradient_kernel = kernels("triton_batch_kernels").unit_gradient_kernel
-        gradient_kernel[(blocks(rows, height),)](
+        gradient_kernel[(blocks(rows, at_once),)](
             *(gradient, direction, factor, found, rows, length**2), **shape
         )
     return found
@@ -50,6 +50,5 @@ def backward(
 
 def _shape(z: Tensor) -> tuple[int, dict[str, int]]:
     """Rows of a program, fewer where they are wide; and the kernels' constants."""
-    width = padded(z.shape[1])
-    height = max(1, min(16, 2048 // width))
-    return height, {"D": z.shape[1], "WIDTH": width, "ROWS": height}
+    rows = height(z.shape[1], 16)
+    return rows, {"D": z.shape[1], "WIDTH": padded(z.shape[1]), "ROWS": rows}

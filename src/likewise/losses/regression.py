@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from likewise.losses.float32 import in_float32
+from likewise.losses.float32 import in_float32, unit
 from likewise.losses.input_checks import LossInputError, may_wait, shapes
 
 
@@ -19,7 +18,7 @@ def cosine_regression(prediction: Tensor, target: Tensor) -> Tensor:
         prediction: [B, D]; normalised here.
         target: [B, D]; normalised here, no gradient.
     """
-    cosines = F.cosine_similarity(prediction, target.detach(), dim=1)  # [B]
+    cosines = torch.linalg.vecdot(unit(prediction), unit(target.detach()))  # [B]
     return 2 - 2 * cosines.mean()
 
 

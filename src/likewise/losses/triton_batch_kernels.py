@@ -15,11 +15,13 @@ from likewise.losses.triton_blocks import (
     LOG2E,
     NOTHING,
     add_tile,
+    load_part,
     load_rows,
     merge,
     own_share,
     product,
-    scores,
+    row_scores,
+    store_part,
     store_rows,
 )
 
@@ -67,10 +69,15 @@ def _across(slope, held, squared_length):
 
 @triton.jit
 def _scores(
-    held, row, met, column, rows, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr
+    unit, held, row, met, column, rows,
+    D: tl.constexpr, WIDTH: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Scores of a tile; -inf of a row with itself, and beyond the edge."""
-    score = scores(held, met, ROWS, COLUMNS, PRECISION) * LOG2E
+    score = row_scores(
+        *(unit, held, row, rows, unit, met, column, rows), D, WIDTH, ROWS, COLUMNS, PRECISION
+    )
+    score *= LOG2E
     compared = (column < rows)[None, :] & (row[:, None] != column[None, :])
     return tl.where(compared, score, NOTHING), compared
 
@@ -99,7 +106,7 @@ def rows_kernel(
     """
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = row < rows
-    held = load_rows(unit, row, rows, D, WIDTH, True)
+    held = load_part(unit, row, rows, 0, D, WIDTH)
     top = tl.full([ROWS], NOTHING, tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     top_same = top
@@ -110,8 +117,10 @@ def rows_kernel(
     start, end = own_share(tl.cdiv(rows, COLUMNS))
     for tile in range(start, end):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
-        met = load_rows(unit, column, rows, D, WIDTH, True)
-        score, compared = _scores(held, row, met, column, rows, ROWS, COLUMNS, PRECISION)
+        met = load_part(unit, column, rows, 0, D, WIDTH)
+        score, compared = _scores(
+            unit, held, row, met, column, rows, D, WIDTH, ROWS, COLUMNS, PRECISION
+        )
         if BOUNDED:
             total += tl.sum(tl.exp2(score - bound), 1)
         else:
@@ -224,10 +233,14 @@ def slopes_kernel(
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     FORM: tl.constexpr, VIEWS: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
-    """What a share of the others adds to the gradient of a block of unit rows, [splits, rows, D]; not yet weighted."""
+    """What a share of the others adds to the gradient of a block of unit rows, [splits, rows, D]; not yet weighted.
+
+    Where WIDTH does not hold D, a program makes that part of the gradient.
+    """
+    part = tl.program_id(2) * WIDTH
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = row < rows
-    held = load_rows(unit, row, rows, D, WIDTH, True)
+    held = load_part(unit, row, rows, part, D, WIDTH)
     id_row, all_row, same_row, counts_row, share_row = _of_rows(
         labels, all_logsumexp, same, count, row, there, FORM, VIEWS
     )
@@ -235,8 +248,10 @@ def slopes_kernel(
     start, end = own_share(tl.cdiv(rows, COLUMNS))
     for tile in range(start, end):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
-        met = load_rows(unit, column, rows, D, WIDTH, True)
-        score, compared = _scores(held, row, met, column, rows, ROWS, COLUMNS, PRECISION)
+        met = load_part(unit, column, rows, part, D, WIDTH)
+        score, compared = _scores(
+            unit, held, row, met, column, rows, D, WIDTH, ROWS, COLUMNS, PRECISION
+        )
         id_column, all_column, same_column, counts_column, share_column = _of_rows(
             labels, all_logsumexp, same, count, column, column < rows, FORM, VIEWS
         )
@@ -254,7 +269,7 @@ def slopes_kernel(
             slope -= tl.where(is_positive, pull, 0.0)
         found = product(slope, met, found, PRECISION)
     target = tl.program_id(1).to(tl.int64) * rows + row
-    store_rows(parts, target, found, there, D, WIDTH)
+    store_part(parts, target, part, found, there, D, WIDTH)
 
 
 @triton.jit(do_not_specialize=["rows", "splits"])

@@ -13,6 +13,10 @@ import triton.language as tl
 LOG2E = tl.constexpr(1.4426950408889634)
 LN2 = tl.constexpr(0.6931471805599453)
 NOTHING = tl.constexpr(float("-inf"))
+NARROW = tl.constexpr(128)
+"""Columns up to which a program keeps its rows for all of its tiles."""
+STEP = tl.constexpr(64)
+"""Columns of wider rows that a product takes in at a time."""
 
 
 @triton.jit
@@ -38,12 +42,34 @@ def load_rows(
 
 
 @triton.jit
-def store_rows(matrix, row, values, there, D: tl.constexpr, WIDTH: tl.constexpr) -> None:
-    """Values [len(row), WIDTH] into the rows of a contiguous [rows, D] matrix that are ``there``, in its format."""
-    part = tl.arange(0, WIDTH)
+def load_part(matrix, row, rows, first, D: tl.constexpr, WIDTH: tl.constexpr) -> tl.tensor:
+    """[len(row), WIDTH] of a contiguous [rows, D] matrix from a column on, zeros beyond its edges."""
+    if D <= WIDTH:
+        return load_rows(matrix, row, rows, D, WIDTH, True)
+    else:
+        part = first + tl.arange(0, WIDTH)
+        pointers = matrix + row.to(tl.int64)[:, None] * D + part[None, :]
+        there = (row < rows)[:, None]
+        if D // WIDTH * WIDTH != D:
+            there = there & (part < D)[None, :]
+        return tl.load(pointers, mask=there, other=0.0)
+
+
+@triton.jit
+def store_part(
+    matrix, row, first, values, there, D: tl.constexpr, WIDTH: tl.constexpr
+) -> None:  # fmt: skip
+    """Values [len(row), WIDTH] into rows of a contiguous [rows, D] matrix that are ``there``, from a column on."""
+    part = first + tl.arange(0, WIDTH)
     pointers = matrix + row.to(tl.int64)[:, None] * D + part[None, :]
     mask = there[:, None] & (part < D)[None, :]
     tl.store(pointers, values.to(matrix.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def store_rows(matrix, row, values, there, D: tl.constexpr, WIDTH: tl.constexpr) -> None:
+    """Values [len(row), WIDTH] into the rows of a contiguous [rows, D] matrix that are ``there``, in its format."""
+    store_part(matrix, row, 0, values, there, D, WIDTH)
 
 
 INTERPRETED = tl.constexpr(not isinstance(load_rows, triton.JITFunction))
@@ -65,6 +91,28 @@ def scores(
     """Inner products [ROWS, COLUMNS] of two blocks of rows, accumulated in float32."""
     nothing = tl.zeros([ROWS, COLUMNS], tl.float32)
     return product(held, tl.trans(met), nothing, PRECISION)
+
+
+@triton.jit
+def row_scores(
+    left, held, row, rows, right, met, column, columns,
+    D: tl.constexpr, WIDTH: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
+    """Inner products [ROWS, COLUMNS] of rows of two [., D] matrices, accumulated in float32.
+
+    Up to NARROW columns ``held`` and ``met`` are these rows. Wider rows are read STEP columns at a time, as in a
+    product of matrices: whole ones would not fit the registers.
+    """
+    if D <= NARROW:
+        return scores(held, met, ROWS, COLUMNS, PRECISION)
+    else:
+        found = tl.zeros([ROWS, COLUMNS], tl.float32)
+        for first in range(0, D, STEP):
+            of_row = load_part(left, row, rows, first, D, STEP).to(tl.float32)
+            of_column = load_part(right, column, columns, first, D, STEP).to(tl.float32)
+            found = product(of_row, tl.trans(of_column), found, PRECISION)
+        return found
 
 
 @triton.jit

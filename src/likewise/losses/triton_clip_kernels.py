@@ -15,11 +15,11 @@ from likewise.losses.triton_blocks import (
     LOG2E,
     NOTHING,
     add_tile,
-    load_rows,
+    load_part,
     number,
     product,
-    scores,
-    store_rows,
+    row_scores,
+    store_part,
 )
 
 
@@ -34,10 +34,16 @@ def _tiles(pairs, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
 
 @triton.jit
 def _scores(
-    held, row, met, column, pairs, scale, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr
+    rows, held, row, met, column, pairs, scale,
+    D: tl.constexpr, WIDTH: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Scores of a tile, which of them count, and which are of partners."""
-    score = scores(held, met, ROWS, COLUMNS, PRECISION) * (scale * LOG2E)
+    both = 2 * pairs
+    score = row_scores(
+        *(rows, held, row, both, rows, met, column, both), D, WIDTH, ROWS, COLUMNS, PRECISION
+    )
+    score *= scale * LOG2E
     other_side = (row < pairs)[:, None] != (column < pairs)[None, :]
     compared = other_side & (column < 2 * pairs)[None, :]
     partner = (row + pairs) % (2 * pairs)
@@ -54,7 +60,7 @@ def rows_kernel(
 ) -> None:  # fmt: skip
     """Each row's log-sum over the other side, and its cross-entropy."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    held = load_rows(rows, row, 2 * pairs, D, WIDTH, True).to(tl.float32)
+    held = load_part(rows, row, 2 * pairs, 0, D, WIDTH).to(tl.float32)
     factor = number(scale, LEARNED)
     top = tl.full([ROWS], NOTHING, tl.float32)
     total = tl.zeros([ROWS], tl.float32)
@@ -62,9 +68,9 @@ def rows_kernel(
     first, end = _tiles(pairs, ROWS, COLUMNS)
     for tile in range(first, end):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
-        met = load_rows(rows, column, 2 * pairs, D, WIDTH, True).to(tl.float32)
+        met = load_part(rows, column, 2 * pairs, 0, D, WIDTH).to(tl.float32)
         score, compared, partners = _scores(
-            held, row, met, column, pairs, factor, ROWS, COLUMNS, PRECISION
+            rows, held, row, met, column, pairs, factor, D, WIDTH, ROWS, COLUMNS, PRECISION
         )
         top, total = add_tile(top, total, score)
         target = tl.where(partners, of_partner, of_other)
@@ -82,19 +88,20 @@ def gradient_kernel(
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     LEARNED: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
-    """The gradient of the rows, and each row's part of that of the scale."""
+    """The gradient of a part of the rows, and what that part adds to that of the scale, [parts, rows]."""
+    part = tl.program_id(1) * WIDTH
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = row < 2 * pairs
-    held = load_rows(rows, row, 2 * pairs, D, WIDTH, True).to(tl.float32)
+    held = load_part(rows, row, 2 * pairs, part, D, WIDTH).to(tl.float32)
     factor = number(scale, LEARNED)
     sum_of_row = tl.load(logsumexp + row, mask=there, other=0.0) * LOG2E
     found = tl.zeros([ROWS, WIDTH], tl.float32)
     first, end = _tiles(pairs, ROWS, COLUMNS)
     for tile in range(first, end):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
-        met = load_rows(rows, column, 2 * pairs, D, WIDTH, True).to(tl.float32)
+        met = load_part(rows, column, 2 * pairs, part, D, WIDTH).to(tl.float32)
         score, compared, partners = _scores(
-            held, row, met, column, pairs, factor, ROWS, COLUMNS, PRECISION
+            rows, held, row, met, column, pairs, factor, D, WIDTH, ROWS, COLUMNS, PRECISION
         )
         sum_of_column = tl.load(logsumexp + column, mask=column < 2 * pairs, other=0.0) * LOG2E
         # A score is one of both its rows: its softmax among those of each is added.
@@ -105,5 +112,5 @@ def gradient_kernel(
         found = product(slope, met, found, PRECISION)
     found *= tl.load(upstream).to(tl.float32) / (2.0 * pairs)
     by_scale_of_row = tl.sum(found * held, 1) * 0.5  # each score is met by both its rows
-    tl.store(by_scale + row, by_scale_of_row, mask=there)
-    store_rows(gradient, row, found * factor, there, D, WIDTH)
+    tl.store(by_scale + tl.program_id(1) * 2 * pairs + row, by_scale_of_row, mask=there)
+    store_part(gradient, row, part, found * factor, there, D, WIDTH)

@@ -17,6 +17,17 @@ from torch import Tensor
 log = logging.getLogger("likewise")
 
 
+MOST_COLUMNS = 2048
+"""D, up to which the losses of few launches go; a row lies in the registers of the program that makes its gradient."""
+
+PART = 256
+"""Columns of rows that a program holds, with the gradient of as many; wider rows are shared by several programs, each
+of which makes the scores of all columns."""
+
+PROGRAMS = 2
+"""For each processor, so that one computes while the other waits; NO GPU HAS MEASURED IT YET."""
+
+
 class Tiles(NamedTuple):
     """How one kernel is cut."""
 
@@ -122,7 +133,12 @@ def backward_tiles(outer: Tensor) -> Tiles:
 
 
 def filled(
-    tiles: Tiles, outer: Tensor, inner: Tensor, programs: int = 1, item_size: int | None = None
+    tiles: Tiles,
+    outer: Tensor,
+    inner: Tensor,
+    programs: int = 1,
+    item_size: int | None = None,
+    parts: int = 1,
 ) -> Tiles:
     """Tiles that fit the GPU's shared memory, and more splits where there are fewer blocks than processors.
 
@@ -132,15 +148,17 @@ def filled(
         inner: [columns, D].
         programs: wanted for each processor.
         item_size: bytes of a number once it is loaded; those of ``outer`` if None.
+        parts: programs that share the columns of rows.
     """
     if not outer.is_cuda:
         return tiles if tiles.splits else tiles._replace(splits=1)
     device = torch.cuda.get_device_properties(outer.device)
     item_size = item_size or outer.element_size()
-    tiles = fitting(tiles, outer.shape[1], item_size, device.shared_memory_per_block_optin)
+    held = blocks(outer.shape[1], parts)
+    tiles = fitting(tiles, held, item_size, device.shared_memory_per_block_optin)
     if tiles.splits:
         return tiles
-    wanted = programs * device.multi_processor_count // blocks(len(outer), tiles.rows)
+    wanted = programs * device.multi_processor_count // (blocks(len(outer), tiles.rows) * parts)
     most = blocks(len(inner), tiles.columns)
     return tiles._replace(splits=max(1, min(wanted, most)))
 
@@ -214,6 +232,17 @@ def interpreted() -> bool:
     if os.environ.get("TRITON_INTERPRET", "0") == "0" or importlib.util.find_spec("triton") is None:
         return False
     return bool(kernels("triton_blocks").INTERPRETED.value)
+
+
+def parts_of(width: int) -> tuple[int, int]:
+    """Columns that a program holds of rows so wide, and how many programs share a row."""
+    held = min(padded(width), PART)
+    return held, blocks(width, held)
+
+
+def height(width: int, most: int) -> int:
+    """Rows so wide that a program holds whole: a power of two, fewer where they are wide."""
+    return max(1, min(most, 2048 // padded(width)))
 
 
 def padded(columns: int) -> int:

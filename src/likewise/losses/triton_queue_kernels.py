@@ -13,14 +13,44 @@ import triton.language as tl
 from likewise.losses.triton_blocks import (
     LN2,
     LOG2E,
+    NARROW,
     NOTHING,
+    STEP,
+    load_part,
     load_rows,
     number,
     own_share,
     product,
     scores,
+    store_part,
     store_rows,
 )
+
+
+@triton.jit
+def _queries(queries, teachers, side, row, rows, first, D: tl.constexpr, WIDTH: tl.constexpr):
+    """Rows of one side, from a column on."""
+    of_queries = rows * (1 - side)  # nothing is loaded beyond it
+    found = load_part(queries, row, of_queries, first, D, WIDTH).to(tl.float32)
+    return found + load_part(teachers, row, rows * side, first, D, WIDTH).to(tl.float32)
+
+
+@triton.jit
+def _scores(
+    queries, teachers, side, row, rows, keys, column, columns, held, key,
+    D: tl.constexpr, WIDTH: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Inner products of rows of one side with some keys; as `row_scores`, which has one side."""
+    if D <= NARROW:
+        return scores(held, key, ROWS, COLUMNS, PRECISION)
+    else:
+        found = tl.zeros([ROWS, COLUMNS], tl.float32)
+        for first in range(0, D, STEP):
+            of_row = _queries(queries, teachers, side, row, rows, first, D, STEP)
+            of_key = load_part(keys, column, columns, first, D, STEP).to(tl.float32)
+            found = product(of_row, tl.trans(of_key), found, PRECISION)
+        return found
 
 
 @triton.jit(do_not_specialize=["rows", "columns"])
@@ -32,25 +62,28 @@ def softmax_kernel(
 ) -> None:  # fmt: skip
     """Log-sum [sides, splits, rows] and mean key [sides, splits, rows, D] of a block of rows over a share of the keys.
 
-    The second side are the teacher's rows.
+    The second side are the teacher's rows. Where WIDTH does not hold D, a program makes that part of the mean key.
     """
+    parts: tl.constexpr = (D + WIDTH - 1) // WIDTH
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    side = tl.program_id(2)
-    of_queries = rows * (1 - side)  # nothing is loaded beyond it
-    held = load_rows(queries, row, of_queries, D, WIDTH, True).to(tl.float32)
-    held += load_rows(teachers, row, rows * side, D, WIDTH, True).to(tl.float32)
+    side = tl.program_id(2) // parts
+    part = tl.program_id(2) % parts * WIDTH
+    held = _queries(queries, teachers, side, row, rows, part, D, WIDTH)
     divisor = tl.where(side == 0, number(temperature, LEARNED), teacher_temperature)
-    held = held / divisor * LOG2E
+    scale = LOG2E / divisor
     top = tl.full([ROWS], NOTHING, tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     found = tl.zeros([ROWS, WIDTH], tl.float32)
     start, end = own_share(tl.cdiv(columns, COLUMNS))
     for tile in range(start, end):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
-        key = load_rows(keys, column, columns, D, WIDTH, True).to(tl.float32)
-        score = scores(held, key, ROWS, COLUMNS, PRECISION)
+        key = load_part(keys, column, columns, part, D, WIDTH).to(tl.float32)
+        score = _scores(
+            *(queries, teachers, side, row, rows, keys, column, columns, held, key),
+            D, WIDTH, ROWS, COLUMNS, PRECISION,
+        )  # fmt: skip
         # The first of a tile is always there.
-        score = tl.where((column < columns)[None, :], score, NOTHING)
+        score = tl.where((column < columns)[None, :], score * scale, NOTHING)
         highest = tl.maximum(top, tl.max(score, 1))
         shrunk = tl.exp2(top - highest)
         power = tl.exp2(score - highest[:, None])
@@ -63,8 +96,8 @@ def softmax_kernel(
     there = row < rows
     share = side * tl.num_programs(1) + tl.program_id(1)
     target = share.to(tl.int64) * rows + row
-    tl.store(logsumexp + target, log_sum, mask=there)
-    store_rows(mean_key, target, found, there, D, WIDTH)
+    tl.store(logsumexp + target, log_sum, mask=there & (part == 0))
+    store_part(mean_key, target, part, found, there, D, WIDTH)
 
 
 @triton.jit

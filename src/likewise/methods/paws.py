@@ -147,14 +147,12 @@ class PAWS(Method):
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Each view's prediction against the other's sharpened one, plus mean-entropy maximisation."""
         # [B, classes]
-        first_target = sharpen(self._classes_of(outputs, "first", " target"), self.sharpening)
-        second_target = sharpen(self._classes_of(outputs, "second", " target"), self.sharpening)
+        both = self._classes_of(outputs, ["first", "second"], " target")
+        first_target, second_target = sharpen(both, self.sharpening).chunk(2)
         small = [name for name in outputs if name.startswith("small")]
         mean_target = (second_target + first_target) / 2  # of the small crops
         targets = torch.cat([second_target, first_target, *[mean_target] * len(small)])  # swapped
-        predictions = torch.cat(
-            [self._classes_of(outputs, name) for name in ("first", "second", *small)]
-        )
+        predictions = self._classes_of(outputs, ["first", "second", *small])
         agreement = probability_cross_entropy(predictions, targets)
         entropy = mean_entropy(sharpen(predictions, self.sharpening))
         metrics = {
@@ -164,9 +162,8 @@ class PAWS(Method):
         }
         return Step(agreement - self.mean_entropy_weight * entropy, metrics)
 
-    def _classes_of(self, outputs: Outputs, view: str, role: str = "") -> Tensor:
-        support = outputs["support" + role]
-        smoothing = self.label_smoothing
-        return soft_neighbours(
-            outputs[view + role], support, outputs["labels"], self.temperature, smoothing
-        )
+    def _classes_of(self, outputs: Outputs, views: list[str], role: str = "") -> Tensor:
+        """Class probabilities of the rows of some views, by one call, which waits for the device."""
+        rows = torch.cat([outputs[view + role] for view in views])
+        support, labels = outputs["support" + role], outputs["labels"]
+        return soft_neighbours(rows, support, labels, self.temperature, self.label_smoothing)
