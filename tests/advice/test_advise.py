@@ -9,6 +9,7 @@ from PIL import Image
 import likewise
 from likewise.advice import programme
 from likewise.advice.advice import Advice
+from likewise.advice.frozen import FrozenArm
 from likewise.classification import load_classifier
 from likewise.errors import LikewiseError
 from likewise.training import Interrupted
@@ -106,6 +107,42 @@ def test_ctrl_c_leaves_what_was_found(clothes, tmp_path, monkeypatch):
     found = Advice.read(tmp_path / "out")
     assert found.expected is not None
     assert found.classifier.class_names == ("0", "1", "2")
+
+
+def test_an_error_after_the_first_finding_loses_nothing(clothes, tmp_path, monkeypatch):
+    def fail(self, sizes):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(programme, "at_larger_size", lambda *arguments: None)
+    monkeypatch.setattr(programme.Programme, "try_training", fail)
+    images, labels = clothes
+    found = likewise.advise((images[::4], labels[::4]), time="5m", out=tmp_path / "out")
+    assert any("no room" in note for note in found.notes)
+    assert Advice.read(tmp_path / "out").classifier.class_names == ("0", "1", "2")
+
+
+def test_a_winner_that_cannot_be_fitted_gives_way_to_the_next(clothes, tmp_path, monkeypatch):
+    frozen_only(monkeypatch)
+    fit = FrozenArm.fit
+
+    def only_in_folds(name):
+        def refuse(self, labels, left_out, limit):
+            if name in self.card.name and not len(left_out):
+                raise LikewiseError("features are NaN")
+            return fit(self, labels, left_out, limit)
+
+        return refuse
+
+    images, labels = clothes
+    monkeypatch.setattr(FrozenArm, "fit", only_in_folds("weighted"))
+    found = likewise.advise((images[::4], labels[::4]), time="5m", out=tmp_path / "out")
+    assert "weighted" not in found.winner
+    (reason,) = [note for note in found.notes if "NaN" in note]  # the search went on
+    assert "weighted" in reason
+    assert found.classifier.class_names == ("0", "1", "2")
+    monkeypatch.setattr(FrozenArm, "fit", only_in_folds(""))
+    with pytest.raises(LikewiseError, match="features are NaN"):
+        likewise.advise((images[::4], labels[::4]), time="5m", out=tmp_path / "none")
 
 
 def test_without_pretrained_weights_all_starts_from_scratch_and_a_note_says_what_to_install(

@@ -7,6 +7,9 @@ from fake_arms import FakeArm, FakeTime
 from likewise.advice.clock import Clock
 from likewise.advice.cross_validation import CrossValidation, answers_of
 from likewise.advice.folds import stratified_folds
+from likewise.advice.winner import eligible
+from likewise.errors import LikewiseError
+from likewise.training import Interrupted
 
 LABELS = torch.arange(2).repeat(50)  # all 100 images are labelled
 FOLDS = stratified_folds(LABELS, None, 5, seed=0)
@@ -152,3 +155,34 @@ def test_an_arm_with_a_prior_wins_unless_another_is_better_by_more(time):
         ]
         tried = found.try_all_folds(listed)
         assert answers_of(tried, LABELS, torch.ones(100, dtype=torch.bool)).best == best
+
+
+class Failing(FakeArm):
+    """An arm that ends with an error from some fit on."""
+
+    error = LikewiseError("features are NaN")
+    good = 0
+
+    def fit(self, labels, left_out, limit):
+        if len(self.fits) >= self.good:
+            raise self.error
+        return super().fit(labels, left_out, limit)
+
+
+@pytest.mark.parametrize("good", [0, 1])
+def test_an_arm_that_fails_is_dropped_and_the_others_go_on(time, good):
+    found = cross_validation(time, 1000)
+    bad, fine = Failing("bad", time, 1, right_about(90), LABELS), arm("fine", time, 1, 80)
+    bad.good = good
+    found.halve([bad, fine])
+    found.finish()
+    assert outcomes(found) == {"bad": "failed", "fine": "complete"}
+    assert "NaN" in found.result(bad).reason
+    assert [each.card.name for each in eligible(found.tried)] == ["fine"]
+
+
+def test_ctrl_c_in_an_arm_ends_the_advice(time):
+    bad = Failing("bad", time, 1, right_about(90), LABELS)
+    bad.error = Interrupted("Ctrl-C")
+    with pytest.raises(Interrupted):
+        cross_validation(time, 1000).try_all_folds([bad])

@@ -21,6 +21,7 @@ OUTCOMES = {
     "behind": "dropped: others were ahead",
     "no time": "not finished in the time",
     "not tried": "not tried in the time",
+    "failed": "failed: see the notes",
 }
 """How an arm ended, in words."""
 
@@ -39,7 +40,7 @@ class ArmResult:
     seconds: float
     """spent on it"""
     outcome: str = "complete"
-    """complete, behind, no time, not tried"""
+    """complete, behind, no time, not tried, failed"""
     folds: int = 0
     """of the cross-validation that were measured"""
     probability: float | None = None

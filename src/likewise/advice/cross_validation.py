@@ -16,13 +16,18 @@ from likewise.advice.expected import Answers
 from likewise.advice.folds import NEVER
 from likewise.classification import fit_temperature
 from likewise.data.batch import UNLABELLED
+from likewise.errors import LikewiseError
 from likewise.evaluation.statistics.confidence import paired_difference
+from likewise.training import Interrupted
 
 LEAST_PROBABILITY = 1e-6
 """of a label, below which an answer is no more wrong"""
 
-Outcome = Literal["complete", "behind", "no time", "not tried"]
-"""all folds; dropped since others were ahead; begun, but the time did not suffice; never begun"""
+Outcome = Literal["complete", "behind", "no time", "not tried", "failed"]
+"""all folds; dropped since others were ahead; begun, but the time did not suffice; never begun; ended by an error"""
+
+FAILURES = (LikewiseError, MemoryError, torch.OutOfMemoryError)
+"""what ends an arm and not the advice: a package is missing, features become NaN, memory does not suffice"""
 
 
 @dataclass(eq=False)
@@ -37,6 +42,8 @@ class TriedArm:
     outcome: Outcome = "not tried"
     fit_seconds: float = 0.0
     """expected of the fit to all labels"""
+    reason: str = ""
+    """why it failed"""
     before: float = 0.0
     """seconds spent before the first fold, on what serves all of them"""
 
@@ -210,11 +217,23 @@ class CrossValidation:
                 tried.outcome = "no time" if tried.fold_seconds else "not tried"
                 return False
             self.say(f"{tried.card.name}: fold {fold + 1} of {self.folds}")
-            if not self._fold(tried, fold, limit):
+            try:
+                done = self._fold(tried, fold, limit)
+            except Interrupted:
+                raise
+            except FAILURES as error:
+                self.fail(tried, error)
+                return False
+            if not done:
                 tried.outcome = "no time"
                 return False
         tried.outcome = "complete" if folds.stop == self.folds else "no time"
         return True
+
+    def fail(self, tried: TriedArm, error: BaseException) -> None:
+        """Drop an arm that has ended with an error."""
+        tried.outcome, tried.reason = "failed", str(error) or type(error).__name__
+        self.say(f"{tried.card.name} failed: {tried.reason}")
 
     def _fold(self, tried: TriedArm, fold: int, limit: float) -> bool:
         """Learn without a fold, and predict its images."""
@@ -223,10 +242,12 @@ class CrossValidation:
         visible = self.labels.clone()
         visible[rows] = UNLABELLED
         began = self.clock.spent
-        trained = arm.fit(visible, rows, limit)
-        if trained is not None:
-            tried.logits[held_out] = arm.logits(trained, rows).float()
-        tried.fold_seconds.append(self.clock.spent - began)
+        try:
+            trained = arm.fit(visible, rows, limit)
+            if trained is not None:
+                tried.logits[held_out] = arm.logits(trained, rows).float()
+        finally:
+            tried.fold_seconds.append(self.clock.spent - began)
         tried.fit_seconds = tried.fold_seconds[-1] * self._growth
         return trained is not None
 

@@ -22,7 +22,7 @@ from likewise.advice.candidates import (
     weights_at_hand,
 )
 from likewise.advice.clock import Clock, in_words
-from likewise.advice.cross_validation import CrossValidation, TriedArm, answers_of
+from likewise.advice.cross_validation import FAILURES, CrossValidation, TriedArm, answers_of
 from likewise.advice.expected import arm_accuracy, expected_accuracy
 from likewise.advice.folds import NEVER, fold_count, stratified_folds
 from likewise.advice.frozen import MEAN_OF_ALL
@@ -31,6 +31,7 @@ from likewise.advice.programme import Programme
 from likewise.advice.sentence import choice_sentence, first_sentence, gain_sentence
 from likewise.advice.winner import FILES, Winner, eligible, save_winner
 from likewise.advice.worth import gains_of
+from likewise.errors import LikewiseError
 from likewise.report.pages.advice_page import write_advice_page
 from likewise.report.wording import amount
 from likewise.run_folder import make_folder
@@ -147,6 +148,10 @@ class Session:
             self._show(self.keep())
             stopped = f"Stopped after {in_words(self.clock.spent)}."
             raise Interrupted(f"{stopped} What was found by then is in {self.folder}.") from None
+        except FAILURES as error:
+            if not eligible(self.cross_validation.tried):
+                raise
+            self.notes.append(f"the search ended early: {error}")
         advice = self.finish(eligible(self.cross_validation.tried))
         self._show(advice)
         return advice
@@ -162,7 +167,7 @@ class Session:
 
     def finish(self, candidates: list[TriedArm]) -> Advice:
         """The best of some arms fitted to all labels and saved, with the table, the sentence and the page."""
-        winner, trained = self._fit_best(candidates)
+        winner, trained, candidates = self._fit_best(candidates)
         arm = self.cross_validation.arm(winner)
         protocol = {
             "arm": winner.card.name,
@@ -188,19 +193,40 @@ class Session:
     def _show(self, advice: Advice) -> None:
         self.console.print(advice.table(), escape(advice.sentence), sep="\n")
 
-    def _fit_best(self, candidates: list[TriedArm]) -> tuple[TriedArm, Trained]:
-        """The winner, fitted to all labels; where the time does not suffice for that, the next best."""
+    def _fit_best(self, candidates: list[TriedArm]) -> tuple[TriedArm, Trained, list[TriedArm]]:
+        """The winner, fitted to all labels, and what it was chosen from.
+
+        Where that takes too long or fails, the next best; in the place of a mean, what it averages.
+        """
         remaining, nobody = list(candidates), torch.zeros(0, dtype=torch.int64)
         while remaining:
             best = self._best(remaining)
             limit = max(
                 self.clock.left - self.cross_validation.reserve / 2, self.cross_validation.reserve
             )
-            trained = self.cross_validation.arm(best).fit(self.data.labels, nobody, limit)
-            if trained is not None:
-                return best, trained
             remaining.remove(best)
+            try:
+                trained = self.cross_validation.arm(best).fit(self.data.labels, nobody, limit)
+            except Interrupted:
+                raise
+            except FAILURES as error:
+                self.cross_validation.fail(best, error)
+                able = eligible(self.cross_validation.tried)
+                remaining += [each for each in able if each.card.name in best.card.averaged]
+                continue
+            if trained is not None:
+                return best, trained, [best, *remaining]
+        if failed := self._failures():
+            raise LikewiseError(f"No arm could be fitted. {failed[0]}")
         raise too_short(self.clock.seconds, 2 * self.clock.seconds)
+
+    def _failures(self) -> list[str]:
+        """The arms that ended with an error, and why."""
+        return [
+            f"{each.card.name} failed and is not compared: {each.reason}"
+            for each in self.cross_validation.tried
+            if each.outcome == "failed"
+        ]
 
     def _best(self, arms: list[TriedArm]) -> TriedArm:
         """The arm with the best answers; where no label can be held out the mean of all heads."""
@@ -249,7 +275,7 @@ class Session:
             classes=self.data.classes,
             seconds=round(self.clock.spent, 1),
             time=self.clock.seconds,
-            notes=self.notes,
+            notes=[*self.notes, *self._failures()],
             protocol={"folds": folds, "seed": self.seed},
         )
 

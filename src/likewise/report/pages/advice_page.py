@@ -30,6 +30,7 @@ ENDED = {
     "behind": "dropped: others were ahead",
     "no time": "not finished in the time",
     "not tried": "not tried in the time",
+    "failed": "failed: see the notes",
 }
 """how an arm ended"""
 
