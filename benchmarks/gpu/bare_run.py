@@ -202,7 +202,7 @@ class BareRun:
 
     def result(self, progress: Progress) -> Step:
         """From the graph, once there is one."""
-        fixed, form = cast(Progress, FixedProgress(progress)), self.has_support
+        fixed, form = cast(Progress, FixedProgress(progress, self.device)), self.has_support
         batch = self.batch if form else self.batch._replace(support=None)
         if self.warm[form] < WARM_UP or self.device.type != "cuda":
             self.warm[form] += 1

@@ -184,7 +184,8 @@ class CoMatch(Method):
         supervised = soft_cross_entropy(outputs["support_logits"], labels)
         pseudo_label = soft_cross_entropy(outputs["strong_logits"], pseudo_labels)
         graph = self._graph_loss(nets, outputs, targets)
-        loss = supervised + self.pseudo_label_weight * pseudo_label + self.graph_weight * graph
+        loss = supervised + self.pseudo_label_weight * pseudo_label
+        loss = loss + self._weight_of_graph(progress) * graph
         metrics = {
             "supervised": supervised,
             "pseudo_label": pseudo_label,
@@ -200,6 +201,9 @@ class CoMatch(Method):
             "targets": targets,  # [B, C]
         }
         return Step(loss, metrics, memory_updates)
+
+    def _weight_of_graph(self, progress: Progress) -> float | Tensor:
+        return self.graph_weight
 
     def _smoothed(self, nets: Nets, aligned: Tensor, weak: Tensor) -> Tensor:
         """Predictions [B, C] smoothed by those of similar images in the queue; ``weak``: embeddings [B, D]."""

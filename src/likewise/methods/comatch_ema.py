@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -123,12 +123,8 @@ class CoMatchEMA(CoMatch):
         nets.graph = Queue(self.queue, self.dim, probabilities=classes)
         return nets
 
-    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
-        """As CoMatch, while the graph's weight rises."""
-        weight = min(self.graph_weight, 1 + EPOCHS * progress.fraction)
-        return super(CoMatchEMA, replace(self, graph_weight=weight)).compute_loss(
-            nets, outputs, progress
-        )
+    def _weight_of_graph(self, progress: Progress) -> float | Tensor:
+        return progress.scheduled(lambda now: min(self.graph_weight, 1 + EPOCHS * now.fraction))
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Store the teacher's embeddings of strong views with their smoothed predictions for the graph."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from torch import Tensor
 
 from likewise.data.batch import Batch, RowSlice
 from likewise.randomness import BatchRNG
+
+ChoiceT = TypeVar("ChoiceT")
 
 
 class Progress(NamedTuple):
@@ -28,6 +33,17 @@ class Progress(NamedTuple):
     def fraction(self) -> float:
         """Share of the run that is done, 0 at the first step and 1 at the last."""
         return self.step / max(self.steps - 1, 1)
+
+    def branch(self, choice: Callable[[Progress], ChoiceT]) -> ChoiceT:
+        """What a loss computes from here on, where the step decides.
+
+        A CUDA graph holds one answer. Steps are captured again when another one comes.
+        """
+        return choice(self)
+
+    def scheduled(self, schedule: Callable[[Progress], float]) -> float | Tensor:
+        """A number that changes with the step; for a CUDA graph a scalar on the device, written before each step."""
+        return schedule(self)
 
     def rng(self, name: str, batch: Batch) -> BatchRNG:
         """Random numbers for the batch's rows: a function of (seed, step, name, position in the global batch)."""

@@ -147,7 +147,7 @@ class SwAV(Method):
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Every view predicts the codes of the other views."""
-        frozen = progress.fraction < self.frozen_until
+        frozen = progress.branch(lambda now: now.fraction < self.frozen_until)
         scores = {name: nets.prototypes(z, frozen) for name, z in outputs.items()}
         codes: list[Tensor] = []
         for index, name in enumerate(CODED):
@@ -162,9 +162,10 @@ class SwAV(Method):
     def _codes(self, nets: Nets, scores: Tensor, index: int, progress: Progress) -> Tensor:
         """[B, prototypes]: balanced over the batch and what the queue holds so far."""
         size = len(scores)
-        if self.queue and progress.fraction >= self.queue_from:
-            filled = nets.queue.rows[: progress.step * size]  # those from the start are random
-            past = filled.chunk(len(CODED), dim=1)[index]
+        if self.queue and progress.branch(lambda now: now.fraction >= self.queue_from):
+            # Rows from the start are random.
+            filled = progress.branch(lambda now: min(now.step * size, self.queue))
+            past = nets.queue.rows[:filled].chunk(len(CODED), dim=1)[index]
             scores = torch.cat([scores, nets.prototypes(past).detach()])
         return sinkhorn(scores, self.epsilon, self.iterations)[:size]
 

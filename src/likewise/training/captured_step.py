@@ -41,7 +41,7 @@ CUDAGraph = Literal["auto", "on", "off"]
 """Whether steps are captured: where that is possible, or else refused, or never."""
 
 Compute = Callable[[Batch, Progress], Step]
-"""Gradients and update by one batch."""
+"""Gradients by one batch, and mostly the update."""
 
 
 class NotCapturable(LikewiseError):
@@ -62,15 +62,16 @@ class CapturedStep:
 
     Args:
         compute: what to capture: forward, backward, update. Its ``progress`` knows only what no step changes.
-        optimizer: its learning rates become a tensor on the device, which the graph reads.
+        optimizer: its learning rates become tensors on the device, which the graph reads; None where ``compute`` makes
+            no update, and adds to gradients that stay where they are.
         device: a CUDA device.
     """
 
-    def __init__(self, compute: Compute, optimizer: Optimizer, device: torch.device) -> None:
+    def __init__(self, compute: Compute, optimizer: Optimizer | None, device: torch.device) -> None:
         self.compute, self.device = compute, device
-        self.rate = torch.zeros((), device=device)
-        for group in optimizer.param_groups:
-            group["lr"] = self.rate
+        self.groups = optimizer.param_groups if optimizer is not None else []
+        for group in self.groups:
+            group["lr"] = torch.zeros((), device=device)
             if "capturable" in group:  # AdamW
                 group["capturable"] = True
             if "trust_coeff" in group:  # LARS: only this form reads a rate without waiting for it
@@ -93,24 +94,47 @@ class CapturedStep:
 
     def __call__(self, batch: Batch, progress: Progress, rate: float) -> Step:
         """One step. The tensors of the result are overwritten by the next."""
-        self.rate.fill_(rate)
-        form = _form(batch)
-        if form not in self.inputs:  # the first step of all, and where a run's support ends
-            self.inputs[form] = _Inputs(batch)
-        inputs = self.inputs[form]
+        for group in self.groups:
+            group["lr"].fill_(rate * group.get("lr_scale", 1.0))
+        inputs = self.inputs_of(batch)
         if self.ready is not batch:
             inputs.take(batch, progress)
         self.ready = None
-        fixed = cast(Progress, FixedProgress(progress))
-        inputs.steps += 1
-        if inputs.steps == 1:  # the step that asks for the views, and so makes them
+        if inputs.steps == 0:  # the step that asks for the views, and so makes them
+            inputs.steps = 1
             return apart(lambda: self.compute(inputs.batch, progress), self.device)
+        if not inputs.fixed.holds_at(progress):
+            inputs.forget_graph()
+        inputs.steps += 1
         if inputs.steps > WARM_UP and inputs.graph is None and not self.failed:
-            inputs.graph = self.capture(lambda: self.compute(inputs.batch, fixed))
+            inputs.fixed = fixed = inputs.fixed.for_graph(progress)
+            inputs.graph = self.capture(
+                lambda: self.compute(inputs.batch, cast(Progress, fixed.from_start()))
+            )
         if inputs.graph is None:
-            return apart(lambda: self.compute(inputs.batch, fixed), self.device)
+            inputs.fixed = FixedProgress(progress, self.device)
+            now = cast(Progress, inputs.fixed)
+            return apart(lambda: self.compute(inputs.batch, now), self.device)
+        inputs.fixed.write_numbers(progress)
         inputs.graph.replay()
         return inputs.graph.result
+
+    def inputs_of(self, batch: Batch) -> _Inputs:
+        """The memory for batches of this form; new at the first step of all, and where a run's support ends."""
+        form = _form(batch)
+        if form not in self.inputs:
+            self.inputs[form] = _Inputs(batch, self.device)
+        return self.inputs[form]
+
+    def comes_from_graph(self, batch: Batch, progress: Progress) -> bool:
+        """Whether the step by this batch, which is the next, will be captured or replayed."""
+        inputs = self.inputs_of(batch)
+        return inputs.steps >= WARM_UP and not self.failed and inputs.fixed.holds_at(progress)
+
+    def forget_graphs(self) -> None:
+        """Steps run as usual again before they are captured."""
+        for inputs in self.inputs.values():
+            inputs.forget_graph()
 
     def capture(self, work: Callable[[], Step]) -> Graph | None:
         """The work as a graph; None where PyTorch refuses, which `failed` then quotes."""
@@ -128,10 +152,17 @@ class CapturedStep:
 class _Inputs:
     """Memory for batches of one form, and the graph that reads it."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, device: torch.device) -> None:
         self.batch = _with_own_memory(batch)
         self.steps = 0
+        """of this form, since the first or since the loss took another branch"""
         self.graph: Graph | None = None
+        self.fixed = FixedProgress(NO_PROGRESS, device)
+        """what the newest step, or the graph, read"""
+
+    def forget_graph(self) -> None:
+        """Begin to warm up again; the views are there."""
+        self.graph, self.steps = None, min(self.steps, 1)
 
     def take(self, batch: Batch, progress: Progress) -> None:
         """Write a batch and its views."""
@@ -143,15 +174,70 @@ class _Inputs:
             own, new = own.support, new.support  # type: ignore[assignment]
 
 
-class FixedProgress:
-    """The progress of training that a captured step may read: nothing that changes from step to step."""
+Branch = tuple[Callable[[Progress], Any], Any]
+"""A choice by the step, and its answer."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+Number = tuple[Callable[[Progress], float], Tensor]
+"""A number that changes with the step, and where a graph reads it."""
+
+NO_PROGRESS = Progress(0, 1)
+
+
+class FixedProgress:
+    """The progress of training that a captured step may read: nothing that changes from step to step.
+
+    Two things may: branches, whose answers are recorded, and scheduled numbers, which are tensors.
+
+    Args:
+        progress: at this step.
+        device: of the numbers.
+        numbers: where the numbers of a graph lie; None makes them.
+    """
+
+    def __init__(
+        self, progress: Progress, device: torch.device, numbers: list[Number] | None = None
+    ) -> None:
+        self._progress, self._device = progress, device
         self.steps = progress.steps
         self.seed = progress.seed
         self.steps_per_epoch = progress.steps_per_epoch
         self.rank, self.world_size = progress.rank, progress.world_size
+        self._given = numbers
+        self._branches: list[Branch] = []
+        self._numbers: list[Number] = []
+
+    def from_start(self) -> FixedProgress:
+        """The same, of which nothing has been asked."""
+        self._branches, self._numbers = [], []
+        return self
+
+    def for_graph(self, progress: Progress) -> FixedProgress:
+        """For a capture, which uses the numbers that this one made."""
+        return FixedProgress(progress, self._device, self._numbers)
+
+    def branch(self, choice: Callable[[Progress], Any]) -> Any:
+        """The answer of a choice at this step."""
+        answer = choice(self._progress)
+        self._branches.append((choice, answer))
+        return answer
+
+    def scheduled(self, schedule: Callable[[Progress], float]) -> Tensor:
+        """A scalar; in a graph, the memory that `write_numbers` writes."""
+        if self._given is None:
+            value = torch.full((), schedule(self._progress), device=self._device)
+        else:
+            _, value = self._given[len(self._numbers)]
+        self._numbers.append((schedule, value))
+        return value
+
+    def holds_at(self, progress: Progress) -> bool:
+        """Whether all choices would be answered as they were."""
+        return all(choice(progress) == answer for choice, answer in self._branches)
+
+    def write_numbers(self, progress: Progress) -> None:
+        """Put the numbers of a step where its graph reads them."""
+        for schedule, value in self._given or []:
+            value.fill_(schedule(progress))
 
     def rng(self, name: str, batch: Batch) -> FixedRNG:
         """The name of a random stream, by which prepared views are found."""
@@ -188,7 +274,6 @@ def why_not_this_optimizer(optimizer: Optimizer) -> str:
 def why_not_captured(
     fabric: Fabric,
     gradients: object,
-    accumulate: int,
     method: Method,
     nets: Nets,
     batch: Batch,
@@ -199,7 +284,6 @@ def why_not_captured(
     Args:
         fabric: launched.
         gradients: what computes them, as `gradients_of` chose it.
-        accumulate: batches whose gradients make one step.
         method: the rule.
         nets: what it built; they stay as they are.
         batch: any, on the device.
@@ -211,8 +295,6 @@ def why_not_captured(
         return "several devices train together"
     if not isinstance(gradients, JointGradients):
         return "a batch is embedded in microbatches"
-    if accumulate > 1:
-        return "gradients of several batches make a step"
     precision = precision_of(fabric)
     if precision not in ("32-true", "bf16-mixed"):
         return f"precision {precision} scales the loss by a number that the host reads"
@@ -237,7 +319,8 @@ def _why_not_this_method(
         with autocast():
             method.step(twin, few, progress)  # makes the views
             with refusing_to_wait(batch.labels.device):
-                method.step(twin, few, cast(Progress, FixedProgress(progress))).loss.backward()
+                fixed = FixedProgress(progress, batch.labels.device)
+                method.step(twin, few, cast(Progress, fixed)).loss.backward()
     except (LikewiseError, RuntimeError) as reason:
         return str(reason).partition("\n")[0]
     return ""

@@ -10,6 +10,7 @@ from likewise.data.batch import Batch
 from likewise.errors import LikewiseError
 from likewise.methods import Progress, Step
 from likewise.randomness import seed_networks
+from likewise.training.accumulation import mean_step
 from likewise.training.captured_step import CapturedStep, why_not_captured, why_not_this_optimizer
 from likewise.training.gpu_memory import out_of_memory_error
 from likewise.training.screen import Screen
@@ -45,7 +46,11 @@ class GraphSteps:
         if reason:
             self.refuse(reason)
             return False
-        self.captured = CapturedStep(self.compute, self.eager.optimizer, self.fabric.device)
+        device = self.fabric.device
+        if self.eager.accumulate > 1:
+            self.captured = CapturedStep(self.add_gradients, None, device)
+        else:
+            self.captured = CapturedStep(self.compute, self.eager.optimizer, device)
         return True
 
     def why_not(self, batch: Batch) -> str:
@@ -54,7 +59,6 @@ class GraphSteps:
         reason = why_not_captured(
             self.fabric,
             eager.gradients,
-            eager.accumulate,
             eager.method,
             eager.nets,
             batch,
@@ -77,11 +81,37 @@ class GraphSteps:
                 f"Steps are launched one operation at a time, without a CUDA graph: {reason}."
             )
 
-    def __call__(self, batch: Batch) -> Step:
-        """One step by one batch, from the graph once there is one."""
+    def __call__(self, batch: Batch) -> Step | None:
+        """Take in a batch; None where the gradients of more batches belong to this optimiser step."""
+        if self.eager.accumulate == 1:
+            step = self.replay(batch)
+            self.eager.update_memories(step, self.eager.progress())
+            return step
+        return self.accumulate(batch)
+
+    def accumulate(self, batch: Batch) -> Step | None:
+        """Forward and backward from the graph; the update of several batches, which is few launches, as usual."""
+        assert self.captured is not None
+        eager = self.eager
+        if not eager.group:
+            # A graph adds to the gradients where they lie, so they stay there.
+            stay = self.captured.comes_from_graph(batch, eager.progress())
+            eager.optimizer.zero_grad(set_to_none=not stay)
+            if not stay:
+                self.captured.forget_graphs()
+        eager.group.append(own_memory(self.replay(batch)))
+        if len(eager.group) < eager.accumulate:
+            return None
+        step = eager.update_weights(mean_step(eager.group))
+        eager.update_memories(step, eager.progress(len(eager.group) - 1))
+        eager.group = []
+        return step
+
+    def replay(self, batch: Batch) -> Step:
+        """What is captured, by one batch, from the graph once there is one."""
         assert self.captured is not None
         eager, failed_before = self.eager, self.captured.failed
-        progress = eager.progress()
+        progress = eager.progress(len(eager.group))
         seed_networks(progress.seed, progress.step, progress.rank, "dropout")
         eager.rate = eager.learning_rate()
         eager.times.begin("forward")
@@ -92,7 +122,6 @@ class GraphSteps:
         if self.captured.failed != failed_before:
             self.refuse(self.captured.failed)
         self.count_images(has_support=batch.support is not None)
-        eager.update_memories(step, progress)
         return step
 
     def prepare(self, batch: Batch) -> None:
@@ -104,10 +133,7 @@ class GraphSteps:
         """Forward, backward and update as a graph can hold them: nothing waits for the device."""
         eager = self.eager
         eager.optimizer.zero_grad(set_to_none=True)
-        with self.fabric.autocast(), eager.counter.enabled():
-            step = eager.method.step(eager.nets, batch, progress)
-        step.loss.backward()
-        step = step._replace(loss=step.loss.detach())
+        step = self.add_gradients(batch, progress)
         if self.settings.clip_grad_norm is not None:
             norm = nn.utils.clip_grad_norm_(
                 eager.learner.parameters(), self.settings.clip_grad_norm
@@ -116,8 +142,23 @@ class GraphSteps:
         eager.optimizer.step()
         return step
 
+    def add_gradients(self, batch: Batch, progress: Progress) -> Step:
+        """Forward and backward, the same."""
+        eager = self.eager
+        with self.fabric.autocast(), eager.counter.enabled():
+            step = eager.method.step(eager.nets, batch, progress)
+        step.loss.backward()
+        return step._replace(loss=step.loss.detach())
+
     def count_images(self, has_support: bool) -> None:
         """Add the images of the newest step to the run's."""
         images = self.eager.counter.take() * world_size() or self.images_of_step[has_support]
         self.images_of_step[has_support] = images
         self.eager.state.images += images
+
+
+def own_memory(step: Step) -> Step:
+    """A copy that the next replay does not overwrite."""
+    metrics = {name: value.clone() for name, value in step.metrics.items()}
+    memory_updates = {name: rows.clone() for name, rows in step.memory_updates.items()}
+    return Step(step.loss.clone(), metrics, memory_updates)
