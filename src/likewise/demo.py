@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.data.label_budget import LabelBudget
 from likewise.encoders import Encoder
 from likewise.evaluation.evaluation import EvaluationSettings
@@ -280,8 +281,8 @@ def _write_page(
     train_images = len(arms.prepared.train.manifest)
     test_images = len(arms.prepared.splits["test"].manifest)
     facts = [
-        f"Data: {DATA}, {train_images:,} images to train on and {test_images:,} to test on, ten kinds of clothes, "
-        f"28x28 gray.",
+        f"Data: {DATA}, {amount(train_images, 'image')} to train on and {test_images:,} to test on, ten kinds of "
+        f"clothes, 28x28 gray.",
         f"Network: {arms.prepared.encoder.name}, {arms.fabric.device}, seed {arms.seed}; every setting in demo.json.",
         "Probe: logistic regression on the frozen encoder; its L2 strength is chosen by cross-validation within the "
         "visible labels. No choice was made on the test images.",

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 import numpy as np
 import torch
 
+from likewise.counts import amount
 from likewise.errors import LikewiseError, WrongArgument, did_you_mean
 from likewise.torch_defaults import torch_defaults
 
@@ -301,7 +302,7 @@ def _typein_words(kind: Any) -> str:
     if origin is tuple and arguments[-1] is Ellipsis:
         return f"a list, each item {in_words(arguments[0])}"
     if origin is tuple:
-        return f"{len(arguments)} values, each {in_words(arguments[0])}"
+        return f"{amount(len(arguments), 'value')}, each {in_words(arguments[0])}"
     if origin is Sequence:
         return f"a list, each item {in_words(arguments[0])}"
     if origin is list or kind is list:

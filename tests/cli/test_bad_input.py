@@ -152,3 +152,33 @@ def test_broken_files_among_good_ones_are_skipped_and_counted(tmp_path, capsys, 
     printed = capsys.readouterr().out.replace("\n", " ")
     assert "2 files" in printed
     assert "cat/zero.png" in (tmp_path / "out" / "data.json").read_text()
+
+
+INTERNALS = ("<class", "typing.", "tuple[", "no type matching", "[bold]", "NoneType", "'None'")
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "allowed"),
+    [
+        (["--microbatch", "many"], "'many'", ("whole number", "auto")),
+        (["--pixel-range", "0", "a"], "'a'", ("number",)),
+        (["--pixel-range", "0"], "--pixel-range", ("2",)),
+        (["--region", "0", "0", "x", "1"], "'x'", ("number",)),
+        (["--frame-rate", "fast"], "'fast'", ("number",)),
+        (["--loggers", "csv", "tensorbord"], "tensorbord", ("tensorboard", "wandb")),
+        (["--store", "blue"], "blue", ("original", "squeezed")),
+        (["--method", "simclr", "--method.views.crop-area", "0.1", "big"], "'big'", ("number",)),
+    ],
+)
+def test_values_that_cannot_be_read_are_named_and_what_is_allowed(words, given, allowed, typed):
+    code, message = typed("train", "photos", *words)
+    assert code == 2 and given in message, message
+    assert [word for word in allowed if word not in message] == []
+    assert [word for word in INTERNALS if word in message] == [], message
+
+
+def test_resume_is_refused_where_there_is_no_run(typed, photographs, tmp_path):
+    words = ("train", photographs, "--out", "absent", *SHORT)
+    code, message = typed(*words, "--resume")
+    assert code == 2 and "absent" in message and "--resume" in message
+    assert not (tmp_path / "absent").exists()

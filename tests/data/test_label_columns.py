@@ -233,3 +233,48 @@ def test_names_without_endings_and_a_list_of_images_alone(tmp_path, photos):
     assert list(open_manifest(write(tmp_path, "photos/x/a.png\nphotos/y/c.png\n")).ids) == [
         "photos/x/a.png", "photos/y/c.png",
     ]  # fmt: skip
+
+
+ROWS = "x/a.png,dog\ny/c.png,Käse\n"
+
+
+@pytest.mark.parametrize("text", [
+    "# from the zoo\n# on Monday, in the rain\npath,label\n" + ROWS, "#x\n\n# y\n\nImage_Path,Label\n" + ROWS,
+    "# from the zoo, in the rain\n" + ROWS, "# filename,breed\n" + ROWS, "#path,label\n" + ROWS,
+    "sep=;\n# from the zoo; mostly\npath;label\n" + ROWS.replace(",", ";"),
+    "# columns: a, b\r\npath,label\r\n" + ROWS.replace("\n", "\r\n"), "# x.\npath\tlabel\n" + ROWS.replace(",", "\t"),
+])  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_remarks_above_the_table_are_left_out(tmp_path, photos, text, encoding):
+    manifest = open_manifest(photos, labels=write(tmp_path, text, encoding=encoding))
+    assert labels_of(manifest) == EXPECTED
+    assert manifest.class_names == ("Käse", "dog") or manifest.class_names == ("dog", "Käse")
+
+
+def test_remarks_count_in_the_lines_that_messages_name(tmp_path, photos):
+    file = write(tmp_path, "# one\n# two\npath,label\nx/a.png,dog\nx/a.png,cat\n")
+    with pytest.raises(LikewiseError, match=r"line 4 .* line 5"):
+        open_manifest(photos, labels=file)
+
+
+def test_a_name_that_begins_with_the_sign_of_remarks_is_a_row(tmp_path):
+    photos = photo_folder(tmp_path / "photos", "#1.png", "b.png")
+    file = write(tmp_path, "#1.png,dog\nb.png,cat\n")
+    assert labels_of(open_manifest(photos, labels=file)) == {"#1.png": "dog", "b.png": "cat"}
+
+
+def test_a_file_of_remarks_alone_is_refused(tmp_path, photos):
+    with pytest.raises(LikewiseError, match="#"):
+        open_manifest(photos, labels=write(tmp_path, "# one\n# two\n"))
+
+
+@pytest.mark.parametrize(("name", "text", "labels"), [
+    ("list.txt", "photos/x/a.png\nphotos/y/c.png\n", {}),
+    ("train.txt", "photos/x/a.png 3\nphotos/y/c.png 4\n", {"photos/x/a.png": "3", "photos/y/c.png": "4"}),
+    ("one.txt", "photos/x/a.png 3\n", {"photos/x/a.png": "3"}),
+    ("train.lst", "photos/x/a.png\t3.0\nphotos/y/c.png\t4.0\n", {"photos/x/a.png": "3.0", "photos/y/c.png": "4.0"}),
+])  # fmt: skip
+def test_lists_of_paths_are_data(tmp_path, photos, name, text, labels):
+    manifest = open_manifest(write(tmp_path, text, name))
+    assert len(manifest) == text.count("\n")
+    assert labels_of(manifest) == labels

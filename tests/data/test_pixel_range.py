@@ -88,9 +88,9 @@ def test_missing_values_are_told_and_no_warning_of_numpy_is_raised(tmp_path, rec
     values = np.stack([scene(number, 50, np.float32) for number in range(4)])
     values[2, :3] = np.nan
     manifest = open_manifest(write(tmp_path, values, "tif"))
-    assert "1 images hold NaN" in " ".join(
-        manifest.notes
-    ) and manifest.pixel_range == pytest.approx((0, 50))
+    assert "NaN in 1 image" in " ".join(manifest.notes) and manifest.pixel_range == pytest.approx(
+        (0, 50)
+    )
     assert (read(tmp_path)[2, :3] == 0).all()
     assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
 
@@ -252,6 +252,38 @@ def test_values_beyond_the_range_of_a_run_are_refused_with_both_ranges(twelve_bi
     assert not torch.allclose(run.embed(deep, pixel_range=(0, 60_000)).vectors, clipped)
     expected = with_window.embed(deep.clip(0, 4095)).vectors
     torch.testing.assert_close(with_window.embed(deep).vectors, expected)
+
+
+def test_8_bit_images_are_refused_by_an_encoder_of_other_values_until_that_is_said(twelve_bits):
+    for run in twelve_bits:
+        eight = np.stack([scene(number, 255, np.uint8) for number in range(8)])
+        for call in calls(run):
+            with pytest.raises(LikewiseError, match=r"8-bit.*4095.*--pixel-range 0 255"):
+                call(eight)
+        with pytest.raises(LikewiseError, match=r"--pixel-range 0 255"):
+            run.embed(eight, pixel_range=(0, 4095))
+        taken = run.embed(eight, pixel_range=(0, 255)).vectors
+        wide = np.rint(eight * (4095 / 255)).astype(np.uint16)
+        torch.testing.assert_close(run.embed(wide, pixel_range=(0, 4095)).vectors, taken)
+
+
+def test_values_that_cover_little_of_an_encoders_range_are_refused_until_that_is_said(twelve_bits):
+    run, with_window = twelve_bits
+    dim = np.stack([scene(number, 200, np.uint16) for number in range(8)])
+    for call in calls(run):
+        with pytest.raises(LikewiseError, match=r"0 to 200.*0 to 4095.*--pixel-range 0 200"):
+            call(dim)
+    stretched = run.embed(dim, pixel_range=(0, 200)).vectors
+    assert not torch.allclose(run.embed(dim, pixel_range=(0, 4095)).vectors, stretched)
+    assert len(with_window.embed(dim).vectors) == 8
+    assert len(run.embed(dim + 1800, pixel_range=(0, 4095)).vectors) == 8
+
+
+@pytest.mark.parametrize("natural", [(0, 1), (0, 255), (0, 65535), None])
+def test_8_bit_images_are_taken_where_black_and_white_are_those_of_the_type(natural):
+    eight = np.stack([scene(number, 255, np.uint8) for number in range(3)])
+    assert open_for_encoder(eight, natural).pixel_range is None
+    assert open_for_encoder(eight, natural, (0, 255)).pixel_range is None
 
 
 @pytest.mark.parametrize("deep", [{"a.png": 1000}, {"a.tif": 1.0, "b.png": 65535}, {"a.tif": 20.0}])

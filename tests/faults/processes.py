@@ -62,6 +62,11 @@ def training(data, out, *more):
     return command("train", data, "--out", out, *SETTINGS, *more)
 
 
+def resume(out):
+    """The option that goes on with the run in a folder; a process that was killed early has left none."""
+    return ["--resume"] if RunFolder(out).config.exists() else []
+
+
 def start(words, **more):
     """A process whose output is read at its end."""
     return subprocess.Popen(

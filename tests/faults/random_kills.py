@@ -20,7 +20,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from faults.processes import end_of, training, write_pictures
+from faults.processes import end_of, resume, training, write_pictures
 from faults.test_kills import METHODS
 from likewise import cli
 
@@ -58,16 +58,16 @@ def kill_and_compare(
     """How many of the kills hit a process that was at work; both ends are equal, or this program ends."""
     whole, parts, log = folder / "whole", folder / "parts", folder / "log.txt"
     folder.mkdir()
-    given = "--steps", STEPS, "--resume", "--method", method
+    given = "--steps", STEPS, "--method", method
     longest = finished(training(pictures, whole, *given), log)
     hits = 0
     for _ in range(kills):
-        process = started(training(pictures, parts, *given), log)
+        process = started(training(pictures, parts, *given, *resume(parts)), log)
         time.sleep(rng.uniform(0, longest))
         process.kill()
         process.join()
         hits += process.exitcode == -signal.SIGKILL
-    finished(training(pictures, parts, *given), log)
+    finished(training(pictures, parts, *given, *resume(parts)), log)
     if end_of(whole) != end_of(parts):
         raise SystemExit(f"{method}: the ends differ; see {folder}")
     if "Traceback" in log.read_text():

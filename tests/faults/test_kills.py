@@ -18,6 +18,7 @@ from faults.processes import (
     kill_at_random,
     losses,
     require_plain,
+    resume,
     run,
     start,
     training,
@@ -106,8 +107,8 @@ def test_a_command_that_is_killed_anywhere_ends_the_same(pictures, tmp_path):
     assert code == 0, output
     parts = tmp_path / "parts"
     for _ in range(4):
-        kill_at_random(start(training(pictures, parts, *steps, "--resume")), rng, longest)
-    code, output = run(training(pictures, parts, *steps, "--resume"))
+        kill_at_random(start(training(pictures, parts, *steps, *resume(parts))), rng, longest)
+    code, output = run(training(pictures, parts, *steps, *resume(parts)))
     assert code == 0, output
     require_plain(output)
     assert end_of(parts) == end_of(tmp_path / "whole")

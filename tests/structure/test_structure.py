@@ -1,6 +1,8 @@
 """Is it still small, and does it still flow one way?"""
 
 import ast
+import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,3 +89,32 @@ def test_one_class_has_one_name():
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 homes.setdefault(node.name, []).append(str(path.relative_to(SOURCE)))
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
+COUNTED = "class clip column example file group image label part row shard step vector video"
+IN_PLURAL = re.compile(
+    rf" (?:[\w-]+ )?(?:{'|'.join(noun + 's?es|' + noun + 's' for noun in COUNTED.split())})\b"
+)
+
+
+def numbers_before_plurals(tree):
+    """Lines in which a count stands before a noun in the plural, as in ``f"{len(files):,} files"``."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        for value, after in itertools.pairwise(node.values):
+            if not isinstance(value, ast.FormattedValue) or not isinstance(after, ast.Constant):
+                continue
+            has_commas = value.format_spec is not None and "','" in ast.unparse(value.format_spec)
+            is_count = has_commas or ast.unparse(value.value).startswith("len(")
+            if is_count and IN_PLURAL.match(str(after.value)):
+                yield node.lineno
+
+
+def test_one_thing_is_counted_in_the_singular():
+    found = [
+        f"{path.relative_to(SOURCE)}:{line}"
+        for path in FILES
+        for line in numbers_before_plurals(ast.parse(path.read_text()))
+    ]
+    assert found == [], "likewise.counts.amount writes 1 file and 2 files"

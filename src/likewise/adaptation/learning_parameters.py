@@ -8,6 +8,7 @@ from torch import nn
 
 from likewise.adaptation.adaptation import Adaptation
 from likewise.adaptation.lora import add_lora
+from likewise.counts import amount
 from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 
@@ -53,7 +54,8 @@ def _unfreeze_last(encoder: Encoder, count: int) -> None:
     blocks = [block for block in blocks_of(encoder) if next(block.parameters(), None) is not None]
     if count > len(blocks):
         raise LikewiseError(
-            f"last:{count} was given, but this encoder has {len(blocks)} blocks. Choose last:1 to last:{len(blocks)}."
+            f"last:{count} was given, but this encoder has {amount(len(blocks), 'block')}. "
+            f"Choose last:1 to last:{len(blocks)}."
         )
     first = next(blocks[-count].parameters())
     # Networks register their parts in the order in which they run them.

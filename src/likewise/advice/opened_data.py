@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.targets import targets_in
@@ -110,7 +111,7 @@ class LabelledData:
         rows = torch.tensor(
             [row for row, name in enumerate(self.manifest.ids) if name not in unread]
         )
-        note = f"{len(unread):,} images cannot be decoded and are left out. {some_files(unread)}"
+        note = f"{amount(len(unread), 'image')} cannot be decoded and are left out. {some_files(unread)}"
         left = replace(self.take(rows), notes=(*self.notes, note))
         gone = set(range(self.classes)) - set(left.labels.tolist())
         if gone:
@@ -126,8 +127,8 @@ class LabelledData:
         if len(rows) < len(self.labels):
             found = int((self.labels[rows] != UNLABELLED).sum())
             notes += (
-                f"{len(rows):,} of {len(self.labels):,} images are used, {found:,} of {len(self.labelled):,} labels: "
-                f"what can be read in the time",
+                f"{len(rows):,} of {amount(len(self.labels), 'image')} are used, {found:,} of "
+                f"{amount(len(self.labelled), 'label')}: what can be read in the time",
             )
         groups = None if self.groups is None else self.groups[rows]
         manifest = self.manifest.take(rows)
@@ -175,7 +176,7 @@ def open_labelled(
         )
     if not train.labelled():
         raise LikewiseError(
-            f"advise needs labels, and none of the {len(train):,} images has one. {TO_TYPE}."
+            f"advise needs labels, and none of the {amount(len(train), 'image')} has one. {TO_TYPE}."
         )
     label_budget = LabelBudget.parse(budget if given is not None else str(labels), seed)
     visible = label_budget.apply(train.labels, train.ids, train.class_names)
@@ -204,8 +205,8 @@ def _require_classes(present: Tensor, train: Manifest, visible: Tensor) -> None:
     if len(present) == 1:
         count = int((visible != UNLABELLED).sum())
         raise LikewiseError(
-            f"All {count:,} labels are of one class, {train.class_names[int(present[0])]}, so there is nothing to tell "
-            f"apart. Label images of a second class."
+            f"All {amount(count, 'label')} are of one class, {train.class_names[int(present[0])]}, so there is "
+            f"nothing to tell apart. Label images of a second class."
         )
 
 
@@ -213,7 +214,7 @@ def _notes(whole: Manifest, train: Manifest, names: tuple[str, ...]) -> tuple[st
     notes = [*whole.notes, *whole.warnings()]
     if len(train) < len(whole):
         notes.append(
-            f"{len(whole) - len(train):,} images of the test or validation part are not used"
+            f"{amount(len(whole) - len(train), 'image')} of the test or validation part are not used"
         )
     missing = [name for name in train.class_names if name not in names]
     if missing:

@@ -49,6 +49,7 @@ from likewise.advice.trained_arms import (
 from likewise.advice.weighted_mean import weighted_mean
 from likewise.advice.winner import eligible
 from likewise.advice.worth import OWN_PRETRAINING, half_of, worth_of_labels
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import EncoderSettings
 
@@ -167,7 +168,7 @@ class Programme:
 
     def try_frozen(self, start: StartingPoint, few: bool = False) -> Size:
         """Each image through the encoder once, then heads."""
-        self.say(f"features of {len(self.data.labels):,} images: {start.name}")
+        self.say(f"features of {amount(len(self.data.labels), 'image')}: {start.name}")
         encoder, settings = several_stages(start)
         vectors = cached_features(encoder, settings, start.images, self.device)
         frozen = FrozenEncoder(
@@ -266,7 +267,7 @@ class Programme:
             return
         began = self.cross_validation.clock.spent
         name = f"{start.name}, the last {stages} stages fine-tuned"
-        self.say(f"{name}: {views} views of {len(rows):,} images")
+        self.say(f"{name}: {views} views of {amount(len(rows), 'image')}")
         cached = CachedViews(start, split, self.data.labels, views, self._bench(0))
         step = cached.step_seconds()
         steps = planned_steps(len(rows), step, LAST_STAGES_SHARE * self.left / self._fits)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from likewise.advice.advice import ArmResult, Gain
 from likewise.advice.worth import LABELS, OWN, TUNING, UNLABELLED_IMAGES, WEIGHTS
-from likewise.report.wording import amount, interval, percent, points
+from likewise.counts import amount
+from likewise.report.wording import interval, percent, points
 
 LITTLE = 0.02
 """a gain that cannot exceed this is called none"""

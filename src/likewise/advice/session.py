@@ -31,9 +31,9 @@ from likewise.advice.programme import Programme
 from likewise.advice.sentence import choice_sentence, first_sentence, gain_sentence
 from likewise.advice.winner import FILES, Winner, eligible, save_winner
 from likewise.advice.worth import gains_of
+from likewise.counts import amount
 from likewise.errors import LikewiseError
 from likewise.report.pages.advice_page import write_advice_page
-from likewise.report.wording import amount
 from likewise.run_folder import make_folder
 from likewise.training import Interrupted
 

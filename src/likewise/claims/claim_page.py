@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from likewise.claims.claim import ONLINE
 from likewise.claims.outcome import format_value
 from likewise.claims.screens import by_arm
+from likewise.counts import count
 from likewise.report.pages.blocks import Block, Cell, Section, TableBlock, Text
 from likewise.report.pages.chart import (
     Charts,
@@ -26,7 +27,7 @@ from likewise.report.pages.curves import values_of
 from likewise.report.pages.document import document, write_page
 from likewise.report.pages.rendering import render
 from likewise.report.pages.settings import differing
-from likewise.report.wording import count, duration, listed, percent, score_name
+from likewise.report.wording import duration, listed, percent, score_name
 
 Content = Mapping[str, Any]
 COSTS = ("images", "steps", "epochs", "seconds", "evaluation_seconds")

@@ -10,6 +10,7 @@ from statistics import mean, median
 from typing import Any
 
 from likewise.claims.claim import Claim, Replicate, Result, Statement
+from likewise.counts import amount
 
 HOLDS, FAILS, INCONCLUSIVE = "holds here", "does not hold here", "inconclusive here"
 
@@ -157,7 +158,7 @@ def overall(statements: Sequence[StatementVerdict]) -> str:
         return verdicts[0]
     inconclusive = verdicts.count(INCONCLUSIVE)
     rest = f", {inconclusive} inconclusive" if inconclusive else ""
-    return f"holds here in {verdicts.count(HOLDS)} of {len(verdicts)} statements{rest}"
+    return f"holds here in {verdicts.count(HOLDS)} of {amount(len(verdicts), 'statement')}{rest}"
 
 
 def format_value(value: float | None, unit: str) -> str:

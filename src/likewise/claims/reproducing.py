@@ -16,6 +16,7 @@ from likewise.claims.claim_page import write_claim_page
 from likewise.claims.measures import TrainedArm
 from likewise.claims.outcome import ClaimOutcome, judge
 from likewise.claims.screens import arms_table, opening
+from likewise.counts import amount
 from likewise.data.loader import Loader
 from likewise.errors import EnvironmentIOError, LikewiseError
 from likewise.evaluation.evaluation import EvaluationSettings
@@ -206,8 +207,8 @@ class Reproduction:
         if images >= batch_size or prepared.method.card.labelled_only:  # which repeats what it has
             return
         raise LikewiseError(
-            f"{self.data} has {images:,} training images, but {arm} learns from batches of {batch_size:,}, as the "
-            f"claim says. Give more images with --data, or leave --data out."
+            f"{self.data} has {amount(images, 'training image')}, but {arm} learns from batches of {batch_size:,}, as "
+            f"the claim says. Give more images with --data, or leave --data out."
         )
 
     def _train_teacher(self, arm: Arm, seed: int, folder: RunFolder) -> Path:

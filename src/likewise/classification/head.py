@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
 from likewise.evaluation.metrics.linear_probe import (
@@ -107,8 +108,8 @@ def require_two_classes(labels: Tensor) -> tuple[Tensor, Tensor]:
     classes, targets = labels.unique(return_inverse=True)
     if len(classes) < 2:
         raise LikewiseError(
-            f"All {len(targets):,} labels are of class {int(classes[0])}; a classifier needs labels of two classes. "
-            f"Label images of a second class."
+            f"All {amount(len(targets), 'label')} are of class {int(classes[0])}; a classifier needs labels of two "
+            f"classes. Label images of a second class."
         )
     return classes, targets
 

@@ -27,6 +27,7 @@ from likewise.classification.prediction_file import (
     read_predictions,
 )
 from likewise.classification.selective import Threshold
+from likewise.counts import amount
 from likewise.data.images import Images, open_images, stored_size
 from likewise.data.manifest import Manifest
 from likewise.data.sources.open import open_for_encoder
@@ -90,12 +91,14 @@ class Predictions:
         """How many rows are sure, unsure, unlike anything learned, and without a class; and the threshold."""
         unlike = self.table["unlike"].to_pylist()
         if self.threshold is None:
-            return f"{len(self):,} images{_more(sum(map(bool, unlike)), unlike.count(None))}"
+            return (
+                f"{amount(len(self), 'image')}{_more(sum(map(bool, unlike)), unlike.count(None))}"
+            )
         counts = Counter(zip(self.table["unsure"].to_pylist(), unlike, strict=True))
         sure = sum(number for (is_unsure, _), number in counts.items() if not is_unsure)
         far, unread = counts[True, True], counts[True, None]
         unsure = len(self) - sure - far - unread
-        return f"{len(self):,} images: {sure:,} sure, {unsure:,} unsure{_more(far, unread)}; {self.threshold}"
+        return f"{amount(len(self), 'image')}: {sure:,} sure, {unsure:,} unsure{_more(far, unread)}; {self.threshold}"
 
 
 def _more(unlike: int, unread: int) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.errors import LikewiseError
 
 ERROR_RATE = 0.1
@@ -44,11 +45,12 @@ class Threshold(NamedTuple):
             )
         least = fewest(self.precise)
         if self.held_out < least:
-            why = f"{self.held_out:,} held-out labels are too few; {least:,} are the least, with all of them correct"
-        else:
             why = (
-                f"the classifier is not right often enough on its {self.held_out:,} held-out labels"
+                f"{amount(self.held_out, 'held-out label')} are too few; {least:,} are the least, "
+                f"with all of them correct"
             )
+        else:
+            why = f"the classifier is not right often enough on its {amount(self.held_out, 'held-out label')}"
         return (
             f"everything is unsure at a precision of {self.precise:g}: {why}. Label more images, or ask for less with "
             f"--precise."

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from likewise.classification.temperature import BOUNDS, PRIOR
+from likewise.counts import amount
 from likewise.data.columns.targets import TargetColumn
 from likewise.errors import LikewiseError
 
@@ -59,7 +60,7 @@ def fit_targets(
     """
     if len(column) < FEWEST:
         raise LikewiseError(
-            f"{len(column)} images have known targets; a head needs {FEWEST}. Label more images."
+            f"{amount(len(column), 'image')} have known targets; a head needs {FEWEST}. Label more images."
         )
     rows, targets = features.double().numpy(), column.values.astype(np.float64)
     folds = list(

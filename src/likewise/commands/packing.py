@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from likewise.commands.words import DataArgument, parse, say_skipped
+from likewise.counts import amount
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.targets import Task
 from likewise.data.packing.pack import pack as pack_data
@@ -59,6 +60,7 @@ def pack(words: list[str]) -> None:
     strict = given.pop("strict")
     packed = pack_data(**given)
     print(
-        f"{packed.images:,} images -> {packed.shards:,} shards in {packed.folder}, read back and compared"
+        f"{amount(packed.images, 'image')} -> {amount(packed.shards, 'shard')} in {packed.folder}, "
+        f"read back and compared"
     )
     say_skipped(packed.left_out, "could not be read, so they are in no shard", strict)

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from likewise.commands.words import DataArgument, parse, spell_out
+from likewise.counts import amount
 from likewise.data.columns.column_names import MissingLabels
 from likewise.runs.pseudo_labels import By
 from likewise.training.launch import DeviceKind
@@ -80,5 +81,5 @@ def pseudo_label(words: list[str]) -> None:
     given = {name: value for name, value in given.items() if value is not None}
     found = label(given.pop("data"), **given)
     print(
-        f"{found.made:,} pseudo-labels, {found.unsure:,} images stay without one -> {given['out']}"
+        f"{amount(found.made, 'pseudo-label')}, {amount(found.unsure, 'image')} left without one -> {given['out']}"
     )

@@ -15,6 +15,7 @@ from rich.table import Table
 from likewise.classification.predict import PRECISE
 from likewise.collectives import rank
 from likewise.commands.words import DataArgument, Positional, RunArgument, parse, say_skipped
+from likewise.counts import amount
 from likewise.data.columns.captions import lines_of
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.masks import MaskClasses
@@ -111,7 +112,9 @@ def embed(words: list[str]) -> None:
         else:
             vectors = run.embed(given.data, pixel_range=given.pixel_range)
         vectors.save(out, overwrite=given.overwrite)
-        print(f"{len(vectors.ids):,} vectors of {vectors.vectors.shape[1]} numbers -> {out}")
+        print(
+            f"{amount(len(vectors.ids), 'vector')} of {vectors.vectors.shape[1]} numbers -> {out}"
+        )
         say_skipped(vectors.skipped, "have no vector", given.strict)
     elif of_texts:
         raise LikewiseError(
@@ -138,7 +141,7 @@ def _embed_parts(run: Run, given: Embed) -> None:
         console=Console(),
     )
     if rank() == 0:
-        print(f"{made.vectors:,} vectors in {made.parts:,} files -> {out}")
+        print(f"{amount(made.vectors, 'vector')} in {amount(made.parts, 'file')} -> {out}")
         say_skipped(made.skipped, "have no vector", given.strict)
 
 

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 import docstring_parser
 import tyro
 
-from likewise.commands.number_options import NUMBERS
+from likewise.commands.option_values import VALUES
+from likewise.counts import amount
 from likewise.data.left_out import require_all_read
 from likewise.errors import LikewiseError
 
@@ -28,7 +29,7 @@ def parse(kind: Any, words: list[str], program: str) -> Any:
     """Settings of a kind, or its help."""
     _describe_options(kind)
     return tyro.cli(
-        kind, args=words, prog=program, config=(tyro.conf.SuppressFixed,), registry=NUMBERS
+        kind, args=words, prog=program, config=(tyro.conf.SuppressFixed,), registry=VALUES
     )
 
 
@@ -144,7 +145,7 @@ def say_skipped(skipped: Mapping[str, str], what: str, strict: bool) -> None:
     """Name every file that was left out; with ``strict`` that is an error."""
     if not skipped:
         return
-    print(f"{len(skipped):,} files {what}:")
+    print(f"{amount(len(skipped), 'file')} {what}:")
     for name, reason in skipped.items():
         print(f"  {name}: {reason}")
     if strict:

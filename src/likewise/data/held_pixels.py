@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from likewise.counts import amount
 from likewise.data.pixel_range import RangedPixels
 from likewise.data.pixel_source import (
     Decoded,
@@ -91,7 +92,7 @@ def hold(
 def _too_many(images: int, files: CachedShards) -> LikewiseError:
     needed = sum(file.size for file in files.files)
     return LikewiseError(
-        f"The method needs a labelled batch beside each batch, and the {images:,} labelled images are more than the "
-        f"{HELD_LIMIT / 1e9:.1f} GB that may be held in memory. Give a smaller label budget, for instance --labels 1%, "
-        f"or a cache that holds all shards: --cache-size {as_typed(needed)}."
+        f"The method needs a labelled batch beside each batch, and the {amount(images, 'labelled image')} are more "
+        f"than the {HELD_LIMIT / 1e9:.1f} GB that may be held in memory. Give a smaller label budget, for instance "
+        f"--labels 1%, or a cache that holds all shards: --cache-size {as_typed(needed)}."
     )

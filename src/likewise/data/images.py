@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.data.batch import Pixels
 from likewise.data.decoding import channels_of_mode
 from likewise.data.fallback_samples import FallbackSamples
@@ -240,8 +241,8 @@ def whole_batch(found: DecodedRows, index: Tensor, unreadable: Mapping[str, str]
     lost = len(index) - len(found.positions)
     if lost:
         raise LikewiseError(
-            f"{lost} of {len(index)} images cannot be decoded. {some_files(unreadable)} Fetch those files again, or "
-            f"delete them; likewise doctor lists them all."
+            f"{lost} of {amount(len(index), 'image')} cannot be decoded. {some_files(unreadable)} Fetch those files "
+            f"again, or delete them; likewise doctor lists them all."
         )
     return found.pixels
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.manifest import class_counts
 from likewise.data.sources.delimited_text import ENDINGS, RECORDS
@@ -175,7 +176,7 @@ class LabelBudget:
         bare = rows[labels.numpy()[rows] == UNLABELLED]
         if len(bare):
             raise LikewiseError(
-                f"{self.file} shows {len(bare)} examples that have no label (rows {_some(bare)}). "
+                f"{self.file} shows {amount(len(bare), 'example')} that have no label (rows {_some(bare)}). "
                 f"Remove them from the file, or give their labels."
             )
         hidden = torch.full_like(labels, UNLABELLED)
@@ -196,8 +197,9 @@ def _rows_of_file(path: Path, ids: Sequence[str]) -> np.ndarray:
     unknown = [entry for entry in entries if entry not in known]
     if unknown:
         raise LikewiseError(
-            f"{path} names {len(unknown)} examples that are not in the {len(ids)} training examples: "
-            f"{_some(unknown)}. Its entries are ids such as {ids[0]!r}, or row numbers 0..{len(ids) - 1}."
+            f"{path} names {amount(len(unknown), 'example')} that are not in the "
+            f"{amount(len(ids), 'training example')}: {_some(unknown)}. "
+            f"Its entries are ids such as {ids[0]!r}, or row numbers 0..{len(ids) - 1}."
         )
     return np.unique([known[entry] for entry in entries])
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from likewise.counts import amount
 from likewise.errors import FilesLeftOut
 
 
@@ -29,7 +30,7 @@ def require_all_read(skipped: Mapping[str, str]) -> None:
     """
     if skipped:
         raise FilesLeftOut(
-            f"{len(skipped):,} files were left out (--strict). {some_files(skipped)}"
+            f"{amount(len(skipped), 'file')} left out (--strict). {some_files(skipped)}"
         )
 
 
@@ -60,7 +61,7 @@ def require_few_unread(
     share = len(unread) / files
     listed = f" All are listed in {listed_in}." if listed_in is not None else ""
     raise FilesLeftOut(
-        f"{len(unread):,} of {files:,} images cannot be read ({share:.1%}), more than --max-bad {max_bad:g} allows. "
-        f"{some_files(unread)}{listed} Fetch those files again or delete them; or allow more, for instance "
+        f"{len(unread):,} of {amount(files, 'image')} cannot be read ({share:.1%}), more than --max-bad {max_bad:g} "
+        f"allows. {some_files(unread)}{listed} Fetch those files again or delete them; or allow more, for instance "
         f"--max-bad {min(2 * share, 1):.2g}."
     )

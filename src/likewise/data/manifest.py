@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column import Column, take_columns
 from likewise.data.columns.groups import GROUP, Groups
@@ -303,7 +304,8 @@ class Manifest:
         if frames:
             yield f"{_some([self.ids[row] for row in frames])}: of several frames or pages only the first is used."
         if self.skipped:
-            yield f"{len(self.skipped)} files skipped: {_some([f'{s.id} ({s.reason})' for s in self.skipped])}."
+            reasons = [f"{each.id} ({each.reason})" for each in self.skipped]
+            yield f"{amount(len(self.skipped), 'file')} skipped: {_some(reasons)}."
 
     def _counts(self, rows: np.ndarray) -> dict[str, int]:
         labelled = int((self.labels.numpy()[rows] != UNLABELLED).sum())

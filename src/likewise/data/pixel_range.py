@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from likewise.counts import amount
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_kinds import Deep, Seen, deep_rows, files_of_each_kind, kind_of, look
 from likewise.data.pixel_source import (
@@ -200,7 +201,7 @@ def _note(found: PixelRange, seen: Seen, is_given: bool) -> str:
         f"{how} (values from {seen.low:g} to {seen.high:g})"
     )
     if seen.missing:
-        note += f"; {seen.missing:,} images hold NaN, which becomes black"
+        note += f"; NaN in {amount(seen.missing, 'image')}, which becomes black"
     return note if is_given else f"{note}. Another scale: --pixel-range LOW HIGH"
 
 

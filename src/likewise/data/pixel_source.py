@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
+from likewise.counts import amount
 from likewise.data.decoding import (
     deep_colour,
     mode_of_channels,
@@ -350,7 +351,8 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "the file is gone"
     if isinstance(error, Image.DecompressionBombError):
-        return f"too large: more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels are not read. Cut it into tiles"
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        return f"too large: more than {amount(most, 'pixel')} are not read. Cut it into tiles"
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image that Pillow reads"
     return str(error) or type(error).__name__

@@ -11,6 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.data.manifest import class_counts
 from likewise.errors import LikewiseError
 from likewise.field_types import COUNT, SIZE, typed_arguments
@@ -72,8 +73,9 @@ class ClassBalanced:
         if not 1 <= classes_per_batch <= len(self._members) or images_per_class < 1:
             raise LikewiseError(
                 f"A support batch of {classes_per_batch} classes x {images_per_class} images was requested, but "
-                f"{len(self._members)} classes have labels. Choose 1 to {len(self._members)} classes and 1 or more "
-                f"images (--method.classes-per-batch, --method.images-per-class), or show labels of more classes."
+                f"{amount(len(self._members), 'class', 'classes')} have labels. Choose 1 to "
+                f"{amount(len(self._members), 'class', 'classes')} and 1 or more images "
+                f"(--method.classes-per-batch, --method.images-per-class), or show labels of more classes."
             )
 
     def __call__(self, step: int) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.data_settings import Store
 from likewise.data.even_sample import evenly_spaced
@@ -126,7 +127,7 @@ def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, 
     readable = images.readable(index).pixels.images
     if not len(readable):
         raise LikewiseError(
-            f"None of {len(index)} training images can be decoded. {some_files(images.unreadable)}"
+            f"None of {amount(len(index), 'training image')} can be decoded. {some_files(images.unreadable)}"
         )
     values = readable.float().div(255).movedim(-3, 0).flatten(1)  # [C, pixels]
     mean = values.mean(dim=1)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from likewise.counts import amount
 from likewise.encoders.encoder import Encoder
 from likewise.errors import LikewiseError
 from likewise.field_types import SIZE, typed_arguments
@@ -124,8 +125,9 @@ def module_warnings(encoder: nn.Module) -> list[str]:
     path, last = layers[-1] if layers else ("", None)
     if last is not None and last.out_features == encoder.width and _CLASSIFIER.search(path):
         said.append(
-            f"the encoder {name} ends in the layer {path!r}, whose {last.out_features:,} outputs are taken as the "
-            f"features. If it is a classifier, put nn.Identity() in its place; of timm's networks give num_classes=0."
+            f"the encoder {name} ends in the layer {path!r}, whose {amount(last.out_features, 'output')} are taken as "
+            f"the features. If it is a classifier, put nn.Identity() in its place; of timm's networks "
+            f"give num_classes=0."
         )
     return said
 

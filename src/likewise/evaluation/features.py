@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from likewise.counts import amount
 from likewise.data.batch import Pixels
 from likewise.data.images import DecodedRows, Images
 from likewise.data.left_out import some_files
@@ -93,7 +94,7 @@ def extract_readable(
     if not len(found.positions):
         files = some_files(images.unreadable)
         raise NothingReadable(
-            f"None of {len(index):,} images can be decoded. {files}", images.unreadable
+            f"None of {amount(len(index), 'image')} can be decoded. {files}", images.unreadable
         )
     return found
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from likewise.counts import amount
 from likewise.data.left_out import some_files
 from likewise.data.splits import Split
 from likewise.evaluation.features import EvalView, extract_readable
@@ -63,4 +64,6 @@ def unread_note(unread: Mapping[str, str]) -> tuple[str, ...]:
     """A note for scores that were taken without some images; none where all were read."""
     if not unread:
         return ()
-    return (f"{len(unread):,} images could not be read and were not scored. {some_files(unread)}",)
+    return (
+        f"{amount(len(unread), 'image')} could not be read and were not scored. {some_files(unread)}",
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from likewise.counts import amount
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.data_settings import DataSettings
 from likewise.data.encoder_range import refuse_unused_range
@@ -81,7 +82,7 @@ def _manifest_of_rows(subject: FeatureSubject, labels: Any) -> Manifest:
     given = [None] * count if labels is None else listed(labels)
     if len(given) != count:
         raise LikewiseError(
-            f"{count:,} rows of features, but {len(given):,} labels. Give one for each, -1 for none."
+            f"{amount(count, 'row')} of features, but {amount(len(given), 'label')}. Give one for each, -1 for none."
         )
     numbers, names = numbered(given, (), "labels")
     splits = np.full(count, "train")
@@ -102,8 +103,8 @@ def _joined(labels: Any, train: int, test: int) -> list[Any]:
     second = listed(labels[1])
     if (len(first), len(second)) != (train, test):
         raise LikewiseError(
-            f"{train:,} training and {test:,} test rows of features, but {len(first):,} and {len(second):,} labels. "
-            f"Give one for each row, -1 for none."
+            f"{train:,} training and {amount(test, 'test row')} of features, but {len(first):,} and "
+            f"{amount(len(second), 'label')}. Give one for each row, -1 for none."
         )
     return first + second
 
@@ -129,7 +130,7 @@ def _parted_by(manifest: Manifest, mask: np.ndarray) -> Manifest:
     """The examples with those of a mask, bool [N], as test part."""
     if len(mask) != len(manifest):
         raise LikewiseError(
-            f"test= has {len(mask):,} entries, but there are {len(manifest):,} examples."
+            f"test= has {amount(len(mask), 'entry', 'entries')}, but there are {amount(len(manifest), 'example')}."
         )
     return replace(manifest, splits=np.where(mask, "test", "train"))
 

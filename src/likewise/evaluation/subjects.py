@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from likewise.counts import amount
 from likewise.data.images import Images, default_channels, default_size, open_images, stored_size
 from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
@@ -151,8 +152,8 @@ def _float_matrix(given: Any) -> Tensor:
         rows = ", ".join(map(str, bad[:5].tolist()))
         more = ", ..." if len(bad) > 5 else ""
         raise LikewiseError(
-            f"{len(bad):,} of {len(vectors):,} rows of the features hold NaN or infinity (rows {rows}{more}). Leave "
-            f"those rows and their labels out: keep = numpy.isfinite(features).all(axis=1)."
+            f"{len(bad):,} of {amount(len(vectors), 'row')} of the features hold NaN or infinity (rows {rows}{more}). "
+            f"Leave those rows and their labels out: keep = numpy.isfinite(features).all(axis=1)."
         )
     return vectors
 
@@ -179,8 +180,8 @@ class _Pooled(nn.Module):
         if features is None or features.ndim not in (2, 4) or len(features) != len(pixels):
             shape = type(found).__name__ if features is None else f"shape {list(features.shape)}"
             raise LikewiseError(
-                f"The encoder gave {shape} for {len(pixels)} images; allowed: features [B, D] or a map [B, D, h, w]. "
-                f"Give a function that returns those: lambda images: model(images).last_hidden_state[:, 0]."
+                f"The encoder gave {shape} for {amount(len(pixels), 'image')}; allowed: features [B, D] or a map [B, "
+                f"D, h, w]. Give a function that returns those: lambda images: model(images).last_hidden_state[:, 0]."
             )
         return features.mean(dim=(2, 3)) if features.ndim == 4 else features
 
@@ -192,8 +193,8 @@ def fitted(name: str, subject: Subject, manifest: Manifest) -> Subject:
         return NetworkSubject(subject.network, size, subject.channels or default_channels(manifest))
     if len(subject.vectors) != len(manifest):
         raise LikewiseError(
-            f"{name}: {len(subject.vectors):,} rows of features for {len(manifest):,} examples. Row i must belong "
-            f"to example i."
+            f"{name}: {amount(len(subject.vectors), 'row')} of features for {amount(len(manifest), 'example')}. Row i "
+            f"must belong to example i."
         )
     return subject
 

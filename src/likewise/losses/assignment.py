@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.losses.distillation import soft_cross_entropy
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import (
@@ -68,8 +69,8 @@ def swapped_prediction(
             check_tensor("swapped_prediction", name, view, form, sizes)
     if not 1 <= len(codes) <= len(scores) or len(scores) < 2:
         raise LossInputError(
-            f"swapped_prediction needs two views or more, and codes for the first of them; got {len(scores)} views and "
-            f"{len(codes)} codes."
+            f"swapped_prediction needs two views or more, and codes for the first of them; got "
+            f"{amount(len(scores), 'view')} and {amount(len(codes), 'code')}."
         )
     terms = [
         soft_cross_entropy(view / temperature, code)

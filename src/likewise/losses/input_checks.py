@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, get_args, get_t
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.errors import LikewiseError, WrongArgument
 from likewise.field_types import checked_value
 from likewise.losses.waiting import may_wait, transformed
@@ -273,14 +274,14 @@ def check_can_teach(positives: Tensor, compared: Tensor, kind: Kind) -> None:
         return
     if not bool((positives > 0).any()):
         raise LossInputError(
-            f"None of the {len(positives)} queries has a positive: no two rows share an id. Give two views of each "
-            f"image, or at least two examples of a class (a class-balanced batch)."
+            f"None of the {amount(len(positives), 'query', 'queries')} has a positive: no two rows share an id. Give "
+            f"two views of each image, or at least two examples of a class (a class-balanced batch)."
         )
     if bool(_teaches_nothing(positives, compared, kind).all()):
         raise LossInputError(
-            f"There is nothing to push apart: every key that the {len(positives)} queries are compared with is a "
-            f"positive, so the gradient is zero whatever the network says. Give at least two images, and two classes "
-            f"where labels are the ids."
+            f"There is nothing to push apart: every key that the {amount(len(positives), 'query', 'queries')} are "
+            f"compared with is a positive, so the gradient is zero whatever the network says. Give at least two "
+            f"images, and two classes where labels are the ids."
         )
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from likewise.collectives import over_ranks
+from likewise.counts import amount
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import (
     LossInputError,
@@ -42,8 +43,8 @@ def soft_neighbours(
     check_classes(labels)
     if bool((labels < 0).any()):
         raise LossInputError(
-            f"soft_neighbours needs a labelled support; {int((labels < 0).sum())} of its {len(support)} rows have no "
-            f"label. Leave those out."
+            f"soft_neighbours needs a labelled support; {int((labels < 0).sum())} of its "
+            f"{amount(len(support), 'row')} have no label. Leave those out."
         )
     classes, column = labels.unique(return_inverse=True)
     membership = torch.nn.functional.one_hot(column, len(classes)).to(queries.dtype)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from likewise.counts import amount
 from likewise.field_types import COUNT, SIZE, typed_arguments
 
 
@@ -87,8 +88,9 @@ def queue_warnings(nets: nn.Module, examples: int) -> list[str]:
     lengths = {len(queue) for queue in embedding_queues(nets)}
     allowed = max(examples // 4, 1)
     return [
-        f"the queue holds {length:,} embeddings, but there are only {examples:,} training examples, so each example is "
-        f"compared with its own earlier embeddings. Give --method.queue {allowed} (a quarter of the examples) or less."
+        f"the queue holds {amount(length, 'embedding')}, but there are only {amount(examples, 'training example')}, "
+        f"so each example is compared with its own earlier embeddings. Give --method.queue {allowed} "
+        f"(a quarter of the examples) or less."
         for length in sorted(lengths)
         if length > examples
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from likewise.counts import amount
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.field_types import COUNT, typed_arguments
 from likewise.methods.barlow_twins import BarlowTwins
@@ -113,7 +114,7 @@ def choose_method(
         return "simclr", "a class has a single labelled image, and SuNCEt needs two of each"
     return (
         "suncet",
-        f"{labelled:,} of {total:,} images are labelled, at least {fewest_in_a_class} of each class",
+        f"{labelled:,} of {amount(total, 'image')} are labelled, at least {fewest_in_a_class} of each class",
     )
 
 

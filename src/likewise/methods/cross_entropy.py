@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED, Batch
 from likewise.encoders import Encoder
 from likewise.losses import LossInputError
@@ -114,6 +115,6 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: floa
     """
     if may_wait(labels) and not bool((labels != UNLABELLED).any()):
         raise LossInputError(
-            f"None of the {len(labels)} rows of the batch is labelled, so cross-entropy has no target."
+            f"None of the {amount(len(labels), 'row')} of the batch is labelled, so cross-entropy has no target."
         )
     return F.cross_entropy(logits, labels, ignore_index=UNLABELLED, label_smoothing=label_smoothing)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
+from likewise.counts import amount
 from likewise.evaluation.statistics.scores import Score
 from likewise.report.record import RunRecord
 from likewise.report.wording import label_budget, score_name
@@ -93,7 +94,7 @@ def _protocols(first: Score, second: Score) -> list[str]:
         if one != other and key not in ignored and not key.startswith(DEPEND_ON_LABELS):
             reasons.append(f"{name} with {key.replace('_', ' ')} {_brief(one)} and {_brief(other)}")
     if first.count != second.count:
-        reasons.append(f"{name} over {first.count:,} and {second.count:,} test images")
+        reasons.append(f"{name} over {first.count:,} and {amount(second.count, 'test image')}")
     return reasons
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.checks.leakage import leak_warnings
 from likewise.data.checks.mask_check import MasksFound
@@ -100,8 +101,8 @@ def _unread_warnings(unread: Mapping[str, str]) -> list[str]:
     if not unread:
         return []
     return [
-        f"{len(unread):,} images cannot be decoded: in training others stand in for them, and they are not scored. "
-        f"{some_files(unread)}"
+        f"{amount(len(unread), 'image')} cannot be decoded: in training others stand in for them, and they are not "
+        f"scored. {some_files(unread)}"
     ]
 
 
@@ -132,7 +133,7 @@ def _left_out(method: Method, used: int, images: int) -> list[str]:
     if used == images:
         return []
     return [
-        f"{method.card.title} learns from the {used:,} labelled of {images:,} training images alone"
+        f"{method.card.title} learns from the {used:,} labelled of {amount(images, 'training image')} alone"
     ]
 
 

@@ -6,12 +6,13 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from likewise.counts import amount
 from likewise.data.checks.finding import Finding, Findings
 
 
 def findings_table(findings: Findings) -> RenderableType:
     """What the doctor found, each with its remedy and one example."""
-    checked = f"{findings.images:,} images checked"
+    checked = f"{amount(findings.images, 'image')} checked"
     notes = [f"note: {escape(note)}" for note in findings.notes]
     if findings.healthy:
         return Group(f"{checked}; no problem was found.", *notes)

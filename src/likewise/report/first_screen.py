@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from likewise.counts import amount
 from likewise.data.checks.mask_check import MasksFound
 from likewise.encoders import EncoderSettings, KeyMatch
 from likewise.methods import Method, method_name
@@ -121,10 +122,11 @@ def _labels(found: dict[str, Any]) -> str:
         kind = (
             "classes, several an image" if targets["task"] == "multilabel" else "numbers an image"
         )
-        return f"{len(targets['names'])} {kind}, known of {targets['known']:,} images"
+        return f"{len(targets['names'])} {kind}, known of {amount(targets['known'], 'image')}"
     if not found["classes"]:
         return "no labels"
-    sentence = f"{len(found['classes'])} classes, {found['visible_labels']:,} of {found['labelled']:,} labels"
+    labels = f"{found['visible_labels']:,} of {amount(found['labelled'], 'label')}"
+    sentence = f"{amount(len(found['classes']), 'class', 'classes')}, {labels}"
     sentence += " visible to training"
     if wrong := found["noisy_labels"]:
         sentence += f", {wrong:,} of them wrong on purpose (--label-noise)"
@@ -152,6 +154,4 @@ def _training(run: RunOutline, images: str) -> str:
     batch = f"{run.batch_size} {images}{support}"
     if run.accumulate_grad_batches > 1:
         batch = f"{run.accumulate_grad_batches} batches of {batch}"
-    return (
-        f"{run.steps:,} steps of {batch} ({run.epochs:,.1f} epochs), {run.optimizer}, {run.device}"
-    )
+    return f"{amount(run.steps, 'step')} of {batch} ({run.epochs:,.1f} epochs), {run.optimizer}, {run.device}"

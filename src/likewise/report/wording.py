@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from likewise.counts import amount
+
 SCORES = {
     "linear_top1": "linear probe",
     "linear_on_budget_top1": "linear probe on visible labels",
@@ -36,17 +38,6 @@ def is_over_classes(name: str) -> bool:
 def is_main(name: str) -> bool:
     """Whether a score belongs in the first table: one over all test images as they are."""
     return not is_over_classes(name) and not name.startswith(CORRUPTED)
-
-
-def count(number: float) -> str:
-    """640000 -> ``640,000``."""
-    return f"{number:,.0f}"
-
-
-def amount(number: int, one: str, many: str | None = None) -> str:
-    """(2, "image") -> ``2 images``."""
-    noun = one if number == 1 else many or f"{one}s"
-    return f"{count(number)} {noun}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:

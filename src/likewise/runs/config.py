@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from likewise.counts import amount
 from likewise.data.loader import Loader
 from likewise.data.splitter import DataSplitter
 from likewise.errors import LikewiseError
@@ -86,7 +87,7 @@ def _extension(recipe: Recipe, before: int, now: int, loader: Loader) -> dict[st
 
 def _meaning(extension: dict[str, Any]) -> str:
     """The schedule of a longer run in one sentence."""
-    lead = f"Extended from {extension['from_steps']:,} to {extension['to_steps']:,} steps"
+    lead = f"Extended from {extension['from_steps']:,} to {amount(extension['to_steps'], 'step')}"
     if extension["same_learning_rates"]:
         return f"{lead}. The learning rates so far are those of a run of that length."
     return (
@@ -106,12 +107,14 @@ def _refuse_changes(before: dict[str, Any], now: dict[str, Any]) -> None:
     if changed:
         raise LikewiseError(
             f"--resume continues a run with the settings that it began with, but {'; '.join([*changed.values()][:4])}. "
-            f"Give the same settings again, or start a new run with another --out."
+            f"Give the same settings again, or start a new run with "
+            f"another --out."
         )
     if now["steps"] < before["steps"]:
         raise LikewiseError(
-            f"--resume was given with {now['steps']:,} steps, but the run has {before['steps']:,}: a run can be made "
-            f"longer, not shorter. Give --steps {before['steps']} or more, or start a new run with another --out."
+            f"--resume was given with {amount(now['steps'], 'step')}, but the run has {before['steps']:,}: a run can "
+            f"be made longer, not shorter. Give --steps {before['steps']} or more, or start a new run with "
+            f"another --out."
         )
 
 

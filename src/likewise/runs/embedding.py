@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import Tensor
 
 from likewise.collectives import on_first_rank
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import stored_size
 from likewise.data.left_out import some_files
@@ -177,7 +178,7 @@ class PartWriter:
             vectors = self._vectors(number, device)
             part = Part(number, self.count, self.identity)
             vectors.write(self.folder / part.name(rank), part.as_metadata())
-            say(f"part {number + 1:,} of {self.count:,}: {len(vectors.ids):,} vectors")
+            say(f"part {number + 1:,} of {self.count:,}: {amount(len(vectors.ids), 'vector')}")
 
     def _vectors(self, number: int, device: torch.device) -> Vectors:
         """A part's vectors; no rows where none of its images can be read."""
@@ -213,7 +214,7 @@ def embed_parts(
         writer = PartWriter(images, out, part_size, batch_size)
         found = on_first_rank(lambda: writer.begin(overwrite))
         if found:
-            screen.say(f"{found:,} of {writer.count:,} parts are there already.")
+            screen.say(f"{found:,} of {amount(writer.count, 'part')} are there already.")
         writer.write(fabric.global_rank, fabric.world_size, fabric.device, screen.say)
         fabric.barrier()
     files = [VectorFile(file) for file in whole_set(out)]
@@ -221,6 +222,7 @@ def embed_parts(
     vectors = sum(file.rows for file in files)
     if not vectors:
         raise NothingReadable(
-            f"None of {len(skipped):,} images can be decoded. {some_files(skipped)}", skipped
+            f"None of {amount(len(skipped), 'image')} can be decoded. {some_files(skipped)}",
+            skipped,
         )
     return EmbeddedParts(out, vectors, len(files), found, skipped)

@@ -96,9 +96,10 @@ def _open(
     data_settings = replace(settings.data_settings, region=inputs.region, pixel_range=pixel_range)
     splitter = DataSplitter(data_settings, inputs.sampling, inputs.image_size)
     manifest = list_data(data, splitter, named)
-    refuse_unused_range(manifest, settings.pixel_range)
     if trained is not None:
         require_encoder_range(manifest, trained, settings.pixel_range)
+    else:
+        refuse_unused_range(manifest, settings.pixel_range)
     left_out = manifest.unread
     require_few_unread(left_out, len(manifest) + len(left_out), settings.max_bad)
     settings, start_reason = choose_pretrained_start(settings, named, module, manifest, splitter)

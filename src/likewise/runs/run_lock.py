@@ -97,7 +97,12 @@ def _take(run: RunFolder, settings: TrainSettings, stack: ExitStack) -> str:
         message = stack.enter_context(locked(run))
         run.create(overwrite=settings.overwrite, resume=settings.resume)
         return message
-    run.create(overwrite=settings.overwrite, resume=settings.resume)
+    if settings.resume:
+        raise LikewiseError(
+            f"--resume was given, but {run.path} holds no run. Leave --resume out to begin one there, or give the "
+            f"folder of the run that is to go on: --out FOLDER."
+        )
+    run.create(overwrite=settings.overwrite)
     return stack.enter_context(locked(run))
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Recipe, method_name
 from likewise.randomness import restored_rng
@@ -174,7 +175,7 @@ def _losses(one: FirstSteps, several: FirstSteps) -> Compared:
     pairs = zip(one.losses, several.losses, strict=True)
     differences = [abs(other - own) / max(abs(own), 1e-3) for own, other in pairs]
     largest = float(torch.tensor(differences).max())  # NaN where one is
-    return Compared(f"loss of {len(one.losses)} steps", largest, TOLERANCES["loss"])
+    return Compared(f"loss of {amount(len(one.losses), 'step')}", largest, TOLERANCES["loss"])
 
 
 def _gradients(one: FirstSteps, several: FirstSteps) -> Iterator[Compared]:

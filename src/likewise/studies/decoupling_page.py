@@ -9,10 +9,11 @@ from statistics import fmean
 import plotly.graph_objects as go
 from rich import table as terminal
 
+from likewise.counts import amount
 from likewise.report.pages.blocks import ListBlock, Section, TableBlock, Text
 from likewise.report.pages.chart import MARKERS, Chart, chart, colour, figure, line_style
 from likewise.report.pages.document import document, write_page
-from likewise.report.wording import amount, duration, listed, percent
+from likewise.report.wording import duration, listed, percent
 from likewise.studies.feature_decoupling import CASES, Decoupling, Measured
 from likewise.studies.inequalities import inequalities_table
 
@@ -225,7 +226,7 @@ def _how(found: Decoupling, environment: Mapping[str, str]) -> ListBlock:
         f"features' energy.",
         f"{learning.neurons} neurons, one layer; InfoNCE over {learning.rows} new images a step, temperature "
         f"{learning.temperature}, no gradient through keys; Adam at {learning.learning_rate}, weight decay "
-        f"{learning.weight_decay}, {learning.steps:,} steps. Measured on images without a mask.",
+        f"{learning.weight_decay}, {amount(learning.steps, 'step')}. Measured on images without a mask.",
         f"ReLU neurons respond beyond a threshold, of either sign; it rises to {learning.threshold} of their length.",
         f"Seeds {listed([str(seed) for seed in found.seeds])}, {duration(found.seconds)}; "
         + ", ".join(f"{name} {value}" for name, value in environment.items())

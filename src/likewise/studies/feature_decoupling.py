@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from likewise.counts import amount
 from likewise.evaluation.metrics.threads import threads_for
 from likewise.randomness import generator
 from likewise.studies.inequalities import StudyClaim, StudyResult
@@ -248,7 +249,7 @@ def verdict(found: Decoupling) -> str:
     mask, none, seeds = found.cases["mask_relu"], found.cases["none_relu"], len(found.seeds)
     broken = [claim.says.partition(":")[0] for claim in found.claims if not claim.held]
     if broken:
-        head = f"{len(broken)} of {len(found.claims)} inequalities fail ({'; '.join(broken)})"
+        head = f"{len(broken)} of {amount(len(found.claims), 'inequality', 'inequalities')} fail ({'; '.join(broken)})"
     else:
         head = f"The paper's picture holds for {'the one seed' if seeds == 1 else f'each of {seeds} seeds'}"
     features = found.data.features

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.evaluation.metrics.threads import threads_for
 from likewise.methods import Nets, Progress
 from likewise.methods.method import classify
@@ -85,14 +86,12 @@ class Toy(StudyResult):
         head = (
             "All inequalities hold"
             if not broken
-            else f"{broken} of {len(self.claims)} inequalities fail"
+            else f"{broken} of {amount(len(self.claims), 'inequality', 'inequalities')} fail"
         )
         means = ", ".join(
             f"{name} {fmean(by_labels[LABELS]):.1%}" for name, by_labels in self.errors.items()
         )
-        return (
-            f"{head}. Mean error of {len(self.seeds)} seeds with {LABELS} labels a class: {means}."
-        )
+        return f"{head}. Mean error of {amount(len(self.seeds), 'seed')} with {LABELS} labels a class: {means}."
 
     def measurements(self) -> dict[str, Any]:
         """Everything but the pictures, as plain JSON types."""

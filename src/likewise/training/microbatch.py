@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from likewise.collectives import alone, min_over_ranks, rank, world_size
+from likewise.counts import amount
 from likewise.data.loader import Loader
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets, Progress
@@ -179,5 +180,7 @@ def microbatch_line(wanted: Microbatch, pieces: int, batch_size: int, nets: nn.M
         f"microbatches of {images // world_size()}{', found by trying' if wanted == 'auto' else ''}"
     )
     if normalises_batches(nets):
-        line += f"; batch normalisation sees {images:,} images at a time, not {batch_size:,}"
+        line += (
+            f"; batch normalisation sees {amount(images, 'image')} at a time, not {batch_size:,}"
+        )
     return line

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from likewise.counts import amount
 from likewise.training.screen import Screen
 from likewise.training.time_estimate import TimeEstimate
 
@@ -73,7 +74,7 @@ class ProgressDisplay:
 
     def unread(self, count: int) -> None:
         """Show from the next step on how many images could not be decoded."""
-        self._facts["unread"] = f"{count:,} images unreadable" if count else ""
+        self._facts["unread"] = f"{amount(count, 'image')} unreadable" if count else ""
 
     def _line(self, step: int) -> None:
         seconds_a_step = (time.perf_counter() - self._started) / max(step - self._first_step, 1)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 
+from likewise.counts import amount
 from likewise.errors import LikewiseError
 from likewise.vectors.vectors import VectorFile, Vectors, is_vector_file
 
@@ -152,8 +153,8 @@ def whole_set(folder: Path) -> list[Path]:
         if len(missing) > 5:
             few += ", ..."
         raise LikewiseError(
-            f"{folder} lacks {len(missing):,} of {parts:,} parts (number {few}): its images are not all embedded. The "
-            f"command that wrote it goes on with them when it is given again."
+            f"{folder} lacks {len(missing):,} of {amount(parts, 'part')} (number {few}): its images are not all "
+            f"embedded. The command that wrote it goes on with them when it is given again."
         )
     return [found[number] for number in range(parts)]
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from likewise.counts import amount
 from likewise.data.columns.masks import NOTHING, Masks
 from likewise.data.even_sample import evenly_spaced
 from likewise.data.manifest import SPLITS, Manifest
@@ -35,7 +36,7 @@ class MasksFound(NamedTuple):
         is_consecutive = len(numbers) == numbers[-1] - numbers[0] + 1
         span = f"{numbers[0]} to {numbers[-1]}" if is_consecutive else numbers
         ignored = f"{self.ignore_index} is no class (see --ignore-index)"
-        return f"{counts} images have one: {len(numbers)} classes ({span}); {ignored}"
+        return f"{counts} images have one: {amount(len(numbers), 'class', 'classes')} ({span}); {ignored}"
 
 
 def look_at_masks(manifest: Manifest) -> MasksFound | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from likewise.counts import amount
 from likewise.data.manifest import Manifest
 from likewise.errors import LikewiseError
 
@@ -50,6 +51,6 @@ def _require_column(manifest: Manifest, name: str, method: str) -> Manifest:
         )
     if not missing.any():
         return manifest
-    note = f"{missing.sum():,} of {train.sum():,} training images have no {name} and were left out"
+    note = f"{missing.sum():,} of {amount(train.sum(), 'training image')} have no {name} and were left out"
     complete = manifest.take(np.flatnonzero(~missing))
     return replace(complete, skipped=manifest.skipped, notes=(*manifest.notes, note))

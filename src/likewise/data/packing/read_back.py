@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from likewise.counts import amount
 from likewise.data.manifest import Manifest
 from likewise.data.packing.opened_shard import opened_by_index
 from likewise.data.packing.packed_example import read_example
@@ -37,8 +38,8 @@ def read_back(file: Path, name: str, digests: Sequence[bytes]) -> ShardIndex:
         found = [read_example(shard, row, decode=False).digest() for row in range(len(shard))]
     if found != list(digests):
         raise EnvironmentIOError(
-            f"{file} does not hold what was written into it: {len(found):,} of {len(digests):,} examples came back, or "
-            f"other bytes. Check the disk, then type the same command."
+            f"{file} does not hold what was written into it: {len(found):,} of {amount(len(digests), 'example')} came "
+            f"back, or other bytes. Check the disk, then type the same command."
         )
     return index
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from likewise.counts import amount
 from likewise.errors import LikewiseError
 
 SPLIT_NAMES = {
@@ -152,6 +153,6 @@ def _depth_note(
     named = ", ".join(path.as_posix() for path in odd[:5])
     rest = f" and {len(odd) - 5:,} more" if len(odd) > 5 else ""
     return [
-        f"{where}: {len(odd):,} images lie at another depth than class/ and have no label: {named}{rest}. Move each "
-        f"into the folder of its class."
+        f"{where}: {amount(len(odd), 'image')} at another depth than class/, without a label: {named}{rest}. "
+        f"Move each into the folder of its class."
     ]

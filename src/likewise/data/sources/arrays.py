@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from likewise.counts import amount
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames, MissingLabels
 from likewise.data.columns.targets import Task
 from likewise.data.manifest import Manifest
@@ -58,7 +59,8 @@ def open_arrays(
     given = read_labels(listed, source, task=task, missing=missing)
     if len(given.numbers) != len(pixels):
         raise LikewiseError(
-            f"{source}: {len(pixels)} images, but {len(given.numbers)} labels. Give one for each, -1 for none."
+            f"{source}: {amount(len(pixels), 'image')}, but {amount(len(given.numbers), 'label')}. "
+            f"Give one for each, -1 for none."
         )
     return Manifest(
         source,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from likewise.counts import amount
 from likewise.errors import LikewiseError
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", " ": "space"}
@@ -20,6 +21,9 @@ SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", 
 
 BY_NAME = "name"
 """What stands for a separator where columns have names, as in a table of records."""
+
+COMMENT = "#"
+"""What lines of remarks above a table begin with."""
 
 ENDINGS = (".csv", ".tsv")
 RECORDS = (".jsonl", ".ndjson", ".json", ".parquet")
@@ -173,6 +177,11 @@ class TextTable(Protocol):
         """Those that are possible."""
         ...
 
+    @property
+    def comments(self) -> int:
+        """Lines of remarks above the table, which are left out."""
+        ...
+
     def columns(self, layout: Layout, wanted: Sequence[int], has_heading: bool) -> list[list[str]]:
         """Some columns of all rows; rows whose cells in them are blank are left out."""
         ...
@@ -193,7 +202,9 @@ class DelimitedText:
     layouts: tuple[Layout, ...]
     """those that are possible, the usual separators first; the last is one column"""
     skip: int = 0
-    """lines above the table: Excel's ``sep=;``"""
+    """lines above the table: Excel's ``sep=;``, and remarks"""
+    comments: int = 0
+    """those of them that begin with ``#``"""
 
     @classmethod
     def open(cls, file: Path) -> DelimitedText:
@@ -208,11 +219,18 @@ class DelimitedText:
             raise LikewiseError(
                 f"{file} is empty. Its first line is a heading, for instance image_path,label."
             )
-        first, _, rest = text.partition("\n")
-        named = first.strip().strip('"')
-        if named.lower().startswith("sep=") and len(named) == 5:
-            return cls(file, encoding, _layouts(rest, named[4]), skip=1)
-        return cls(file, encoding, _layouts(text, "\t" if file.suffix.lower() == ".tsv" else None))
+        named = "\t" if file.suffix.lower() == ".tsv" else None
+        lines = text.split("\n")
+        first = lines[0].strip().strip('"')
+        above = int(first.lower().startswith("sep=") and len(first) == 5)
+        if above:
+            named = first[4]
+        skip = _table_begins(lines, above)
+        remarks = [line for line in lines[above:skip] if line.strip()]
+        table = "\n".join(lines[skip:])
+        if not table.strip():
+            raise LikewiseError(f"{file} holds nothing but lines that begin with {COMMENT}.")
+        return cls(file, encoding, _layouts(table, named), skip, len(remarks))
 
     def columns(self, layout: Layout, wanted: Sequence[int], has_heading: bool) -> list[list[str]]:
         """Some columns of all rows, as they are written; rows whose cells in them are blank are left out.
@@ -308,8 +326,8 @@ class DelimitedText:
         if any(map(str.strip, cells[layout.width :])):
             name = SEPARATORS.get(layout.separator, layout.separator)
             raise LikewiseError(
-                f"{self.file}, line {line}: {len(cells)} columns, but the file has {layout.width}. Put quotation marks "
-                f"around a cell that holds a {name}. The line: {layout.separator.join(cells)[:120]}"
+                f"{self.file}, line {line}: {amount(len(cells), 'column')}, but the file has {layout.width}. Put "
+                f"quotation marks around a cell that holds a {name}. The line: {layout.separator.join(cells)[:120]}"
             )
         return cells[: layout.width] + [""] * (layout.width - len(cells))
 
@@ -341,6 +359,39 @@ def _sample_text(file: Path, encoding: str) -> str:
         )
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text if is_whole else text[: text.rfind("\n") + 1] or text
+
+
+def _table_begins(lines: Sequence[str], above: int) -> int:
+    """How many lines stand above a table: those of remarks, and blank ones between them.
+
+    The last of them is the table's heading where it has as many cells as the line below it, each of one word. A line
+    in which a file is named is a row.
+    """
+    begins = above
+    for number, line in enumerate(lines[above:], start=above):
+        if line.lstrip().startswith(COMMENT) and not _names_a_file(line):
+            begins = number + 1
+        elif line.strip():
+            break
+    if begins > above and _is_heading_of(lines[begins - 1], lines[begins:]):
+        return begins - 1
+    return begins
+
+
+def _names_a_file(line: str) -> bool:
+    """Whether a cell of a line is the name of a file, such as ``#1.jpg``."""
+    cells = [cell.strip() for cell in re.split(r"[,;\t|]", line)]
+    return any(re.fullmatch(r"\S+\.\w{2,5}", cell) for cell in [*cells, line.split()[0]])
+
+
+def _is_heading_of(remark: str, below: Sequence[str]) -> bool:
+    """Whether a remark has as many cells as the first line below it that is not blank, each of one word."""
+    following = next((each for each in below if each.strip()), "")
+    for separator in SEPARATORS:
+        cells = remark.replace(COMMENT, "", 1).split(separator)
+        if separator != " " and 1 < len(cells) == len(following.split(separator)):
+            return all(len(cell.split()) == 1 for cell in cells)
+    return False
 
 
 def _layouts(text: str, named: str | None) -> tuple[Layout, ...]:

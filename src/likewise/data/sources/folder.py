@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.left_out import Skipped
 from likewise.data.manifest import Manifest
@@ -57,7 +58,7 @@ def open_folder(folder: Path) -> Manifest:
     skipped += [Skipped(inside[i].as_posix(), reason) for i, reason in scan.refused.items()]
     if not len(scan.usable):
         raise LikewiseError(
-            f"{folder}: none of its {len(paths)} image files can be used. {describe(skipped)}"
+            f"{folder}: none of its {amount(len(paths), 'image file')} can be used. {describe(skipped)}"
         )
     usable = [inside[i] for i in scan.usable]
     classes, notes = classes_of(usable, arrangement)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from likewise.atomic_write import disk_error
+from likewise.counts import amount
 from likewise.data.sources.shard_cache import ShardCache
 from likewise.data.sources.shard_index import (
     INDEX_FORMAT,
@@ -72,8 +73,8 @@ class KeptIndices:
             index = read_index(path.read_text().partition("\n")[2], f"{file.url}{SUFFIX}")
             if file.images is not None and index.images != file.images:
                 raise LikewiseError(
-                    f"{file.url} holds {index.images:,} images, and {file.images:,} by its manifest. Write the set "
-                    f"again, or delete the manifest."
+                    f"{file.url} holds {amount(index.images, 'image')}, and {file.images:,} by its manifest. Write "
+                    f"the set again, or delete the manifest."
                 )
             indices.append(index)
         return indices

@@ -13,7 +13,7 @@ from typing import Literal
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.file_names import with_slashes
 from likewise.data.sources.arrangement import SPLIT_NAMES
-from likewise.data.sources.delimited_text import BY_NAME, SEPARATORS, Layout, TextTable
+from likewise.data.sources.delimited_text import BY_NAME, COMMENT, SEPARATORS, Layout, TextTable
 from likewise.data.sources.file_listing import SUFFIXES
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError, did_you_mean
@@ -336,9 +336,15 @@ USUAL_NAMES = {"path": "image_path", "label": "label", "caption": "caption"}
 
 
 def plain_name(heading: str) -> str:
-    """A heading in lower case, with ``_`` between its words."""
+    """A heading in lower case, with ``_`` between its words, and without the ``#`` of a remark."""
     return "_".join(
-        heading.strip().lower().replace("-", " ").replace(".", " ").replace("_", " ").split()
+        heading.strip()
+        .removeprefix(COMMENT)
+        .lower()
+        .replace("-", " ")
+        .replace(".", " ")
+        .replace("_", " ")
+        .split()
     )
 
 

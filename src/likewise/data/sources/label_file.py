@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
@@ -31,6 +32,9 @@ from likewise.errors import LikewiseError
 SUFFIXES = (*ENDINGS, *RECORDS, *SPREADSHEETS)
 """endings of files that are always labels; a ``.txt`` is one if it has columns"""
 
+LISTS = (".txt", ".lst", ".list")
+"""endings of lists of paths with or without labels, where they are the data: ImageNet's, Caffe's, MXNet's"""
+
 SHOWN = 5
 """paths that a note names"""
 
@@ -43,7 +47,7 @@ def is_label_file(name: str | Path) -> bool:
     file = Path(name).expanduser()
     if file.suffix.lower() in SUFFIXES:
         return True
-    if file.suffix.lower() != ".txt" or not file.is_file():
+    if file.suffix.lower() not in LISTS or not file.is_file():
         return False
     try:
         layouts = DelimitedText.open(file).layouts[:-1]
@@ -136,7 +140,7 @@ def _matches(rows: LabelRows, images: ImagePaths, manifest: Manifest) -> Matches
     if not matches.positions:
         some = list(dict.fromkeys(rows.paths))
         raise LikewiseError(
-            f"{rows.file}: none of its {len(rows):,} rows names an image of {manifest.source}. "
+            f"{rows.file}: none of its {amount(len(rows), 'row')} names an image of {manifest.source}. "
             f"Taken: {rows.columns.describe()}; its paths: {', '.join(some[:3])}{', ...' if len(some) > 3 else ''}. An "
             f"image there is called {manifest.ids[0]}. Paths begin at the data folder or at the folder of the file; "
             f"another column: --path-column NAME."
@@ -156,8 +160,8 @@ def _refuse_ambiguous(rows: LabelRows, matches: Matches, manifest: Manifest) -> 
     else:
         meaning = f"{path} could be {' or '.join(could_be[:3])}"
     raise LikewiseError(
-        f"{rows.file}: {len(matches.ambiguous):,} paths are not clear: {meaning}. Write paths from the folder of "
-        f"{manifest.source} on."
+        f"{rows.file}: {amount(len(matches.ambiguous), 'path')} not clear: {meaning}. Write paths from the folder "
+        f"of {manifest.source} on."
     )
 
 
@@ -168,7 +172,9 @@ def _with_rows(
     first, repeats = _one_row_each(rows, matches)
     notes = _notes(rows, matches, manifest)
     if repeats and rows.captions is None:
-        notes.append(f"{rows.file}: {repeats:,} rows repeat another one word for word")
+        notes.append(
+            f"{rows.file}: {amount(repeats, 'row')} left out as a word-for-word repeat of another"
+        )
     if rows.captions is not None:
         manifest = _with_captions(manifest, rows, matches)
     own = {position: row for position, row in first.items() if position < len(manifest)}
@@ -186,7 +192,7 @@ def _with_rows(
     bare = [manifest.ids[position] for position in range(len(manifest)) if position not in own]
     if bare:
         notes.append(
-            f"{rows.file} has no row for {len(bare):,} images, which have no label: {_some(bare)}"
+            f"{rows.file} has no row for {amount(len(bare), 'image')}, which have no label: {_some(bare)}"
         )
     if columns.task == "classification":
         notes += _several_classes_note(rows)
@@ -206,7 +212,7 @@ def _notes(rows: LabelRows, matches: Matches, manifest: Manifest) -> list[str]:
     lost = [path for path in dict.fromkeys(rows.paths) if path not in known]
     if lost:
         notes.append(
-            f"{rows.file} names {len(lost):,} images that are not in {manifest.source}: {_some(lost)}"
+            f"{rows.file} names {amount(len(lost), 'image')} not in {manifest.source}: {_some(lost)}"
         )
     return notes
 
@@ -217,8 +223,8 @@ def _several_classes_note(rows: LabelRows) -> list[str]:
     if not several:
         return []
     return [
-        f"{rows.file}: labels with | ({several[0]!r}; {len(several):,} rows) are taken as one class each. Where it "
-        f"stands between several classes of an image: --task multilabel"
+        f"{rows.file}: labels with | ({several[0]!r}; {amount(len(several), 'row')}) are taken as one class each. "
+        f"Where it stands between several classes of an image: --task multilabel"
     ]
 
 

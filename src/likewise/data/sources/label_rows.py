@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from likewise.counts import amount
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.missing_labels import Reading, is_no_value
 from likewise.data.file_names import written_name
@@ -57,9 +58,11 @@ class LabelRows:
         """What was taken for what, and how many rows name an image, for the first screen."""
         named = sum(path in matches.positions for path in self.paths)
         encoding = ENCODING_NAMES.get(self.text.encoding, self.text.encoding)
+        remarks = amount(self.text.comments, "line") if self.text.comments else ""
+        above = f"; {remarks} of remarks (#) above the table left out" if remarks else ""
         return (
-            f"{self.file}: {self.columns.describe()}, {encoding}; {named:,} of {len(self):,} rows name an image"
-            f"{matches.note()}"
+            f"{self.file}: {self.columns.describe()}, {encoding}{above}; {named:,} of {amount(len(self), 'row')} name "
+            f"an image{matches.note()}"
         )
 
     def facts(self, row: int) -> str:
@@ -205,8 +208,8 @@ def _refuse_swallowed_lines(text: TextTable, columns: LabelColumns, labels: list
         if "\n" in label and separator and any(separator in line for line in label.split("\n")[1:]):
             line = _lines(text, columns, [row])[0]
             raise LikewiseError(
-                f"{text.file}, line {line}: a label with {label.count(chr(10)):,} more lines in it. A quotation mark "
-                f"is opened in this line and closed in another; close it in this one."
+                f"{text.file}, line {line}: a label with {amount(label.count(chr(10)), 'more line')} in it. A "
+                f"quotation mark is opened in this line and closed in another; close it in this one."
             )
 
 

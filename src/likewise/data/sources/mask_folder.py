@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from likewise.counts import amount
 from likewise.data.columns.masks import Masks
 from likewise.data.file_names import named_file
 from likewise.data.sources.file_listing import find_files, is_example
@@ -23,8 +24,8 @@ def mask_folder(folder: Path, ids: Sequence[str]) -> Masks:
     cells = [path if path.is_file() else None for path in wanted]
     if not any(cells):
         raise LikewiseError(
-            f"None of the {len(ids)} images has a mask in {folder}: for {ids[0]} there would have to be {wanted[0]}. "
-            f"Masks are PNG files with the relative paths of their images."
+            f"None of {amount(len(ids), 'image')} has a mask in {folder}: for {ids[0]} there would have to be "
+            f"{wanted[0]}. Masks are PNG files with the relative paths of their images."
         )
     _refuse_other_formats(
         folder, [path for path, cell in zip(wanted, cells, strict=True) if cell is None]
@@ -41,6 +42,6 @@ def _refuse_other_formats(folder: Path, absent: Sequence[Path]) -> None:
     others = [path for path in found if is_example(path) and path.with_suffix("") in without_ending]
     if others:
         raise LikewiseError(
-            f"{folder} has {len(others)} masks that are no PNG, for instance {others[0]}. Save them as PNG, which "
-            f"keeps the values, or give a folder without them."
+            f"{folder} has {amount(len(others), 'mask')} in another format than PNG, for instance {others[0]}. Save "
+            f"them as PNG, which keeps the values, or give a folder without them."
         )

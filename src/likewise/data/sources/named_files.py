@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.file_names import named_file, with_slashes, written_name
 from likewise.data.left_out import Skipped
@@ -63,7 +64,7 @@ class NamedFiles:
         missing = [path for path in distinct if path not in matches.positions]
         if not matches.positions:
             raise LikewiseError(
-                f"{self.file} names {len(missing):,} files, and none of them is there: {', '.join(missing[:3])}"
+                f"{self.file} names {amount(len(missing), 'file')}, and none of them is there: {', '.join(missing[:3])}"
                 f"{', ...' if len(missing) > 3 else ''}. Paths begin at the file's own folder ({self.folder}); if they "
                 f"begin elsewhere, move the file there, or give that folder as the data and this file with --labels."
             )
@@ -79,7 +80,7 @@ class NamedFiles:
         refused = [Skipped(ids[used[i]], reason) for i, reason in scan.refused.items()]
         if not usable:
             raise LikewiseError(
-                f"{self.file}: none of the {len(used):,} files can be used. {describe(refused)}"
+                f"{self.file}: none of the {amount(len(used), 'file')} can be used. {describe(refused)}"
             )
         skipped = refused + [
             Skipped(path, f"named in {self.file.name}, but there is no such file")

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.encoder_range import require_encoder_range
@@ -35,6 +36,7 @@ from likewise.data.sources.hugging_face import (
 )
 from likewise.data.sources.hugging_face_streams import files_of_stream, is_stream, with_classes_of
 from likewise.data.sources.label_file import (
+    LISTS,
     is_label_file,
     open_label_file,
     with_caption_file,
@@ -319,7 +321,7 @@ def _open_files(files: Sequence[Path], source: str, columns: ColumnNames) -> Man
     kinds = {file.suffix.lower() for file in files}
     if len(kinds) == 1 and kinds <= SHARDS:
         return _open_shards(kinds.pop(), files, source, columns)
-    if len(files) == 1 and is_label_file(files[0]):
+    if len(files) == 1 and (is_label_file(files[0]) or files[0].suffix.lower() in LISTS):
         return open_label_file(files[0], columns)
     columns.refuse(source)
     if kinds <= IMAGE_SUFFIXES or kinds <= VIDEO_SUFFIXES:
@@ -330,8 +332,8 @@ def _open_files(files: Sequence[Path], source: str, columns: ColumnNames) -> Man
         )
     raise LikewiseError(
         f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, videos, "
-        f".parquet, .tar, {', '.join(arrays.SUFFIXES)}, or one .csv (.tsv, .txt, .jsonl, .json) of paths "
-        f"with labels or captions."
+        f".parquet, .tar, {', '.join(arrays.SUFFIXES)}, or one .csv (.tsv, .txt, .lst, .jsonl, .json) of "
+        f"paths, with labels or captions or without."
     )
 
 
@@ -356,7 +358,8 @@ def _with_labels(manifest: Manifest, labels: Any, data: Any, columns: ColumnName
     given = read_labels(labels, "labels", task=columns.task, missing=columns.missing_labels)
     if len(given.numbers) != len(manifest):
         raise LikewiseError(
-            f"{len(manifest)} images, but {len(given.numbers)} labels. Give one for each, -1 for none."
+            f"{amount(len(manifest), 'image')}, but {amount(len(given.numbers), 'label')}. "
+            f"Give one for each, -1 for none."
         )
     labelled = manifest.with_labels(given.numbers, given.class_names)
     return replace(

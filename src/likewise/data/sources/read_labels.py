@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column import Column
 from likewise.data.columns.column_names import MissingLabels
@@ -119,7 +120,7 @@ def numbered(
     elif names and not all(label in names for label in present):
         bad = next(label for label in present if label not in names)
         raise LikewiseError(
-            f"{source}: the label {bad!r} is none of the {len(names)} classes that are named."
+            f"{source}: the label {bad!r} is none of the {amount(len(names), 'class', 'classes')} that are named."
         )
     elif names:
         number = {name: i for i, name in enumerate(names)}

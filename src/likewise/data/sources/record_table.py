@@ -36,6 +36,8 @@ class RecordTable:
     """one: that of the columns, the heading among its rows"""
     cells: list[list[str]]
     """the columns"""
+    comments: int = 0
+    """such a file has none"""
 
     @classmethod
     def open(cls, file: Path) -> RecordTable:

@@ -9,6 +9,7 @@ from typing import Any
 
 from braceexpand import braceexpand
 
+from likewise.counts import amount
 from likewise.data.sources.urls import RemoteFile, read_small
 from likewise.errors import LikewiseError
 
@@ -35,7 +36,7 @@ def with_manifests(files: Sequence[RemoteFile], patterns: Sequence[str]) -> list
     }
     if missing:
         raise LikewiseError(
-            f"{len(missing)} of {len(files) + len(missing)} files are missing, by the manifest next to them: "
+            f"{len(missing)} of {amount(len(files) + len(missing), 'file')} are missing, by the manifest next to them: "
             f"{', '.join(sorted(missing)[:5])}. Copy them there again."
         )
     return [

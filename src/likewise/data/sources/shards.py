@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from likewise.counts import amount
 from likewise.data.left_out import Skipped
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import Headers
@@ -91,7 +92,7 @@ def with_headers(manifest: Manifest, scanned: np.ndarray, found: Scan) -> Manife
     usable = np.setdiff1d(np.arange(len(manifest)), list(refused))
     if not len(usable):
         raise LikewiseError(
-            f"{manifest.source}: none of its {len(manifest)} images can be used. {describe(skipped)}"
+            f"{manifest.source}: none of its {amount(len(manifest), 'image')} can be used. {describe(skipped)}"
         )
     headers = Headers.unread(len(manifest)).with_read(scanned[found.usable], found.headers)
     rest = manifest

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from braceexpand import braceexpand
 
+from likewise.counts import amount
 from likewise.errors import EnvironmentIOError, LikewiseError
 from likewise.offline import require_online
 
@@ -141,8 +142,8 @@ def look_up(urls: Sequence[str]) -> list[RemoteFile]:
             f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         )
         raise LikewiseError(
-            f"{len(missing)} of {len(urls)} files are missing: {some}. Put them there, or give a pattern of those that "
-            f"are there."
+            f"{len(missing)} of {amount(len(urls), 'file')} are missing: {some}. Put them there, or give a pattern of "
+            f"those that are there."
         )
     return [file for file in found if file is not None]
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from likewise.counts import amount
 from likewise.data.columns.captions import CAPTIONS, COLUMN_NAMES, Captions
 from likewise.data.columns.column import Column
 from likewise.data.columns.column_names import MissingLabels
@@ -314,7 +315,7 @@ def _label_notes(labels: Sequence[Any], records: Sequence[Mapping[str, Any]]) ->
         return []
     named = Counter(name for record in records for name in record if name in LABEL_COLUMNS)
     return [
-        f"nothing is labelled: {name!r}, which {count:,} files .{RECORD} have, is not read; a label is a "
+        f"nothing is labelled: {name!r}, which {amount(count, 'file')} .{RECORD} have, is not read; a label is a "
         f"file key.{CLASS}"
         for name, count in named.most_common(1)
     ]
@@ -333,8 +334,8 @@ def _refuse_both_kinds(source: str, names: Sequence[str]) -> None:
     if 0 < len(videos) < len(names):
         image = next(name for name in names if Path(name).suffix.lower() not in VIDEO_SUFFIXES)
         raise LikewiseError(
-            f"{source} holds {len(names) - len(videos)} images ({image}, ...) and {len(videos)} videos ({videos[0]}, "
-            f"...). Give archives of one kind."
+            f"{source} holds {amount(len(names) - len(videos), 'image')} ({image}, ...) and "
+            f"{amount(len(videos), 'video')} ({videos[0]}, ...). Give archives of one kind."
         )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.data.manifest import Manifest
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_source import UnreadableImage
@@ -142,7 +143,7 @@ def _stored_flow(folder: Path, source: str) -> Tensor:
         _free(
             folder.parent,
             wanted,
-            f"{source}: the optical flow of {len(frames):,} clips",
+            f"{source}: the optical flow of {amount(len(frames), 'clip')}",
             keep=folder,
         )
         partial_path = path.with_name(f"flow.{os.getpid()}.partial.npy")
@@ -236,7 +237,9 @@ def _notes(found: Mapping[str, Any], manifest: Manifest) -> list[str]:
     notes = []
     if broken:
         first = found["notes"][manifest.ids.index(broken[0])]
-        notes.append(f"{len(broken)} videos are damaged in part; the first: {broken[0]}: {first}")
+        notes.append(
+            f"{amount(len(broken), 'video')} damaged in part; the first: {broken[0]}: {first}"
+        )
     short = sum(0 < valid < found["shape"]["frames"] for valid in found["valid_frames"])
     if short:
         frames = found["shape"]["frames"]
@@ -277,7 +280,7 @@ def _make_room(cache: Path, manifest: Manifest, shape: ClipShape) -> None:
         LikewiseError: it is larger than the limit alone.
     """
     wanted = len(manifest) * (shape.frames * 3 * shape.size**2 + 2 * shape.samples)
-    clips = f"{manifest.source}: {len(manifest):,} clips of {shape.frames} frames of {shape.size} pixels"
+    clips = f"{manifest.source}: {amount(len(manifest), 'clip')} of {shape.frames} frames of {shape.size} pixels"
     _free(cache, wanted, clips)
 
 

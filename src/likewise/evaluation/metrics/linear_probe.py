@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.errors import LikewiseError
 from likewise.evaluation.metrics.calibration import calibration_of
 from likewise.evaluation.metrics.logistic_regression import PrincipalAxes, Standardiser, fit, logits
@@ -76,8 +77,9 @@ class LinearProbe:
         classes, targets = rows.labels.unique(return_inverse=True)
         if len(classes) < 2:
             raise LikewiseError(
-                f"All {len(targets):,} labelled training images are of class {int(classes[0])}; a linear probe needs "
-                f"two classes. Label images of a second class; without, only the label-free measures can be had."
+                f"All {amount(len(targets), 'labelled training image')} are of class {int(classes[0])}; a linear "
+                f"probe needs two classes. Label images of a second class; without, only the label-free "
+                f"measures can be had."
             )
         rows = rows.where_fitted_fastest()
         standardise = (standardise or Standardiser.of(train.vectors)).to(rows.vectors.device)

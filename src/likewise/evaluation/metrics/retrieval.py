@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.errors import LikewiseError
 from likewise.evaluation.statistics.confidence import wilson
 from likewise.evaluation.statistics.scores import (
@@ -71,7 +72,9 @@ def ranks(images: Tensor, queries: Tensor, owner: Tensor) -> Ranks:
         best.scatter_reduce_(0, own, correct.flatten(), "amax")
     without = int(best.isinf().sum())
     if without:
-        raise LikewiseError(f"{without} of the {len(images)} images have no text to be found by.")
+        raise LikewiseError(
+            f"{without} of the {amount(len(images), 'image')} have no text to be found by."
+        )
     return Ranks(torch.cat(of_queries), _ranks_of_images(images, chunks, best), owner)
 
 

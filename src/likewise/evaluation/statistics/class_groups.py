@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.evaluation.statistics.confidence import CLASS_MEAN, class_mean_accuracy
 from likewise.evaluation.statistics.scores import Measurement, Score
@@ -57,10 +58,12 @@ def class_groups(train_labels: Tensor, test_labels: Tensor) -> list[ClassGroup]:
     rare = rare_classes(train_labels, classes)[present]
     groups = []
     if len(count.unique()) > 1:
-        groups.append(ClassGroup("balanced", present, f"all {len(present)} classes"))
+        groups.append(
+            ClassGroup("balanced", present, f"all {amount(len(present), 'class', 'classes')}")
+        )
     if bool(rare.any()) and not bool(rare.all()):
         share = "a third of the largest class's training images"
-        of_all = f"of {len(present)} classes, those with"
+        of_all = f"of {amount(len(present), 'class', 'classes')}, those with"
         fewer = f"{int(rare.sum())} {of_all} fewer than {share}"
         more = f"{int((~rare).sum())} {of_all} {share} or more"
         groups.append(ClassGroup("rare", present[rare], fewer))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
 from likewise.evaluation.metrics.calibration import Calibration
@@ -71,7 +72,7 @@ class Score:
         return record_of(cls, {name: value for name, value in content.items() if name in known})
 
     def __str__(self) -> str:
-        return f"{self.name} {self.value:.3f} ({self.low:.3f} to {self.high:.3f}, {self.count:,} images)"
+        return f"{self.name} {self.value:.3f} ({self.low:.3f} to {self.high:.3f}, {amount(self.count, 'image')})"
 
 
 class ScoreDifference(NamedTuple):
@@ -151,7 +152,7 @@ def require_labelled(features: Features, whose: str) -> Features:
     """
     if len(features.labels) != len(features.vectors):
         raise LikewiseError(
-            f"{len(features.vectors):,} {whose} features came with {len(features.labels):,} labels."
+            f"{len(features.vectors):,} {whose} features came with {amount(len(features.labels), 'label')}."
         )
     require_usable(features.vectors, whose)
     rows = features.labelled()

@@ -10,6 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from likewise import __version__
+from likewise.counts import amount, count
 from likewise.report.pages.blocks import (
     Block,
     Cell,
@@ -23,7 +24,7 @@ from likewise.report.pages.blocks import (
 from likewise.report.pages.chart import GREY, Chart, chart, colour, error_bars, figure, plain
 from likewise.report.pages.document import document, write_page
 from likewise.report.pages.rendering import render
-from likewise.report.wording import amount, count, duration, interval, percent, points
+from likewise.report.wording import duration, interval, percent, points
 
 ENDED = {
     "complete": "",

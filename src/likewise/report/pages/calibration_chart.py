@@ -6,11 +6,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from likewise.counts import count
 from likewise.evaluation.metrics.calibration import Calibration
 from likewise.report.pages.blocks import Block, TableBlock, Text
 from likewise.report.pages.chart import GREY, chart, figure, line_style, plain
 from likewise.report.record import ENCODERS, RunRecord
-from likewise.report.wording import count, percent, score_name
+from likewise.report.wording import percent, score_name
 
 EXPLANATION = (
     "The error is the mean absolute difference of confidence and accuracy over 15 bins of equal width (Guo et al. "

@@ -10,6 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 from markupsafe import Markup
 
+from likewise.counts import amount, count
 from likewise.report.comparison import Comparison
 from likewise.report.pages.blocks import (
     Block,
@@ -36,16 +37,7 @@ from likewise.report.pages.curves import axes_of, values_of
 from likewise.report.pages.document import document, write_page
 from likewise.report.pages.score_table import mark, protocol_in_words, score_cell
 from likewise.report.pages.settings import differing
-from likewise.report.wording import (
-    amount,
-    count,
-    duration,
-    label_budget,
-    listed,
-    percent,
-    points,
-    score_name,
-)
+from likewise.report.wording import duration, label_budget, listed, percent, points, score_name
 
 HOW = (
     "The speed-up is measured on the online curves: where each run first reaches the reference's last value, "

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from likewise.counts import count
 from likewise.data.batch import UNLABELLED
 from likewise.evaluation.metrics import per_class
 from likewise.report.pages.blocks import Block, TableBlock, Text
 from likewise.report.pages.rendering import render
 from likewise.report.pictures.gallery import Gallery
-from likewise.report.wording import count, percent
+from likewise.report.wording import percent
 
 MOST = 20
 """classes of the matrix at most; of more, those with the most mistakes"""

@@ -8,10 +8,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from likewise.counts import amount
 from likewise.report.pages.blocks import Block, Cell, TableBlock, Text
 from likewise.report.pages.chart import chart, figure, line_style
 from likewise.report.record import ENCODERS, RunRecord
-from likewise.report.wording import amount, interval, percent
+from likewise.report.wording import interval, percent
 
 EXPLANATION = (
     "The classifiers learned from clean images. The kinds and their strengths are those of ImageNet-C and CIFAR-10-C "
@@ -38,7 +39,7 @@ def corruption_section(record: RunRecord) -> list[Block]:
         "accuracy-by-severity",
         _curves(found, readings, "accuracy"),
         f"Accuracy by severity: {'; '.join(falls)}",
-        f"Mean over {len(found['kinds'])} kinds; severity 0 is the clean image.",
+        f"Mean over {amount(len(found['kinds']), 'kind')}; severity 0 is the clean image.",
     )
     calibration = chart(
         "corrupted-calibration",

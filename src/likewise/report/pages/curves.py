@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from likewise.counts import amount, count
 from likewise.report.pages.blocks import Block, Text
 from likewise.report.pages.chart import (
     AXES,
@@ -23,7 +24,7 @@ from likewise.report.pages.chart import (
     figure,
 )
 from likewise.report.record import RunRecord
-from likewise.report.wording import amount, count, duration, percent, score_name, sentence_case
+from likewise.report.wording import duration, percent, score_name, sentence_case
 
 Lines = Sequence[dict[str, Any]]
 """What a run logged, in order: numbers by name"""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from likewise.counts import amount, count
 from likewise.report.pages.blocks import Block, Note, TableBlock, Text
 from likewise.report.pages.rendering import render
-from likewise.report.wording import SPLITS, amount, count, sentence_case
+from likewise.report.wording import SPLITS, sentence_case
 
 LISTED = 20
 """rows that are visible at once; more are folded away"""

@@ -9,11 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 from threadpoolctl import threadpool_limits
 
+from likewise.counts import amount, count
 from likewise.data.batch import UNLABELLED
 from likewise.report.pages.chart import GREY, MARKERS, Chart, chart, colour, figure, plain
 from likewise.report.pictures.gallery import Gallery
 from likewise.report.pictures.thumbnails import sheet
-from likewise.report.wording import amount, count
 
 COLOURED = 10
 """classes with a colour of their own; more colours are no longer distinct"""

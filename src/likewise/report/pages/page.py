@@ -6,6 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from likewise.counts import amount, count
 from likewise.report.pages.blocks import Block, Note, Section, Text
 from likewise.report.pages.calibration_chart import calibration_section
 from likewise.report.pages.confusion import confusion
@@ -25,15 +26,7 @@ from likewise.report.pictures.neighbours import neighbours
 from likewise.report.pictures.retrieved import retrieved
 from likewise.report.pictures.segments import segments
 from likewise.report.record import RunRecord
-from likewise.report.wording import (
-    amount,
-    count,
-    duration,
-    interval,
-    label_budget,
-    percent,
-    score_name,
-)
+from likewise.report.wording import duration, interval, label_budget, percent, score_name
 from likewise.run_folder import RunFolder
 
 

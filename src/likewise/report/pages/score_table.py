@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from likewise.counts import amount, count
 from likewise.evaluation.statistics.scores import Score, ScoreDifference
 from likewise.report.pages.blocks import (
     Block,
@@ -22,8 +23,6 @@ from likewise.report.pages.rendering import render
 from likewise.report.record import ENCODERS, RunRecord
 from likewise.report.start_comparison import start_warnings
 from likewise.report.wording import (
-    amount,
-    count,
     interval,
     is_main,
     is_over_classes,

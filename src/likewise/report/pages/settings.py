@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from likewise.counts import amount
 from likewise.report.pages.blocks import Block, Fold, TableBlock
-from likewise.report.wording import amount
 from likewise.run_folder import UNCOMPARED
 
 ABSENT = "–"

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from likewise.counts import amount
 from likewise.data.even_sample import evenly_spaced
 from likewise.report.pages.rendering import render
 from likewise.report.pictures.thumbnails import image_uri
-from likewise.report.wording import amount
 
 HEIGHT = 128
 """Pixels of a picture on the page; its width follows from the aspect ratio of the file."""

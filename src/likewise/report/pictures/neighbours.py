@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.report.pages.rendering import render
 from likewise.report.pictures.gallery import Gallery
 from likewise.report.pictures.image_rows import ImageRow, ResultImage
 from likewise.report.pictures.thumbnails import HEIGHT, PageImage, stack, thumbnail
-from likewise.report.wording import amount
 
 QUERIES = 10
 NEIGHBOURS = 8

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from likewise.counts import count
 from likewise.report.pages.blocks import Section, Text
 from likewise.report.pages.rendering import render
 from likewise.report.pictures.image_rows import ImageRow, ResultImage
 from likewise.report.pictures.thumbnails import spectrogram, thumbnail
-from likewise.report.wording import count
 
 
 class Words(NamedTuple):

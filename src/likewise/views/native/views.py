@@ -7,6 +7,7 @@ import ctypes
 import torch
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.views.image.blur import kernel_size
 from likewise.views.image.view_params import ViewParams
 from likewise.views.native.library import library
@@ -94,6 +95,8 @@ def _on_cpu(params: ViewParams, rows: int) -> dict[str, Tensor]:
     parts.pop("channel_factors", None)
     for name, part in parts.items():
         if len(part) != rows:
-            raise ValueError(f"{rows} images, but the view parameters' {name} has {len(part)} rows")
+            raise ValueError(
+                f"{rows} images, but the view parameters' {name} has {amount(len(part), 'row')}"
+            )
         parts[name] = part.to("cpu", _TYPES[name]).contiguous()
     return parts
