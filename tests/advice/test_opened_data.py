@@ -122,6 +122,17 @@ def test_images_that_cannot_be_decoded_are_left_out_and_named(tmp_path, monkeypa
         open_labelled(tmp_path).readable(12, max_bad=1.0)
 
 
+def test_files_that_cannot_be_opened_count_too(tmp_path):
+    for number in range(8):
+        save(tmp_path / "ab"[number % 2] / f"{number}.png", number, 24, 24)
+    file = tmp_path / "a" / "2.png"
+    file.write_bytes(file.read_bytes()[:40])
+    opened, found = open_labelled(tmp_path).readable(12, max_bad=0.13)
+    assert len(opened.labels) == len(found) == 7
+    with pytest.raises(FilesLeftOut, match=r"a/2\.png"):
+        open_labelled(tmp_path).readable(12, max_bad=0.12)
+
+
 def test_a_set_that_does_not_fit_in_memory_is_decoded_more_often(monkeypatch, clothes):
     """So fewer images fit into the time, and the time is kept."""
 

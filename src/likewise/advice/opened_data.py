@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ class LabelledData:
     """int64 [N], a number for each group of examples that belong together; None: unknown"""
     notes: tuple[str, ...]
     """what was left out, and why"""
+    left_out: Mapping[str, str]
+    """files that are not among the N images, since they cannot be opened, each with the reason"""
     pixel_range_given: bool = False
     """whether the range of pixels was given, and not found in the images"""
 
@@ -101,11 +104,12 @@ class LabelledData:
             FilesLeftOut: more than that share cannot be read.
             LikewiseError: no labelled image of some class is left.
         """
-        images, left_out = self.images(size), self.manifest.unread
+        images = self.images(size)
         if isinstance(images, FileImages):
             images.find_unreadable()
         unread = images.unreadable
-        require_few_unread(left_out | unread, len(images) + len(left_out), max_bad)
+        files = len(images) + len(self.left_out)
+        require_few_unread({**self.left_out, **unread}, files, max_bad)
         if not unread:
             return self, images
         rows = torch.tensor(
@@ -193,6 +197,7 @@ def open_labelled(
         names,
         _groups(train),
         notes,
+        whole.unread,
         pixel_range is not None,
     )
 
