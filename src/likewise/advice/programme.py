@@ -287,8 +287,8 @@ class Programme:
     def try_semi_supervised(self, start: StartingPoint) -> None:
         """From pretrained weights a vote, then FixMatch, CoMatch and SuNCEt; where there are images without a label.
 
-        The vote comes first, since the time may suffice for one: run to its end, it was 2 points over fine-tuning of the
-        whole network (50 labels of CIFAR-10 (JPEG), CamVid and Flickr8k; benchmarks/advise_trained.py).
+        The vote comes first, since the time may suffice for one: run to its end, it was 2 points over fine-tuning of
+        the whole network (50 labels of CIFAR-10 (JPEG), CamVid and Flickr8k; benchmarks/advise_trained.py).
         """
         if len(self.unlabelled) < FEWEST_UNLABELLED:
             return
