@@ -28,7 +28,7 @@ from likewise.advice.weighted_mean import WEIGHTED_MEAN
 
 TITLE = "How much is lost by the choice among frozen arms?"
 COLUMNS = (
-    "rule", "labels", "behind the best arm of each draw", "behind the best arm of each set", "worst set", "worst draw",
+    "rule", "labels", "right", "behind the best arm of each draw", "behind the best arm of each set", "worst set", "worst draw",
     "within a point of the best",
 )  # fmt: skip
 
@@ -42,6 +42,8 @@ class Judged(NamedTuple):
     """float64 [L, A]"""
     new: Tensor
     """float64 [A], accuracy on new images"""
+    every: Tensor
+    """float64 [B], of every frozen arm, also those that are compared alone"""
     mean: float
     """accuracy of the weighted mean on new images"""
 
@@ -60,11 +62,13 @@ def judged(draw: Draw) -> Judged | None:
     answers = answers_of(arms, draw.labels, draw.fold_of != NEVER)
     shares = accuracies(draw)
     new = torch.tensor([shares[arm.card.name] for arm in arms], dtype=torch.float64)
-    return Judged(answers.scores, answers.correct.double(), new, shares[mean.card.name])
+    others = [shares[each.card.name] for each in offered if each is not mean]
+    every = torch.tensor(others, dtype=torch.float64)
+    return Judged(answers.scores, answers.correct.double(), new, every, shares[mean.card.name])
 
 
 def by_log_probability(draw: Judged, others: Others) -> float:
-    """The arm that gives held-out labels the highest probability; a mean has a head start of 2 nats."""
+    """The arm that gives held-out labels the highest probability."""
     return float(draw.new[choose(draw.scores.mean(dim=0))])
 
 
@@ -107,18 +111,20 @@ RULES: dict[str, Callable[[Judged, Others], float]] = {
 
 def row(name: str, labels: int, sets: dict[str, list[Judged]]) -> list[str]:
     """What a rule loses with so many labels, as `COLUMNS` name it."""
-    behind, behind_fixed, worst, close = [], [], [], []
+    right, behind, behind_fixed, worst, close = [], [], [], [], []
     for own, draws in sets.items():
         others = [theirs for other, theirs in sets.items() if other != own]
         reached = torch.tensor([RULES[name](draw, others) for draw in draws])
-        new = torch.stack([draw.new for draw in draws])  # [D, A]
+        new = torch.stack([draw.every for draw in draws])  # [D, B]
         lost = new.max(dim=1).values - reached
         behind.append(float(lost.mean()))
         behind_fixed.append(float(new.mean(dim=0).max() - reached.mean()))
+        right.append(float(reached.mean()))
         worst.append(float(lost.max()))
         close.append(float((lost <= 0.01).double().mean()))
     figures = [fmean(behind), fmean(behind_fixed), max(behind), max(worst)]
-    return [name, str(labels), *(f"{100 * each:.2f}" for each in figures), f"{fmean(close):.0%}"]
+    points = [f"{100 * each:.2f}" for each in figures]
+    return [name, str(labels), f"{fmean(right):.1%}", *points, f"{fmean(close):.0%}"]
 
 
 def main(settings: StoredDraws) -> None:

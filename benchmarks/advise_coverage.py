@@ -39,7 +39,8 @@ COLUMNS = (
 )  # fmt: skip
 PROBABILITIES = "Probabilities of new images"
 PROBABILITY_COLUMNS = (
-    "data", "labels", "calibration error", "the same without any miscalibration", "sure", "correct of these",
+    "data", "labels", "probability less accuracy, points", "calibration error", "at the best temperature",
+    "without any miscalibration", "sure", "correct of these",
     "precision of 95% kept",
 )  # fmt: skip
 
@@ -62,8 +63,12 @@ class Promise(NamedTuple):
 class Probabilities(NamedTuple):
     """What the winner says about new images."""
 
+    over: float
+    """mean probability of the answers, less their accuracy: above zero where it is too sure"""
     error: float
     """expected calibration error"""
+    least: float
+    """the same at the temperature that suits the new images best, which nobody knows"""
     floor: float
     """the same if each prediction were correct with exactly its probability: so few images measure no less"""
     sure: int
@@ -96,12 +101,17 @@ def probabilities(draw: Draw, winner: TriedArm, seed: int) -> Probabilities:
     known = winner.measured
     confidence, answer = confidences(winner.logits[known], temperature)
     threshold = choose_threshold(confidence, answer == draw.labels[known], PRECISE)
-    confidence, answer = confidences(draw.new[winner.card.name].float(), temperature)
+    new = draw.new[winner.card.name].float()
+    confidence, answer = confidences(new, temperature)
     right = answer == draw.truth
+    over = float((confidence - right.double()).mean())
+    at_best, _ = confidences(new, fit_temperature(new, draw.truth))
     sure = confidence >= threshold.value
     chance = torch.rand(len(right), generator=generator(seed, "floor"), dtype=torch.float64)
     error, floor = (calibration(confidence, each).error for each in (right, chance < confidence))
-    return Probabilities(error, floor, int(sure.sum()), int(right[sure].sum()), len(right))
+    least = calibration(at_best, right).error
+    sure_and_right = int(right[sure].sum())
+    return Probabilities(over, error, least, floor, int(sure.sum()), sure_and_right, len(right))
 
 
 def false_claim(draw: Draw, new: Mapping[str, float]) -> bool:
@@ -132,7 +142,9 @@ def probability_row(found: list[Probabilities]) -> list[str]:
     """The figures of some draws, as `PROBABILITY_COLUMNS` name them."""
     sure, correct = sum(each.sure for each in found), sum(each.correct for each in found)
     return [
+        f"{100 * fmean(each.over for each in found):+.1f}",
         f"{fmean(each.error for each in found):.3f}",
+        f"{fmean(each.least for each in found):.3f}",
         f"{fmean(each.floor for each in found):.3f}",
         f"{sure / sum(each.images for each in found):.0%}",
         f"{correct / sure:.1%}" if sure else "-",

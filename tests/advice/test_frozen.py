@@ -41,7 +41,8 @@ def test_a_class_without_a_label_is_never_the_answer_and_spoils_no_other(arms):
     labels = torch.full_like(truth, -1)
     shown = (torch.arange(len(truth)) % 3 == 0) & (truth < 2)
     labels[shown] = truth[shown]
-    answers = arms[-1].fit(labels, NOBODY, 1e9).head(features).argmax(dim=1)
+    mean = next(arm for arm in arms if "mean with label propagation" in arm.card.name)
+    answers = mean.fit(labels, NOBODY, 1e9).head(features).argmax(dim=1)
     known = truth < 2
     assert (answers < 2).all()
     assert float((answers[known] == truth[known]).float().mean()) > 0.7
@@ -49,10 +50,11 @@ def test_a_class_without_a_label_is_never_the_answer_and_spoils_no_other(arms):
 
 def test_a_head_is_fitted_once_for_the_same_labels_and_anew_for_others(arms):
     _, truth = blobs()
-    first = arms[0].fit(truth, NOBODY, 1e9).head
-    arms[-1].fit(truth, NOBODY, 1e9)  # the mean uses it
-    assert arms[0].fit(truth, NOBODY, 1e9).head is first
-    assert arms[0].fit(truth, torch.arange(5), 1e9).head is not first
+    alone, mean = arms[-1], arms[-2]
+    first = alone.fit(truth, NOBODY, 1e9).head
+    mean.fit(truth, NOBODY, 1e9)  # uses it
+    assert alone in mean.arms and alone.fit(truth, NOBODY, 1e9).head is first
+    assert alone.fit(truth, torch.arange(5), 1e9).head is not first
 
 
 def joined(unlabelled=60, few=False):
@@ -80,11 +82,29 @@ def test_a_head_on_the_last_stage_gives_the_features_of_the_others_no_weight():
 def test_arms_that_need_images_without_a_label_are_listed_only_where_there_are_some():
     assert any(arm.card.unlabelled for arm in joined(60))
     assert not any(arm.card.unlabelled for arm in joined(0))
-    assert not any(arm.card.unlabelled for arm in joined(60, few=True))
 
 
-def test_means_of_heads_have_a_head_start_and_single_heads_have_none():
-    assert all((arm.card.prior > 0) == ("mean" in arm.card.name) for arm in joined())
+def test_means_without_label_propagation_are_comparisons_where_there_are_images_without_a_label():
+    def can_win(unlabelled):
+        return {arm.card.name for arm in joined(unlabelled) if arm.card.can_win}
+
+    assert "e, frozen, mean of heads" in can_win(0) - can_win(60)
+    assert "e, frozen, mean with label propagation" in can_win(60) - can_win(0)
+    assert all(arm.card.can_win for arm in joined(60, few=True))
+
+
+def test_the_mean_of_all_heads_averages_those_of_both_kinds_of_features():
+    features, truth = blobs()
+    labels = truth.where(torch.arange(90) % 3 == 0, -1)
+    by_name = {arm.card.name: arm.fit(labels, NOBODY, 1e9).head for arm in joined()}
+    parts = [
+        by_name["e, frozen, mean with label propagation"],
+        by_name["e, frozen, several stages, mean with label propagation"],
+    ]
+    expected = sum(head(features) for head in parts) / 2
+    found = by_name["e, frozen, mean of all heads"](features)
+    centred = [each - each.mean(dim=1, keepdim=True) for each in (found, expected)]
+    torch.testing.assert_close(*centred, rtol=1e-3, atol=1e-3)
 
 
 def test_logits_of_discriminant_analysis_have_a_size_that_a_temperature_suits():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
@@ -14,13 +14,13 @@ from likewise.advice.arm import AdviceArm, ArmCard, Start, Trained
 from likewise.advice.heads import (
     Learner,
     NearestNeighbours,
+    discriminant_analysis,
     logistic_regression,
     mean_of_heads,
     of_labelled,
     on_first,
     propagated,
 )
-from likewise.classification import discriminant_head
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings
 
@@ -45,9 +45,6 @@ class FrozenEncoder:
 
 MEAN_OF_ALL = "mean of all heads"
 """part of the names of arms that average every head, with images without a label or without"""
-
-PRIOR_OF_MEANS = 2.0
-"""of the log probability of all held-out labels together: by so much more must another arm be better than a mean"""
 
 LEFT_OUT = -2
 """in the place of a label: the image may not be used at all"""
@@ -131,62 +128,75 @@ class MeanArm(FrozenArm):
 def frozen_arms(
     frozen: FrozenEncoder, classes: int, unlabelled: int, few: bool = False
 ) -> Sequence[FrozenArm]:
-    """Logistic regression, k-NN and means of heads, on the last features and on those of several stages.
+    """Comparisons, and discriminant analysis and means of heads, which can win: the simplest first.
 
-    Prototypes and label propagation are best with the fewest labels, logistic regression and discriminant analysis with
-    more; features of earlier stages help with textures and fine differences, and do harm where scenes differ by what
-    they mean. Means lose least, so they are what is chosen from, besides what is much better on some data
-    (benchmarks/advise_coverage.py).
+    Class prototypes and label propagation are best with the fewest labels, discriminant analysis with more; features of
+    earlier stages help with textures and fine differences, and do harm where scenes differ by what they mean. So means
+    are made on both (benchmarks/advise_choice.py). Logistic regression and k-NN are compared since they are usual, and
+    means without label propagation since they show what images without a label add.
 
     Args:
         frozen: the encoder and the features.
         classes: K.
         unlabelled: images without a label.
-        few: the means alone, and without label propagation, which takes most of the time.
+        few: only what can win.
     """
-    several = frozen.vectors.shape[1] > frozen.last
+    make = _Maker(frozen, classes, unlabelled > 0)
+    last = make.heads("", lambda learner: on_first(frozen.last, learner))
+    regression = make.head("logistic regression", on_first(frozen.last, logistic_regression))
+    arms = [regression, make.head("k-NN", NearestNeighbours), *make.means("", last)]
+    if frozen.vectors.shape[1] > frozen.last:
+        several = make.heads("several stages, ", lambda learner: learner)
+        arms += make.means("several stages, ", several)
+        arms.append(make.mean(MEAN_OF_ALL, [*last, *several]))
+        alone = several[DISCRIMINANT]
+    else:
+        alone = last[DISCRIMINANT]
+    alone.card = replace(alone.card, can_win=True)
+    arms.append(alone)
+    return [arm for arm in arms if arm.card.can_win] if few else arms
 
-    def arm(
-        what: str, learner: Learner, unlabelled: bool = False, can_win: bool = True
-    ) -> FrozenArm:
-        card = ArmCard(f"{frozen.name}, frozen, {what}", frozen.start, unlabelled, False, can_win)
-        return FrozenArm(card, frozen, learner, classes)
 
-    def mean(what: str, heads: Sequence[FrozenArm]) -> FrozenArm:
-        unlabelled = any(head.card.unlabelled for head in heads)
-        card = ArmCard(
-            f"{frozen.name}, frozen, {what}", frozen.start, unlabelled, False, prior=PRIOR_OF_MEANS
-        )
-        return MeanArm(card, frozen, heads, classes)
+DISCRIMINANT = 1
+"""place of discriminant analysis among the heads"""
 
-    regression = arm("logistic regression", on_first(frozen.last, logistic_regression))
-    nearest = arm("k-NN", NearestNeighbours, can_win=False)
-    own = [regression, arm("class prototypes", on_first(frozen.last, prototype_classifier))]
-    spread = [arm("label propagation", on_first(frozen.last, propagated), unlabelled=True)]
-    spread = spread if unlabelled and not few else []
-    listed = [mean("mean of heads", own)]
-    if spread:
-        listed.append(mean("mean with label propagation", [*own, *spread]))
-    if several:
-        alone = ArmCard(
-            f"{frozen.name}, frozen, several stages, discriminant analysis",
-            frozen.start,
-            False,
-            False,
-        )
-        discriminant = arm("discriminant analysis", discriminant_head)
-        joined = [
-            arm("several stages, logistic regression", logistic_regression),
-            arm("several stages, class prototypes", prototype_classifier),
+
+class _Maker:
+    """Makes arms on the features of one encoder, for K classes, with images without a label or without."""
+
+    def __init__(self, frozen: FrozenEncoder, classes: int, unlabelled: bool) -> None:
+        self.frozen, self.classes, self.unlabelled = frozen, classes, unlabelled
+
+    def head(self, what: str, learner: Learner, unlabelled: bool = False) -> FrozenArm:
+        """One head, which is averaged or compared."""
+        card = self._card(what, unlabelled, can_win=False)
+        return FrozenArm(card, self.frozen, learner, self.classes)
+
+    def heads(self, stages: str, on: Callable[[Learner], Learner]) -> list[FrozenArm]:
+        """Class prototypes, discriminant analysis and, with images without a label, label propagation."""
+        made = [
+            self.head(f"{stages}class prototypes", on(prototype_classifier)),
+            self.head(f"{stages}discriminant analysis", on(discriminant_analysis)),
         ]
-        # At unit deviation, which a temperature suits.
-        listed.append(MeanArm(alone, frozen, [discriminant], classes))
-        listed.append(mean("several stages, mean of heads", [*joined, discriminant]))
-        if spread:
-            also = arm("several stages, label propagation", propagated, unlabelled=True)
-            listed.append(mean("several stages, mean with label propagation", [*joined, also]))
-        listed.append(mean(MEAN_OF_ALL, [*own, *spread, *joined, discriminant]))
-    return listed if few else [regression, nearest, *listed]
+        if self.unlabelled:
+            made.append(self.head(f"{stages}label propagation", on(propagated), unlabelled=True))
+        return made
+
+    def means(self, stages: str, heads: Sequence[FrozenArm]) -> list[FrozenArm]:
+        """The mean of the first two, and of all, which can win."""
+        without = self.mean(f"{stages}mean of heads", heads[:2], can_win=not self.unlabelled)
+        if not self.unlabelled:
+            return [without]
+        return [without, self.mean(f"{stages}mean with label propagation", heads)]
+
+    def mean(self, what: str, heads: Sequence[FrozenArm], can_win: bool = True) -> FrozenArm:
+        """The mean of some heads."""
+        card = self._card(what, any(head.card.unlabelled for head in heads), can_win)
+        return MeanArm(card, self.frozen, heads, self.classes)
+
+    def _card(self, what: str, unlabelled: bool, can_win: bool) -> ArmCard:
+        name = f"{self.frozen.name}, frozen, {what}"
+        return ArmCard(name, self.frozen.start, unlabelled, trains_encoder=False, can_win=can_win)
 
 
 def own_pretraining_arm(frozen: FrozenEncoder, classes: int) -> AdviceArm:

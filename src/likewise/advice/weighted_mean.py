@@ -10,12 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from likewise.advice.cross_validation import TriedArm
-from likewise.advice.frozen import PRIOR_OF_MEANS, FrozenArm
+from likewise.advice.frozen import FrozenArm
 from likewise.advice.heads import logistic_regression, mean_of_heads
 from likewise.randomness import generator
 
 WEIGHTED_MEAN = "weighted mean of heads"
 """part of the names of these arms"""
+
+PRIOR = 2.0
+"""of the log probability of all held-out labels together: by so much must another arm be better than the mean"""
 
 RESAMPLES = 500
 """Bayesian bootstrap samples of the labelled images"""
@@ -47,7 +50,7 @@ class WeightedMeanArm(FrozenArm):
             arms[0].card,
             name=f"{frozen.name}, frozen, {WEIGHTED_MEAN}",
             unlabelled=any(arm.card.unlabelled for arm in arms),
-            prior=PRIOR_OF_MEANS,
+            prior=PRIOR,
             averaged=tuple(arm.card.name for arm in arms),
         )
         super().__init__(card, frozen, logistic_regression, arms[0].classes)
@@ -78,8 +81,7 @@ class WeightedMeanArm(FrozenArm):
         truth = self.truth[rows]
         some = [replace(each, logits=each.logits[rows]) for each in self.tried]
         scores = torch.stack([each.scores(truth) for each in some], dim=1)  # [M, A]
-        priors = torch.tensor([arm.card.prior for arm in self.arms]).double()
-        return pseudo_bma_weights(scores, priors, self.groups[rows])
+        return pseudo_bma_weights(scores, self.groups[rows])
 
 
 def weighted_mean(
@@ -108,7 +110,7 @@ def weighted_mean(
     return WeightedMeanArm(averaged, measured, labels, groups)
 
 
-def pseudo_bma_weights(scores: Tensor, priors: Tensor, groups: Tensor, seed: int = 0) -> Tensor:
+def pseudo_bma_weights(scores: Tensor, groups: Tensor, seed: int = 0) -> Tensor:
     """Weights of models by the probability that each gives to images that it did not learn from.
 
     Pseudo-BMA+ of Yao et al. 2018, Sec. 3.4 (https://doi.org/10.1214/17-BA1091): the weights of Bayesian model
@@ -116,8 +118,7 @@ def pseudo_bma_weights(scores: Tensor, priors: Tensor, groups: Tensor, seed: int
     images, since the evidence of few images is uncertain.
 
     Args:
-        scores: float64 [M, A], log probabilities of the labels.
-        priors: float64 [A], logarithms of the weights before any label is seen.
+        scores: float64 [M, A], log probabilities of the labels; without any the weights are equal.
         groups: int64 [M]; images of one group have one weight in a bootstrap sample.
         seed: of the samples.
 
@@ -125,12 +126,12 @@ def pseudo_bma_weights(scores: Tensor, priors: Tensor, groups: Tensor, seed: int
         float64 [A], with sum 1.
     """
     if not len(scores):
-        return priors.softmax(dim=0)
+        return torch.full((scores.shape[1],), 1 / scores.shape[1], dtype=torch.float64)
     unit = groups.unique(return_inverse=True)[1]  # [M]
     units = int(unit.max()) + 1
     draws = torch.empty(RESAMPLES, units, dtype=torch.float64)
     draws.exponential_(generator=generator(seed, "weights"))
     share = draws[:, unit]  # [B, M]
     share = share / share.sum(dim=1, keepdim=True)
-    evidence = len(scores) * share @ scores + priors  # [B, A]
+    evidence = len(scores) * share @ scores  # [B, A]
     return evidence.softmax(dim=1).mean(dim=0)
