@@ -28,8 +28,8 @@ from likewise.advice.weighted_mean import WEIGHTED_MEAN
 
 TITLE = "How much is lost by the choice among frozen arms?"
 COLUMNS = (
-    "rule", "labels", "right", "behind the best arm of each draw", "behind the best arm of each set", "worst set", "worst draw",
-    "within a point of the best",
+    "rule", "labels", "right", "behind the best arm of each draw", "behind the best arm of each set", "worst set",
+    "worst draw", "within a point of the best",
 )  # fmt: skip
 
 
