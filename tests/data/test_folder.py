@@ -325,3 +325,14 @@ def test_images_of_several_frames_are_named_and_the_first_is_read(tmp_path):
     assert torch.equal(pixels[0], pixels[1])
     odd = {finding.name for finding in examine(manifest).found}
     assert "several frames" in odd
+
+
+@pytest.mark.parametrize(
+    ("test", "is_told"), [(("test/1.png", "test/2.png"), True), (("test/a/1.png",), False)]
+)
+def test_a_test_split_without_labels_is_told_before_training(tmp_path, test, is_told):
+    photo_folder(
+        tmp_path, "train/a/1.png", "train/a/2.png", "train/b/1.png", "train/b/2.png", *test
+    )
+    warnings = open_manifest(tmp_path).warnings()
+    assert any("accuracy will not be measured" in warning for warning in warnings) == is_told

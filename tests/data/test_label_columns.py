@@ -203,6 +203,36 @@ def test_blanks_around_labels_are_told_and_case_is_a_warning(tmp_path, photos):
     assert any("TENCH" in warning and "tench" in warning for warning in manifest.warnings())
 
 
+@pytest.mark.parametrize(("labels", "expected"), [
+    (["1.0", "2.0", "", "-1.0"], ("1", "2")), (["10.00", "9", "", "2.0"], ("2", "9", "10")),
+    (["1.5", "2.0", "", ""], ("1.5", "2.0")), (["v1.0", "2.0", "", ""], ("2.0", "v1.0")),
+])  # fmt: skip
+def test_whole_numbers_with_a_decimal_point_are_whole_numbers(tmp_path, labels, expected):
+    images = photo_folder(tmp_path / "images", *(f"{number}.png" for number in range(4)))
+    rows = "".join(f"{number}.png,{label}\n" for number, label in enumerate(labels))
+    manifest = open_manifest(images, labels=write(tmp_path, "image,label\n" + rows))
+    assert manifest.class_names == expected
+    assert manifest.labels[2] == -1
+    is_whole = "2.0" not in expected
+    assert any(" is read as " in note for note in manifest.notes) == is_whole
+
+
+def test_one_column_a_class_is_told_with_what_to_write(tmp_path, photos):
+    text = "image,healthy,rust,scab\nx/a.png,1,0,0\nx/b.png,0,1,0\nx/c.png,0,0,1\n"
+    with pytest.raises(LikewiseError, match=r"--label-column.*'healthy', 'rust', 'scab'.*cat\|dog"):
+        open_manifest(photos, labels=write(tmp_path, text))
+
+
+@pytest.mark.parametrize("what", ["labels", "captions"])
+def test_a_table_beside_the_images_is_not_asked_about_once_it_is_given(photos, what):
+    file = photos / "list.csv"
+    file.write_text(
+        "image,label\nx/a.png,cat\n" if what == "labels" else "image,caption\nx/a.png,a cat\n"
+    )
+    assert any("--labels" in note for note in open_manifest(photos).notes)
+    assert not any("--labels" in note for note in open_manifest(photos, **{what: file}).notes)
+
+
 def test_decimal_commas(tmp_path, photos):
     file = write(tmp_path, "x/a.png;0,5\nx/b.png;1,25\n")
     columns = open_manifest(photos, labels=file, columns=ColumnNames(task="regression")).columns

@@ -147,6 +147,7 @@ def test_a_data_set_with_a_transform_of_its_own_is_read_through_it(hugging_face)
 
     manifest = open_manifest(hugging_face.with_transform(invert))
     np.testing.assert_array_equal(manifest.pixels.read(2).pixels, 255 - np.asarray(picture(2)))
+    assert manifest.class_names == ("cat", "dog")
     assert manifest.labels.tolist() == [1, 0, 0, 1]
 
 

@@ -184,6 +184,25 @@ def test_what_cannot_be_used_is_skipped_and_counted(tmp_path):
     assert_shows(manifest, 1, 6)
 
 
+def test_an_image_with_a_dot_in_its_name_is_left_out_by_name(tmp_path):
+    names = ("1.png", "1.seg.png", "22.05.png")
+    files = [(name, png(number)) for number, name in enumerate(names)]
+    write_tar(tmp_path / "a.tar", [*files, ("22.05.cls", "3")])
+    manifest = open_manifest(tmp_path / "a.tar")
+    assert manifest.ids == ["a.tar/1"]
+    assert [entry.id for entry in manifest.skipped if entry.unread] == ["a.tar/22.05.png"]
+
+
+@pytest.mark.parametrize(("names", "is_told"), [
+    (["cat/1.png", "dog/2.png"], True), (["cat/1.png", "cat/2.png"], False), (["1.png", "2.png"], False),
+])  # fmt: skip
+def test_folders_in_an_archive_that_could_be_classes_are_told(tmp_path, names, is_told):
+    write_tar(tmp_path / "a.tar", [(name, png(number)) for number, name in enumerate(names)])
+    manifest = open_manifest(tmp_path / "a.tar")
+    assert not manifest.class_names
+    assert any("cat, dog" in note for note in manifest.notes) == is_told
+
+
 def test_links_are_told(tmp_path):
     path = write_tar(tmp_path / "a.tar", examples(1))
     with tarfile.open(path, "a") as archive:

@@ -2,8 +2,11 @@
 
 import copy
 from argparse import Namespace
+from datetime import datetime
 from functools import cache
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -365,6 +368,23 @@ def test_no_code_in_a_file_runs_and_nobody_is_told_to_run_it(tmp_path):
     with pytest.raises(LikewiseError, match="could run code") as refused:
         load_weights(create_model("resnet18", num_classes=0), tmp_path / "weights.pth")
     assert "weights_only" not in str(refused.value)
+    assert not (tmp_path / "acted").exists()
+
+
+@pytest.mark.parametrize("saved", [
+    np.float64(0.93), np.int64(3), np.random.get_state(), Path("runs/a"), datetime.now(),
+    Namespace(out=Path("a"), lr=np.float32(0.1)),
+])  # fmt: skip
+def test_plain_data_that_scripts_save_with_the_tensors_is_no_hindrance(tmp_path, saved):
+    torch.save({"state_dict": resnet().state_dict(), "saved": saved}, tmp_path / "weights.pth")
+    assert load_weights(create_model("resnet18", num_classes=0), tmp_path / "weights.pth").complete
+
+
+def test_an_array_of_objects_runs_no_code_either(tmp_path):
+    hooks = np.array([Acts(tmp_path / "acted")], dtype=object)
+    torch.save({"state_dict": resnet().state_dict(), "hooks": hooks}, tmp_path / "weights.pth")
+    with pytest.raises(LikewiseError, match=r"weights\.pth"):
+        load_weights(create_model("resnet18", num_classes=0), tmp_path / "weights.pth")
     assert not (tmp_path / "acted").exists()
 
 

@@ -275,6 +275,18 @@ class Manifest:
         if joined:
             yield f"{_some(joined)}: each is taken as one class. Several classes have a bar between them: cat|dog"
 
+    def _warnings_of_splits(self, counts: Mapping[int, int]) -> Iterable[str]:
+        """Where the labels of val and test are not those of training, of which there are some of each class."""
+        test_only = sorted(set(class_counts(self.labels.numpy())) - set(counts))
+        if test_only:
+            yield f"{_some([self.class_names[c] for c in test_only])}: labelled in val or test, never in train."
+        test = self.labels[torch.from_numpy(self.splits == "test")]
+        if len(test) and not class_counts(test):
+            yield (
+                f"none of the {len(test):,} test images has a label, so accuracy will not be measured. Label some of "
+                f"them; or leave them out of the data, and a part of the labelled images is held out."
+            )
+
     def _warnings(self) -> Iterable[str]:
         train = self.labels[torch.from_numpy(self.splits == "train")]
         counts = class_counts(train.numpy())
@@ -284,9 +296,8 @@ class Manifest:
         yield from self._warnings_of_another_task()
         if len(counts) == 1:
             yield f"{self.class_names[next(iter(counts))]}: only one labelled class; nothing can be classified."
-        test_only = sorted(set(class_counts(self.labels.numpy())) - set(counts))
-        if test_only and counts:
-            yield f"{_some([self.class_names[c] for c in test_only])}: labelled in val or test, never in train."
+        if counts:
+            yield from self._warnings_of_splits(counts)
         for names in nearly_the_same(self.class_names):
             listed = ", ".join(name if name == name.strip() else repr(name) for name in names)
             yield (

@@ -32,6 +32,8 @@ CAPTION_NAMES = frozenset(
 )
 SPLIT_COLUMN_NAMES = frozenset("split subset partition set".split())
 GROUP_NAMES = frozenset("group groups".split())
+INDICATORS = frozenset(("0", "1", "0.0", "1.0"))
+"""Cells of a column that says whether an image is of one class."""
 INDEX_NAMES = frozenset(("", "unnamed:_0", "index"))
 """What the column of row numbers is called that pandas writes."""
 
@@ -329,6 +331,18 @@ class _Chooser:
             f"{self.file}: which column holds {meaning}? {why}{numbered} Columns: {', '.join(self.names)} "
             f"({self.layout.division}); first row: {row or 'none'}. Name it: --{what}-column {example}, in "
             f"Python {what}_column={example!r}; or call it {USUAL_NAMES[what]} in the file."
+            f"{self._indicator_hint(candidates) if what == 'label' else ''}"
+        )
+
+    def _indicator_hint(self, candidates: Sequence[int]) -> str:
+        """What to do where several columns of 0 and 1 are one class each; empty of others."""
+        cells = [[row[column] for column in candidates] for row in self.rows]
+        flat = {cell for row in cells for cell in row}
+        if len(candidates) < 2 or not flat or not flat <= INDICATORS:
+            return ""
+        return (
+            f" {', '.join(repr(self.names[column]) for column in candidates[:3])} look like one column a class: write "
+            f"one column instead, with the name of the class; or with the names of all, cat|dog, for --task multilabel."
         )
 
 

@@ -25,6 +25,7 @@ from likewise.data.sources.label_columns import (
 )
 from likewise.data.sources.label_rows import LabelRows, read_label_rows
 from likewise.data.sources.named_files import NamedFiles
+from likewise.data.sources.other_files import without_table_note
 from likewise.data.sources.path_matching import ImagePaths, Matches
 from likewise.data.sources.read_labels import Labels, read_labels
 from likewise.errors import LikewiseError
@@ -86,6 +87,7 @@ def with_label_file(
     images = _images(manifest, file, folder)
     rows = read_label_rows(file, columns, images.has, "label", images.is_name)
     matches = _matches(rows, images, manifest)
+    manifest = replace(manifest, notes=without_table_note(manifest.notes))
     return _with_rows(manifest, rows, matches, columns)
 
 
@@ -107,7 +109,8 @@ def with_caption_file(
     rows = read_label_rows(file, columns, images.has, "caption", images.is_name)
     matches = _matches(rows, images, manifest)
     captioned = _with_captions(manifest, rows, matches)
-    return replace(captioned, notes=(*manifest.notes, *_notes(rows, matches, manifest)))
+    notes = without_table_note(manifest.notes)
+    return replace(captioned, notes=(*notes, *_notes(rows, matches, manifest)))
 
 
 def open_label_file(file: Path, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:

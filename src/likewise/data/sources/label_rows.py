@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from likewise.counts import amount
+from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.missing_labels import Reading, is_no_value
 from likewise.data.file_names import written_name
@@ -25,6 +26,7 @@ from likewise.data.sources.path_matching import Matches
 from likewise.errors import LikewiseError
 
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+_WHOLE = re.compile(r"-?\d+(\.0+)?")
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,9 @@ def _labels(
     notes += reading.notes(
         Counter(cell.strip() for cell in raw if cell in missing) if missing else {}
     )
+    if given.task == "classification":
+        meant, found = _without_decimals(meant)
+        notes += found
     may_have_comma = given.task == "regression" and columns.layout.separator in ";\t"
     if may_have_comma and any(_DECIMAL_COMMA.fullmatch(cell) for cell in meant.values()):
         if any("." in cell for cell in meant.values()):
@@ -199,6 +204,22 @@ def _labels(
         meant = {cell: label.replace(",", ".") for cell, label in meant.items()}
         notes.append("labels are taken to have a decimal comma: 0,5 is one half")
     return [meant[cell] for cell in raw], tuple(f"{text.file}: {note}" for note in notes)
+
+
+def _without_decimals(meant: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Labels by cell, 1.0 being the class 1 where all are whole numbers, and what is said of it.
+
+    Other programs write whole numbers so in a column of which some cells are blank.
+    """
+    labels = {label for label in meant.values() if label}
+    pointed = sorted(label for label in labels if "." in label)
+    if not pointed or not all(map(_WHOLE.fullmatch, labels)):
+        return meant, []
+    whole = {cell: label.partition(".")[0] for cell, label in meant.items()}
+    read = {cell: "" if label == str(UNLABELLED) else label for cell, label in whole.items()}
+    return read, [
+        f"labels are whole numbers: {pointed[0]} is read as {pointed[0].partition('.')[0]}"
+    ]
 
 
 def _refuse_swallowed_lines(text: TextTable, columns: LabelColumns, labels: list[str]) -> None:

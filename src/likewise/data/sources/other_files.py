@@ -45,6 +45,15 @@ SIGNATURES = {
 """What image files hold at which byte, of those that are read under their usual ending."""
 
 
+IF_LABELS = "if it holds the labels: --labels"
+"""Part of the note on a table beside the images."""
+
+
+def without_table_note(notes: Sequence[str]) -> tuple[str, ...]:
+    """The notes on a folder whose labels or captions are given: no table has to be asked about."""
+    return tuple(note for note in notes if IF_LABELS not in note)
+
+
 def images_not_read(folder: Path, others: Iterable[Path]) -> list[Skipped]:
     """Those of some files that are images all the same: in a format that is not read, or under an unknown ending.
 
@@ -93,9 +102,7 @@ def other_files_notes(folder: Path, others: Sequence[Path]) -> list[str]:
     ]
     tables = sorted(path for ending in TABLES for path in by_ending.get(ending, ()))
     if tables:
-        notes.append(
-            f"{tables[0].as_posix()} is not read; if it holds the labels: --labels {folder / tables[0]}"
-        )
+        notes.append(f"{tables[0].as_posix()} is not read; {IF_LABELS} {folder / tables[0]}")
     return notes
 
 

@@ -221,17 +221,30 @@ def _scalar(label: Any) -> Any:
 
 
 def _declared_classes(dataset: Any) -> tuple[str, ...]:
-    """The data set's ``classes``; none where it has no list of them."""
+    """The data set's ``classes``, or those of its label feature; none where it has no list of them."""
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
     if isinstance(dataset, ConcatDataset):
         dataset = dataset.datasets[0]
-    classes = getattr(dataset, "classes", None)
+    classes = getattr(dataset, "classes", None) or _feature_names(dataset)
     if not isinstance(classes, Sequence) or isinstance(classes, str):
         return ()
     return tuple(
         ", ".join(name) if isinstance(name, tuple | list) else str(name) for name in classes
     )
+
+
+def _feature_names(dataset: Any) -> Sequence[str]:
+    """The classes of a Hugging Face data set that is read through its transform."""
+    features = getattr(dataset, "features", None)
+    if not isinstance(features, Mapping):
+        return ()
+    with_names = {
+        key: names for key in features if (names := getattr(features[key], "names", None))
+    }
+    usual = next((with_names[key] for key in LABEL_KEYS if key in with_names), None)
+    only = next(iter(with_names.values())) if len(with_names) == 1 else ()
+    return usual or only
 
 
 def _class_names(names: tuple[str, ...], labels: Sequence[Any]) -> tuple[str, ...]:

@@ -35,6 +35,9 @@ from likewise.data.sources.usual_label_column import LABEL_COLUMNS
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError
 
+DOTTED = "a dot stands in its name before its ending, and an example's name ends at the first dot"
+"""Why an image such as 22.05.jpg is no example."""
+
 TEXT, RECORD, CLASS = "txt", "json", "cls"
 """Endings of files next to an image: a caption; an object with a caption or several; a class, by number or name."""
 
@@ -155,7 +158,11 @@ def manifest_of(
         ids=_ids([f"{names[number]}/{example.key}" for number, example in found], records, facts),
         class_names=labels.class_names,
         skipped=tuple(chain.from_iterable(shard.skipped for shard in shards)),
-        notes=(*_notes(names, shards, unread), *_label_notes(listed, records), *labels.notes),
+        notes=(
+            *_notes(names, shards, unread),
+            *_label_notes(listed, records, [example.key for _, example in found]),
+            *labels.notes,
+        ),
         columns={
             **({CAPTIONS: captions} if captions.present().any() else {}),
             **_columns(records, facts),
@@ -201,6 +208,7 @@ def _read_shard(stream: BinaryIO, name: str, called: str) -> Shard:
     listing = list_members(stream, called)
     grouped, skipped, unread = _grouped(listing, name)
     examples = []
+    skipped += [Skipped(f"{name}/{file}", DOTTED) for file in _dotted_images(listing, grouped)]
     for key, members in grouped.items():
         found_image = next(
             (member for ending, member in members.items() if _is_image(ending)), None
@@ -258,6 +266,17 @@ def _grouped(
     return grouped, skipped, unread
 
 
+def _dotted_images(listing: Listing, grouped: Mapping[str, Mapping[str, Member]]) -> list[str]:
+    """Images with a dot in their names, where they do not belong to another: a.seg.png is one of the files of a.jpg."""
+    dotted = []
+    for member in listing.members:
+        key, ending = key_and_ending(member.name) or ("", "")
+        is_dotted = not _is_image(ending) and _is_image(ending.rpartition(".")[2])
+        if is_dotted and not any(map(_is_image, grouped.get(key, ()))):
+            dotted.append(member.name)
+    return dotted
+
+
 def _is_image(ending: str) -> bool:
     return f".{ending}" in IMAGE_SUFFIXES or f".{ending}" in VIDEO_SUFFIXES
 
@@ -309,15 +328,25 @@ def _notes(names: Sequence[str], shards: Sequence[Shard], unread: Counter[str]) 
         yield f"files that are not read: {_counted(unread)}"
 
 
-def _label_notes(labels: Sequence[Any], records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A note where no example has a class and their JSON could hold it."""
+def _label_notes(
+    labels: Sequence[Any], records: Sequence[Mapping[str, Any]], keys: Sequence[str]
+) -> list[str]:
+    """A note where no example has a class, and their JSON or their folders could be it."""
     if any(label is not None for label in labels):
         return []
     named = Counter(name for record in records for name in record if name in LABEL_COLUMNS)
+    if named:
+        name, count = named.most_common(1)[0]
+        return [
+            f"nothing is labelled: {name!r}, which {amount(count, 'file')} .{RECORD} have, is not read; a label is a "
+            f"file key.{CLASS}"
+        ]
+    folders = {key.rpartition("/")[0] for key in keys}
+    if len(folders) < 2 or "" in folders:
+        return []
     return [
-        f"nothing is labelled: {name!r}, which {amount(count, 'file')} .{RECORD} have, is not read; a label is a "
-        f"file key.{CLASS}"
-        for name, count in named.most_common(1)
+        f"nothing is labelled: folders in an archive ({', '.join(sorted(folders)[:3])}) are no classes; a label is a "
+        f"file key.{CLASS}, as likewise pack writes it"
     ]
 
 

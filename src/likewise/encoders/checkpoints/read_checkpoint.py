@@ -6,9 +6,11 @@ import argparse
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from datetime import datetime, timedelta
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -33,6 +35,16 @@ ENTRIES = (
 
 Of another name one is taken where it is the only one.
 """
+
+_scalar, _reconstruct = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0]
+_ELSEWHERE = [
+    *((_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *((_reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+    *((PurePosixPath, f"pathlib.{home}PosixPath") for home in ("", "_local.")),
+    *((PureWindowsPath, f"pathlib.{home}WindowsPath") for home in ("", "_local.")),
+]
+"""Plain data by the names under which versions of NumPy and Python save them. A path of another system is one all the
+same."""
 
 SAVE_AGAIN = "torch.save(model.state_dict(), 'weights.pth')"
 
@@ -97,7 +109,7 @@ def _is_safetensors(path: Path) -> bool:
 
 def _unpickled(path: Path) -> Any:
     try:
-        with _namespaces_allowed():
+        with _plain_data_allowed():
             return torch.load(path, "cpu", weights_only=True)
     except (
         Exception
@@ -114,9 +126,14 @@ def _unpickled(path: Path) -> Any:
 
 
 @contextmanager
-def _namespaces_allowed() -> Iterator[None]:
-    """Allow the options of an argument parser, which SupContrast and DINO save with the tensors: plain data."""
-    with torch.serialization.safe_globals([argparse.Namespace]):
+def _plain_data_allowed() -> Iterator[None]:
+    """Allow what training scripts save with the tensors and what runs no code when it is loaded.
+
+    Options of an argument parser, paths, NumPy's numbers and arrays (such as the best accuracy), and dates.
+    """
+    numbers = {type(np.dtype(kind)) for kind in np.sctypeDict.values() if kind is not np.object_}
+    allowed = [argparse.Namespace, np.ndarray, np.dtype, *numbers, datetime, timedelta]
+    with torch.serialization.safe_globals([*allowed, *_ELSEWHERE]):
         yield
 
 
