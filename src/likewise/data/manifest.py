@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likewise.counts import amount
+from likewise.counts import amount, count
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column import Column, take_columns
 from likewise.data.columns.groups import GROUP, Groups
@@ -283,7 +283,7 @@ class Manifest:
         test = self.labels[torch.from_numpy(self.splits == "test")]
         if len(test) and not class_counts(test):
             yield (
-                f"none of the {len(test):,} test images has a label, so accuracy will not be measured. Label some of "
+                f"no test image has a label, of {count(len(test))}, so accuracy will not be measured. Label some of "
                 f"them; or leave them out of the data, and a part of the labelled images is held out."
             )
 
