@@ -16,12 +16,17 @@ from torch.profiler import ProfilerActivity, profile
 
 from gpu.section import Clock, OutOfTime, Result, Section, graph_milliseconds, milliseconds
 from likewise import losses
-from likewise.losses import fused_batch, fused_queue, tiles_dense
+from likewise.losses import fused_batch, fused_queue, gpu_sizes
 from likewise.losses.float32 import unit
 
 SIZES = (1024, 8192, 16384, 65536, 4096, 256, 2048, 32768)
 """Rows N of both views together, in the order of their turns."""
 DENSE_UP_TO = 16384
+CROSSED = (1024, 4096, 256, 2048, 8192, 512)
+"""Rows at which keeping the scores is compared with making them again."""
+CROSSED_WIDTHS = (128, 256, 64)
+WIDE = 768
+"""Columns of a large head."""
 WIDTH, TEMPERATURE = 128, 0.2
 
 Loss = Callable[..., Tensor]
@@ -75,12 +80,12 @@ def measured(work: Callable[[], object], repeats: int = 20) -> Result:
     return found
 
 
-def views(count: int, device: torch.device, dtype: torch.dtype = torch.bfloat16) -> list[Tensor]:
+def views(count: int, device: torch.device, width: int = WIDTH) -> list[Tensor]:
     """Two views' projections, [N / 2, D] each."""
     generator = torch.Generator(device).manual_seed(0)
-    drawn = torch.randn(2, count // 2, WIDTH, device=device, generator=generator)
+    drawn = torch.randn(2, count // 2, width, device=device, generator=generator)
     drawn[1] += drawn[0]
-    return list(drawn.to(dtype))
+    return list(drawn.bfloat16())
 
 
 def by_size(device: torch.device, clock: Clock) -> None:
@@ -91,8 +96,6 @@ def by_size(device: torch.device, clock: Clock) -> None:
         clock.found[f"nt_xent N = {count}"] = found
         inputs = views(count, device)
         found["likewise"] = measured(called(our_nt_xent, inputs))
-        if count <= 8192:
-            found["likewise, scores kept"] = with_kept_scores(inputs)
         if count <= DENSE_UP_TO:
             found["dense"] = measured(called(dense_nt_xent, inputs), 7)
             torch.compiler.reset()
@@ -103,14 +106,41 @@ def by_size(device: torch.device, clock: Clock) -> None:
         print(f"losses, N = {count}: {json.dumps(found)}", flush=True)
 
 
-def with_kept_scores(inputs: list[Tensor]) -> Result:
-    """The form that keeps the matrix of scores, at a size at which it may not be chosen."""
-    before = tiles_dense.MOST_PAIRS
-    tiles_dense.MOST_PAIRS = 2**40
+def crossover(device: torch.device, clock: Clock) -> None:
+    """Up to how many rows keeping the scores takes less than making them again: `gpu_sizes.KEPT_ROWS`."""
+    for width in CROSSED_WIDTHS:
+        found: dict[int, Result] = {}
+        clock.found[f"nt_xent in a graph, D = {width}"] = found
+        for count in CROSSED:
+            clock.check()
+            inputs = views(count, device, width)
+            found[count] = {
+                "kept": by_form({width: count}, inputs),
+                "made again": by_form({}, inputs),
+            }
+        up_to = kept_up_to(found)
+        clock.found[f"KEPT_ROWS[{width}]"] = up_to
+        print(f"losses, D = {width}: kept up to {up_to} rows; {json.dumps(found)}", flush=True)
+
+
+def by_form(kept_rows: dict[int, int], inputs: list[Tensor]) -> float:
+    """Milliseconds in a graph where scores are kept up to such sizes."""
+    before = gpu_sizes.KEPT_ROWS
+    gpu_sizes.KEPT_ROWS = kept_rows
     try:
-        return measured(called(our_nt_xent, inputs))
+        return round(graph_milliseconds(called(our_nt_xent, inputs)), 4)
     finally:
-        tiles_dense.MOST_PAIRS = before
+        gpu_sizes.KEPT_ROWS = before
+
+
+def kept_up_to(found: dict[int, Result]) -> int:
+    """The most rows up to which keeping never took longer; 0 if it did at the fewest."""
+    most = 0
+    for count in sorted(found):
+        if found[count]["kept"] > found[count]["made again"]:
+            break
+        most = count
+    return most
 
 
 def errors(inputs: list[Tensor]) -> Result:
@@ -158,6 +188,12 @@ def dense_clip(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     return (F.cross_entropy(scores, partner) + F.cross_entropy(scores.T, partner)) / 2
 
 
+def dense_soft(queries: Tensor, keys: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy against soft targets by one matrix of similarities."""
+    scores = queries @ keys.T / TEMPERATURE
+    return F.cross_entropy(scores, targets.to(scores))
+
+
 class Case(NamedTuple):
     """A loss of rows that have any length."""
 
@@ -180,6 +216,7 @@ def cases(
     queue = F.normalize(torch.randn(keys, width, device=device), dim=1)
     scale = torch.tensor(10.0, device=device)
     both = torch.stack([first, second], dim=1)
+    targets = torch.randn(images, images, device=device).softmax(dim=1)
 
     def wide(rows: Tensor) -> Tensor:
         return F.normalize(rows if rows.dtype == torch.float64 else rows.float(), dim=1)
@@ -205,6 +242,11 @@ def cases(
             lambda a, b, by: dense_clip(wide(a), wide(b), by),
             [first, second, scale],
         ),
+        "soft_nce": Case(
+            lambda a, b: losses.soft_nce(unit(a), unit(b), targets, TEMPERATURE),
+            lambda a, b: dense_soft(wide(a), wide(b), targets),
+            [first, second],
+        ),
         "sup_con": own(lambda z: losses.sup_con(z, labels), both),
         "sup_con in": own(lambda z: losses.sup_con(z, labels, kind="in"), both),
         "suncet": own(lambda z: losses.suncet(z, labels), first),
@@ -213,7 +255,7 @@ def cases(
 
 def checks(device: torch.device, clock: Clock) -> None:
     """Value and gradients against float64: round sizes, odd ones, and wide rows."""
-    for images, keys, width in ((512, 4096, 128), (77, 1001, 72), (130, 300, 256)):
+    for images, keys, width in ((512, 4096, 128), (77, 1001, 72), (130, 300, WIDE)):
         for name, case in cases(device, images, keys, width).items():
             clock.check()
             clock.found[f"check {name}, {images} x {keys} x {width}"] = checked(case)
@@ -259,6 +301,18 @@ def others(device: torch.device, clock: Clock) -> None:
         print(f"losses, {name} of 65,536: {json.dumps(found)}", flush=True)
 
 
+def wide_others(device: torch.device, clock: Clock) -> None:
+    """Losses of wide rows, beside the dense forms."""
+    wide = cases(device, images=1024, width=WIDE)
+    for name in ("queue_nce", "clip_loss", "soft_nce", "sup_con"):
+        clock.check()
+        found = {"likewise": measured(called(wide[name].ours, wide[name].inputs))}
+        if name != "sup_con":  # whose dense form is for float64
+            found["dense"] = measured(called(wide[name].dense, wide[name].inputs))
+        clock.found[f"{name}, 1,024 images, D = {WIDE}"] = found
+        print(f"losses, {name}, D = {WIDE}: {json.dumps(found)}", flush=True)
+
+
 def dense_others(device: torch.device, clock: Clock) -> None:
     """The dense forms of the losses that have one here, eager and compiled."""
     for name in ("queue_nce", "similarity_distillation", "clip_loss"):
@@ -294,7 +348,7 @@ def shares(device: torch.device, clock: Clock) -> None:
 
 def run(device: torch.device, clock: Clock) -> None:
     """What is right first, then ours alone, and last what `torch.compile` takes long to compile."""
-    for part in (checks, others, shares, by_size, dense_others):
+    for part in (checks, others, crossover, shares, by_size, wide_others, dense_others):
         try:
             part(device, clock)
         except OutOfTime:
@@ -303,4 +357,4 @@ def run(device: torch.device, clock: Clock) -> None:
             clock.found[f"{part.__name__} ended"] = repr(error)[:500]
 
 
-SECTION = Section(run, 85.0)
+SECTION = Section(run, 92.0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from likewise import losses
-from likewise.losses import fused_batch, fused_unit
+from likewise.losses import fused_batch, fused_unit, gpu_sizes
 from likewise.losses.float32 import unit
 from likewise.losses.similarity_sums import NotTwiceDifferentiable
 from likewise.losses.triton_launch import Tiles, kernels
@@ -69,12 +69,19 @@ def counted(monkeypatch):
 
 @on_kernels
 @pytest.mark.parametrize("temperature", [0.2, 0.01], ids=["bounded", "with maxima"])
-@pytest.mark.parametrize(("count", "width"), [(50, 12), (18, 300)], ids=["narrow", "wide"])
+@pytest.mark.parametrize(
+    ("count", "width", "kept"),
+    [(50, 12, {}), (18, 300, {}), (50, 12, {12: 50})],
+    ids=["narrow", "wide", "kept"],
+)
 @pytest.mark.parametrize("name", LOSSES)
-def test_kernels_give_value_and_gradient(name, count, width, temperature, counted, monkeypatch):
+def test_kernels_give_value_and_gradient(
+    name, count, width, kept, temperature, counted, monkeypatch
+):
     """By three programs that share the columns of a block, of which the last has none."""
     for choice in ("_forward_tiles", "_backward_tiles"):
         monkeypatch.setattr(fused_batch, choice, lambda count, width: Tiles(16, 32, splits=3))
+    monkeypatch.setattr(gpu_sizes, "KEPT_ROWS", kept)
     z = rows(count, width)
     value, gradient = value_and_gradient(LOSSES[name], z, temperature)
     assert not counted  # float64 goes another way
@@ -85,11 +92,16 @@ def test_kernels_give_value_and_gradient(name, count, width, temperature, counte
 
 
 @on_kernels
+@pytest.mark.parametrize("products", [0, 1], ids=["made again", "kept"])
 @pytest.mark.parametrize(
     ("name", "others"), [("nt_xent", 1), ("out", 0), ("in of views", 0), ("nca", 0)]
 )
-def test_kernels_are_five_and_little_stands_beside_them(name, others, monkeypatch):
-    """PyTorch joins two views; labels and half precision cost nothing. The backward is two."""
+def test_kernels_are_five_and_little_stands_beside_them(name, others, products, monkeypatch):
+    """PyTorch joins two views; labels and half precision cost nothing. The backward is two.
+
+    Where scores are kept, PyTorch multiplies too, once each way.
+    """
+    monkeypatch.setattr(gpu_sizes, "KEPT_ROWS", {12: 16} if products else {})
     launched = []
     monkeypatch.setattr(fused_batch, "kernels", lambda file: Counted(kernels(file), launched))
     z, labels = rows(16).to(torch.bfloat16).requires_grad_(), whole_numbers(16, 0)
@@ -102,8 +114,10 @@ def test_kernels_are_five_and_little_stands_beside_them(name, others, monkeypatc
     with Launches() as operations:
         value = loss()
     assert launched == ["unit_kernel", "rows_kernel", "mean_kernel"]
-    assert sum(beside(operations).values()) == others, beside(operations)
-    (gradient,) = torch.autograd.grad(value, z)
+    assert sum(beside(operations).values()) == others + products, beside(operations)
+    with Launches() as operations:
+        (gradient,) = torch.autograd.grad(value, z)
+    assert beside(operations).get("aten.mm", 0) == products
     assert launched[3:] == ["slopes_kernel", "gradient_kernel"]
     assert gradient.dtype == torch.bfloat16
 
@@ -179,7 +193,7 @@ def test_kernels_leave_what_they_do_not_serve(counted):
 COMPILING = """
 from likewise.losses import fused_batch, triton_batch_kernels
 fused_batch.kernels = lambda file: Kernels(triton_batch_kernels)
-for count, width, form in ((1024, 128, "pairs"), (4096, 128, "in"), (1024, 768, "out")):
+for count, width, form in ((1024, 128, "pairs"), (4096, 128, "in"), (8192, 768, "out")):
     z = torch.ones(count, width, dtype=torch.bfloat16, requires_grad=True)
     labels = None if form == "pairs" else torch.arange(count) // 2
     fused_batch.loss_within_batch(z, labels, 0.2, form).backward()

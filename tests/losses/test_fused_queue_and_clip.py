@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from likewise import losses
-from likewise.losses import fused_batch, fused_clip, fused_queue, fused_soft
+from likewise.losses import fused_batch, fused_clip, fused_queue, fused_soft, gpu_sizes
 from likewise.losses.float32 import unit
 from likewise.losses.similarity_sums import NotTwiceDifferentiable
 from likewise.losses.triton_launch import Tiles, kernels
@@ -201,7 +201,7 @@ def test_kernels_leave_what_they_do_not_serve(launched, monkeypatch):
     row, queue = rows(8, 6, 0).float(), rows(9, 6, 2).float()
     wide = rows(4, fused_queue.MOST_COLUMNS + 1, 0).float()
     losses.queue_nce(wide, wide, wide, 0.2)
-    monkeypatch.setattr(fused_clip, "MOST_PAIRS", 7)
+    monkeypatch.setattr(gpu_sizes, "CLIP_PAIRS", 7)
     losses.clip_loss(row, row, 5.0)
     for refused in (0.0, -1.0):
         with pytest.raises(losses.LossInputError):

@@ -9,7 +9,7 @@ import torch.multiprocessing as multiprocessing
 
 from likewise import losses
 from likewise.collectives import sharded_rows
-from likewise.losses import fused_batch
+from likewise.losses import fused_batch, gpu_sizes
 from likewise.losses.triton_launch import kernels
 from losses.kernels import Counted, needs_triton
 from ranks import free_port
@@ -48,10 +48,11 @@ def value_and_gradient(name, z):
     return value.detach(), torch.autograd.grad(1.7 * value, z)[0]
 
 
-def one_of_two(at, port, results):
+def one_of_two(at, port, kept_rows, results):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=at, world_size=2)
     launched = []
+    gpu_sizes.KEPT_ROWS = kept_rows
     fused_batch.kernels = lambda file: Counted(kernels(file), launched)
     with sharded_rows():
         found = {name: value_and_gradient(name, rows().float()) for name in LOSSES}
@@ -59,8 +60,8 @@ def one_of_two(at, port, results):
     torch.distributed.destroy_process_group()
 
 
-@pytest.fixture(scope="module")
-def two_processes():
+@pytest.fixture(scope="module", params=[{}, {12: ROWS}], ids=["made again", "kept"])
+def two_processes(request):
     with (
         pytest.MonkeyPatch.context() as patch,
         multiprocessing.get_context("spawn").Manager() as manager,
@@ -68,7 +69,7 @@ def two_processes():
         # Read when Triton is imported, by the processes alone.
         patch.setitem(os.environ, "TRITON_INTERPRET", "1")
         results = manager.dict()
-        multiprocessing.spawn(one_of_two, (free_port(), results), nprocs=2)
+        multiprocessing.spawn(one_of_two, (free_port(), request.param, results), nprocs=2)
         return dict(results)
 
 

@@ -48,6 +48,8 @@ def test_losses_are_checked_and_measured(section, monkeypatch):
     script = importlib.import_module("gpu.losses")
     cases = script.cases
     monkeypatch.setattr(script, "SIZES", (16,))
+    monkeypatch.setattr(script, "CROSSED", (8, 16))
+    monkeypatch.setattr(script, "CROSSED_WIDTHS", (8,))
     monkeypatch.setattr(script, "cases", lambda device, *sizes, **more: cases(device, 12, 20, 8))
     monkeypatch.setattr(script, "milliseconds", lambda work, *more: work() and 1.0)
     monkeypatch.setattr(script, "graph_milliseconds", lambda work: work() and 1.0)
@@ -58,5 +60,14 @@ def test_losses_are_checked_and_measured(section, monkeypatch):
     said = json.dumps(clock.found)
     assert "ended" not in said
     checks = [found for name, found in clock.found.items() if name.startswith("check")]
-    assert len(checks) == 18 and all(found["loss"] < 1e-5 for found in checks)
+    assert len(checks) == 21 and all(found["loss"] < 1e-5 for found in checks)
     assert all(max(found["gradients"]) < 1e-5 for found in checks)
+    assert clock.found["KEPT_ROWS[8]"] == 16  # where both take as long
+
+
+def test_scores_are_kept_up_to_where_that_first_takes_longer(section):
+    script = importlib.import_module("gpu.losses")
+    times = {512: (1, 3), 256: (2, 2), 2048: (1, 9), 1024: (5, 4)}
+    found = {rows: {"kept": kept, "made again": made} for rows, (kept, made) in times.items()}
+    assert script.kept_up_to(found) == 512
+    assert script.kept_up_to({256: {"kept": 2, "made again": 1}}) == 0

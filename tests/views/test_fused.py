@@ -100,6 +100,8 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "in tiles":
         for name in ("WHOLE", "BLURS_WHOLE", "TILE"):
             monkeypatch.setattr(fused, name, 16)
+        monkeypatch.setattr(fused_operations, "WHOLE", 16)
+        monkeypatch.setattr(fused_operations, "BLOCK", 128)  # of 400 pixels
     return request.param
 
 
@@ -174,8 +176,8 @@ def test_kernels_make_the_evaluation_view_and_that_of_no_image() -> None:
     ("name", "channels"),
     [*((name, 3) for name in OPERATIONS), ("contrast", 1), ("equalize", 1), ("rotate", 1)],
 )
-def test_kernels_make_the_operations_of_randaugment(name: str, channels: int) -> None:
-    images = natural(4, channels, 16)
+def test_kernels_make_the_operations_of_randaugment(name: str, channels: int, way: str) -> None:
+    images = natural(4, channels, 20)
     params = rand_augment(1).sample_params(Pixels(images, torch.ones(4)), BatchRNG((2,), 4))
     kind, amount = torch.full((4, 1), list(OPERATIONS).index(name)), torch.zeros(4, 1)
     amount[:, 0] = amounts(
@@ -184,7 +186,7 @@ def test_kernels_make_the_operations_of_randaugment(name: str, channels: int) ->
     operations = RandAugmentParams(kind, amount)
     cutout = CutoutParams(torch.tensor([[0.1, 0.9], [0.5, 0.4], [1.0, 0.3], [0.2, 0.2]]), 0.3)
     packed = pack(params._replace(cutout=cutout)).to(torch.device(DEVICE))
-    views = batched.make(images, params, 16)
+    views = batched.make(images, params, 20)
     expected = views.clone()
     box = chained(params.box, operate(expected, operations))
     cut_out(expected, cutout.centre, cutout.side)
@@ -269,3 +271,22 @@ sampling.sampled(drawn, aspect, box)
 @needs_triton
 def test_the_sampling_compiles_for_a_gpu_that_is_not_here() -> None:
     assert compiled_for_a_gpu_that_is_not_here(COMPILING) == 2
+
+
+OPERATIONS_COMPILING = """
+from likewise.views.fused import kernels, operations, views
+from likewise.views.fused.packing import Packed
+from likewise.views.image.view_params import RandAugmentParams
+
+views.kernel = lambda name: getattr(Kernels(kernels), name)
+packed = Packed(torch.eye(2, 3).repeat(2, 1, 1))
+steps = RandAugmentParams(torch.ones(2, 1).long(), torch.ones(2, 1))
+for channels in (3, 1):
+    operations.operate(torch.rand(2, channels, 224, 224), packed, steps)
+"""
+
+
+@needs_triton
+@pytest.mark.slow
+def test_operations_on_large_views_compile_for_a_gpu_that_is_not_here() -> None:
+    assert compiled_for_a_gpu_that_is_not_here(OPERATIONS_COMPILING) == 4

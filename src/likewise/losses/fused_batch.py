@@ -9,8 +9,10 @@ its positives::
     nca    log sum_{A(i)} e^s - log sum_{P(i)} e^s
 
 and the mean over rows that have a positive. The gradient by s_ij of row i's loss is its softmax less that over the
-positives, so the gradient of z_i takes one more pass over the scores, made again; that of u_i follows. Where there are
-fewer blocks of rows than a GPU's processors, several programs share the columns of a block. Nothing of N x N is stored.
+positives, so the gradient of z_i takes one more pass over the scores; that of u_i follows. Where there are fewer
+blocks of rows than a GPU's processors, several programs share the columns of a block. The second pass makes the scores
+again, and nothing of N x N is stored. Up to the sizes in `gpu_sizes` both passes read them instead, and PyTorch
+multiplies the matrices.
 `contrastive` has the same losses from PyTorch's operations, for every device.
 """
 
@@ -24,7 +26,7 @@ import torch
 from torch import Tensor
 
 from likewise.collectives import RowShard, shard_of, world_size
-from likewise.losses import tiles_triton
+from likewise.losses import gpu_sizes, tiles_triton
 from likewise.losses.input_checks import UNKNOWN
 from likewise.losses.similarity_sums import refuse_second_derivatives
 from likewise.losses.triton_launch import (
@@ -46,10 +48,6 @@ P = ParamSpec("P")
 Form = Literal["pairs", "out", "in", "nca"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
-MOST_ROWS = 8192
-"""Up to which this form is used. An H100 takes 1.49 ms for 8,192 rows; from where `tiles_triton` takes less was not
-measured."""
-
 SAFE_SCORE = 50.0
 """In powers of two: scores from -50 to 50, shifted by the greatest, lose nothing in float32."""
 
@@ -62,7 +60,7 @@ def serves(rows: Tensor, count: int, temperature: float | Tensor) -> bool:
     """Whether these kernels can make the loss of so many rows like these [..., D]; `tiles_triton` says on what GPU."""
     if not isinstance(rows, Tensor) or isinstance(temperature, Tensor) or not temperature > 0:
         return False
-    fits = 3 <= count <= MOST_ROWS and 1 <= rows.shape[-1] <= MOST_COLUMNS
+    fits = 3 <= count <= gpu_sizes.BATCH_ROWS and 1 <= rows.shape[-1] <= MOST_COLUMNS
     return fits and tiles_triton.readable(rows)
 
 
@@ -157,7 +155,8 @@ class _WithinBatch(torch.autograd.Function):
                 WIDTH=padded(width),
                 ROWS=at_once,
             )
-            parts = _sums_of_rows(unit, labels, own, most, LOG2E / temperature, kind)
+            kept = _scores_of(unit, own)
+            parts = _sums_of_rows(unit, kept, labels, own, most, LOG2E / temperature, kind)
             if shard is not None:
                 parts = _of_all_ranks(parts, shard)
             made.mean_kernel[(1,)](
@@ -166,7 +165,7 @@ class _WithinBatch(torch.autograd.Function):
                 BLOCK=BLOCK,
                 BY_ALL=by_all,
             )
-        ctx.save_for_backward(rows, unit, labels, numbers, mean)
+        ctx.save_for_backward(rows, unit, kept, labels, numbers, mean)
         ctx.kind, ctx.squared_length = kind, 1 / temperature
         ctx.own, ctx.ranks = own, world_size()
         return mean[0]
@@ -174,7 +173,7 @@ class _WithinBatch(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         refuse_second_derivatives()
-        rows, unit, labels, numbers, mean = ctx.saved_tensors
+        rows, unit, kept, labels, numbers, mean = ctx.saved_tensors
         factor, *sums = numbers
         count, own = len(rows), ctx.own
         gradient = torch.empty_like(rows)
@@ -182,7 +181,7 @@ class _WithinBatch(torch.autograd.Function):
         flags = {"D": width, "WIDTH": padded(width), "FORM": ctx.kind["FORM"]}
         at_once = height(width, 4)
         with torch.cuda.device_of(rows):
-            parts = _slopes_of_rows(unit, labels, sums, own, ctx.kind)
+            parts = _slopes_of_rows(unit, kept, labels, sums, own, ctx.kind)
             given = parts, unit, factor, mean, gradients[0]
             gradient_kernel = kernels("triton_batch_kernels").gradient_kernel
             gradient_kernel[(blocks(own, at_once),)](
@@ -194,13 +193,34 @@ class _WithinBatch(torch.autograd.Function):
         return gradient, None, None, None, None, None, None
 
 
+WHOLE_BLOCKS = 64
+"""A multiple of the rows of every program, which must find the scores of all of its rows."""
+
+
+def _scores_of(unit: Tensor, own: int) -> Tensor | None:
+    """The scores of the first ``own`` rows, and of those that fill a block, [., N]; None where they are made again."""
+    count = len(unit)
+    if not gpu_sizes.keeps_scores(*unit.shape):
+        return None
+    first = min(blocks(own, WHOLE_BLOCKS) * WHOLE_BLOCKS, count)
+    # Autocast leaves an output that is given alone.
+    return torch.mm(unit[:first], unit.T, out=unit.new_empty(first, count))
+
+
 def _sums_of_rows(
-    unit: Tensor, labels: Tensor, own: int, most: int, bound: float, kind: dict[str, Any]
+    unit: Tensor,
+    kept: Tensor | None,
+    labels: Tensor,
+    own: int,
+    most: int,
+    bound: float,
+    kind: dict[str, Any],
 ) -> Tensor:
     """The parts [4, splits, N] that `rows_kernel` makes of the first ``own`` rows.
 
     Args:
         unit: all rows [N, D].
+        kept: what `_scores_of` gives.
         labels: their ids.
         own: rows of this rank.
         most: rows of the rank with most of them, by which all ranks cut alike.
@@ -212,8 +232,9 @@ def _sums_of_rows(
     parts = unit.new_empty(4, tiles.splits or 1, len(unit))
     rows_kernel = kernels("triton_batch_kernels").rows_kernel
     rows_kernel[(blocks(own, tiles.rows), parts.shape[1])](
-        *(unit, labels, parts, len(unit), bound),
+        *(unit, kept, labels, parts, len(unit), bound),
         **kind,
+        KEPT=kept is not None,
         WIDTH=held,
         ROWS=tiles.rows,
         COLUMNS=tiles.columns,
@@ -225,23 +246,32 @@ def _sums_of_rows(
 
 
 def _slopes_of_rows(
-    unit: Tensor, labels: Tensor, sums: list[Tensor], own: int, kind: dict[str, Any]
+    unit: Tensor,
+    kept: Tensor | None,
+    labels: Tensor,
+    sums: list[Tensor],
+    own: int,
+    kind: dict[str, Any],
 ) -> Tensor:
-    """The parts [splits, N, D] of the gradient that `slopes_kernel` makes of the first ``own`` rows."""
-    held, shared = parts_of(unit.shape[1])
+    """The parts [splits, N, D] of the gradient of the first ``own`` rows: by `slopes_kernel`, or from its slopes."""
+    held, shared = (16, 1) if kept is not None else parts_of(unit.shape[1])
     tiles = filled(_backward_tiles(*unit.shape), unit[:own], unit, PROGRAMS, parts=shared)
-    parts = unit.new_empty(tiles.splits or 1, *unit.shape)
+    splits = tiles.splits or 1
+    results = unit.new_empty(splits, *unit.shape) if kept is None else torch.empty_like(kept)
     slopes_kernel = kernels("triton_batch_kernels").slopes_kernel
-    slopes_kernel[(blocks(own, tiles.rows), len(parts), shared)](
-        *(unit, labels, *sums, parts, len(unit)),
+    slopes_kernel[(blocks(own, tiles.rows), splits, shared)](
+        *(unit, kept, labels, *sums, results, len(unit)),
         **kind,
+        KEPT=kept is not None,
         WIDTH=held,
         ROWS=tiles.rows,
         COLUMNS=tiles.columns,
         num_warps=tiles.warps,
         num_stages=tiles.stages,
     )
-    return parts
+    if kept is None:
+        return results
+    return torch.mm(results, unit, out=unit.new_empty(len(results), unit.shape[1]))[None]
 
 
 def _forward_tiles(count: int, width: int) -> Tiles:

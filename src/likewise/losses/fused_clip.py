@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from likewise.losses import fused_queue
+from likewise.losses import fused_queue, gpu_sizes
 from likewise.losses.similarity_sums import refuse_second_derivatives
 from likewise.losses.triton_launch import (
     Tiles,
@@ -32,13 +32,12 @@ from likewise.losses.triton_launch import (
 WIDE = 4
 """Bytes of a float32, as which every row is held."""
 
-MOST_PAIRS = 4096
-"""Up to which this form is used; from where `tiles_triton` takes less was not measured."""
-
 
 def serves(images: Tensor, texts: Tensor, scale: float | Tensor) -> bool:
     """Whether these kernels can make the loss of rows [N, D] each."""
-    return fused_queue.serves(images, texts, texts, scale) and 2 <= len(images) <= MOST_PAIRS
+    return (
+        fused_queue.serves(images, texts, texts, scale) and 2 <= len(images) <= gpu_sizes.CLIP_PAIRS
+    )
 
 
 def pairs_loss(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float) -> Tensor:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from likewise.losses import tiles_triton
+from likewise.losses import gpu_sizes, tiles_triton
 from likewise.losses.similarity_sums import refuse_second_derivatives
 from likewise.losses.triton_launch import (
     MOST_COLUMNS,
@@ -37,9 +37,6 @@ WIDE = 4
 BLOCK = 1024
 """Rows that the mean takes in at a time."""
 
-MOST_PAIRS = 2**26
-"""Queries times keys; from where `tiles_triton` takes less was not measured."""
-
 
 def serves(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | Tensor) -> bool:
     """Whether these kernels can make the loss of rows [N, D] and [M, D] with targets [N, M]."""
@@ -55,7 +52,7 @@ def serves(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | 
     else:
         learned = ()
         is_number = temperature > 0
-    fits = is_number and 1 <= targets.numel() <= MOST_PAIRS
+    fits = is_number and 1 <= targets.numel() <= gpu_sizes.SOFT_TARGETS
     return fits and tiles_triton.readable(*matrices, *learned)
 
 

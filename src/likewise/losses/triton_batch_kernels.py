@@ -69,14 +69,20 @@ def _across(slope, held, squared_length):
 
 @triton.jit
 def _scores(
-    unit, held, row, met, column, rows,
+    unit, kept, held, row, met, column, rows,
     D: tl.constexpr, WIDTH: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    KEPT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Scores of a tile; -inf of a row with itself, and beyond the edge."""
-    score = row_scores(
-        *(unit, held, row, rows, unit, met, column, rows), D, WIDTH, ROWS, COLUMNS, PRECISION
-    )
+    """Scores of a tile, made or read; -inf of a row with itself, and beyond the edge."""
+    if KEPT:
+        there = (row < rows)[:, None] & (column < rows)[None, :]
+        pointers = kept + row.to(tl.int64)[:, None] * rows + column[None, :]
+        score = tl.load(pointers, mask=there, other=0.0)
+    else:
+        score = row_scores(
+            *(unit, held, row, rows, unit, met, column, rows), D, WIDTH, ROWS, COLUMNS, PRECISION
+        )
     score *= LOG2E
     compared = (column < rows)[None, :] & (row[:, None] != column[None, :])
     return tl.where(compared, score, NOTHING), compared
@@ -94,11 +100,11 @@ def _ids(labels, row, there, VIEWS: tl.constexpr):
 
 @triton.jit(do_not_specialize=["rows"])
 def rows_kernel(
-    unit, labels, parts, rows, bound,
+    unit, kept, labels, parts, rows, bound,
     D: tl.constexpr, WIDTH: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     FORM: tl.constexpr, VIEWS: tl.constexpr,
-    BOUNDED: tl.constexpr, PRECISION: tl.constexpr,
+    BOUNDED: tl.constexpr, KEPT: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
     """Of a block of rows over a share of the others, parts [4, splits, rows].
 
@@ -119,7 +125,7 @@ def rows_kernel(
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
         met = load_part(unit, column, rows, 0, D, WIDTH)
         score, compared = _scores(
-            unit, held, row, met, column, rows, D, WIDTH, ROWS, COLUMNS, PRECISION
+            unit, kept, held, row, met, column, rows, D, WIDTH, ROWS, COLUMNS, KEPT, PRECISION
         )
         if BOUNDED:
             total += tl.sum(tl.exp2(score - bound), 1)
@@ -228,14 +234,16 @@ def _of_rows(
 
 @triton.jit(do_not_specialize=["rows"])
 def slopes_kernel(
-    unit, labels, all_logsumexp, same, count, parts, rows,
+    unit, kept, labels, all_logsumexp, same, count, results, rows,
     D: tl.constexpr, WIDTH: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    FORM: tl.constexpr, VIEWS: tl.constexpr, PRECISION: tl.constexpr,
+    FORM: tl.constexpr, VIEWS: tl.constexpr,
+    KEPT: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
     """What a share of the others adds to the gradient of a block of unit rows, [splits, rows, D]; not yet weighted.
 
-    Where WIDTH does not hold D, a program makes that part of the gradient.
+    Where WIDTH does not hold D, a program makes that part of the gradient. From scores that are KEPT come the slopes
+    alone, [., rows], which are still to be multiplied with the unit rows.
     """
     part = tl.program_id(2) * WIDTH
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -250,7 +258,7 @@ def slopes_kernel(
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
         met = load_part(unit, column, rows, part, D, WIDTH)
         score, compared = _scores(
-            unit, held, row, met, column, rows, D, WIDTH, ROWS, COLUMNS, PRECISION
+            unit, kept, held, row, met, column, rows, D, WIDTH, ROWS, COLUMNS, KEPT, PRECISION
         )
         id_column, all_column, same_column, counts_column, share_column = _of_rows(
             labels, all_logsumexp, same, count, column, column < rows, FORM, VIEWS
@@ -267,9 +275,14 @@ def slopes_kernel(
                 pull = tl.exp2(score - same_row[:, None])
                 pull += tl.exp2(score - same_column[None, :])
             slope -= tl.where(is_positive, pull, 0.0)
-        found = product(slope, met, found, PRECISION)
-    target = tl.program_id(1).to(tl.int64) * rows + row
-    store_part(parts, target, part, found, there, D, WIDTH)
+        if KEPT:
+            pointers = results + row.to(tl.int64)[:, None] * rows + column[None, :]
+            tl.store(pointers, slope, mask=there[:, None] & (column < rows)[None, :])
+        else:
+            found = product(slope, met, found, PRECISION)
+    if not KEPT:
+        target = tl.program_id(1).to(tl.int64) * rows + row
+        store_part(results, target, part, found, there, D, WIDTH)
 
 
 @triton.jit(do_not_specialize=["rows", "splits"])

@@ -1,19 +1,23 @@
-"""RandAugment and Cutout on small views by a GPU's kernel: a launch for each operation of a view."""
+"""RandAugment and Cutout by a GPU's kernels: a launch for each operation of a view, two where the view is large."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
 from likewise.views.fused.device import to_device
 from likewise.views.fused.packing import Packed
-from likewise.views.fused.views import WARPS, WHOLE, launch, tile_of
+from likewise.views.fused.views import TILE_WARPS, WARPS, WHOLE, launch, tile_of
+from likewise.views.image.tone import LEVELS
 from likewise.views.image.view_params import RandAugmentParams
 
+BLOCK = 4096
+"""Pixels that a program takes in at a time where it looks at all of a larger view."""
 
-def serves(size: int) -> bool:
-    """Whether a program can hold a view of so many pixels a side; larger ones are left to PyTorch's operations."""
-    return size <= WHOLE
+STATISTICS_WARPS = 8
+"""Of such a program."""
 
 
 def operate(views: Tensor, packed: Packed, operations: RandAugmentParams) -> tuple[Tensor, Tensor]:
@@ -26,19 +30,33 @@ def operate(views: Tensor, packed: Packed, operations: RandAugmentParams) -> tup
     rgb = channels == 3
     planes = 1 if rgb else channels
     rows = packed.box if packed.rows is None else packed.rows
-    box, side = packed.box, tile_of(size)
+    box, side, whole = packed.box, tile_of(size), size <= WHOLE
+    statistics = views  # which is not read
+    if not whole:
+        statistics = views.new_empty(count * channels, LEVELS)
     for number, step in enumerate(steps):
+        if not whole:
+            launch(
+                "statistics_kernel",
+                (count * planes, channels // planes),
+                STATISTICS_WARPS,
+                (views, step, statistics),
+                (size, planes, step.stride(0)),
+                BLOCK=BLOCK,
+                RGB=rgb,
+            )
         new_views = torch.empty_like(views)
         new_box = torch.empty_like(box)
         launch(
             "operation_kernel",
-            (count * planes, 1),
-            WARPS[side],
-            (views, box, step, rows, new_views, new_box),
+            (count * planes, math.ceil(size / side) ** 2),
+            WARPS[side] if whole else TILE_WARPS,
+            (views, box, step, rows, statistics, new_views, new_box),
             (packed.cutout_side, size, planes, step.stride(0), rows.stride(0)),
             SIDE=side,
             RGB=rgb,
             CUTS_OUT=packed.cutout_side > 0 and number == len(steps) - 1,
+            WHOLE=whole,
         )
         views, box = new_views, new_box
     return views, box

@@ -73,9 +73,7 @@ def _fused_view(images: Tensor, params: ViewParams, size: int) -> View:
     if random is None:
         return View(fused.make(images, packed, size), packed.box)
     pixels = fused.make(images, packed._replace(cutout_side=0.0), size)
-    if fused_operations.serves(size):
-        return View(*fused_operations.operate(pixels, packed, random))
-    return _with_operations(View(pixels, packed.box), params)
+    return View(*fused_operations.operate(pixels, packed, random))
 
 
 def _with_operations(view: View, params: ViewParams) -> View:

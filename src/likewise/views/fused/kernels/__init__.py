@@ -7,12 +7,14 @@ PyTorch, by the function of ``likewise.views.image`` that it names; the two diff
 A program makes a tile [ROWS, COLUMNS] of one view. Of an RGB image it holds the three channels, as colours need them
 all; of any other image it makes one channel. A small view is a single tile (WHOLE): then contrast's mean, and up to a
 size the blur, stay inside the program. A larger one takes `sum_kernel` for contrast's mean, `view_kernel`,
-and for the rows that are blurred `across_kernel` and `down_kernel`.
+and for the rows that are blurred `across_kernel` and `down_kernel`. Each operation of RandAugment then takes
+`operation_kernel`, and on a larger view `statistics_kernel` before it.
 """
 
 from likewise.views.fused.kernels.blur import across_kernel, down_kernel
 from likewise.views.fused.kernels.operations import operation_kernel
 from likewise.views.fused.kernels.sampling import sampling_kernel
+from likewise.views.fused.kernels.tone import statistics_kernel
 from likewise.views.fused.kernels.views import sum_kernel, view_kernel
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "down_kernel",
     "operation_kernel",
     "sampling_kernel",
+    "statistics_kernel",
     "sum_kernel",
     "view_kernel",
 ]

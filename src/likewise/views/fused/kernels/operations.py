@@ -1,8 +1,9 @@
-"""The kernel of RandAugment.
+"""The kernels of RandAugment.
 
 One launch makes one operation of each view, from one buffer to another, so that a move may read any pixel. A
-program holds a whole view (of an image that is not RGB: one channel of it). What each function computes is defined by
-the function of ``likewise.views.image`` that it names.
+program holds a tile of a view (of an image that is not RGB: of one channel of it). Where that is not the whole view, a
+launch before it finds what an operation has to know of all pixels. What each function computes is defined by the
+function of ``likewise.views.image`` that it names.
 """
 
 # What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
@@ -12,7 +13,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from likewise.views.fused.kernels.colour import blended, luminance, whole_sum
 from likewise.views.fused.kernels.layout import BOX, SAYS_ORDER
 from likewise.views.fused.kernels.tile import (
     EMPTY,
@@ -20,131 +20,12 @@ from likewise.views.fused.kernels.tile import (
     plane_offset,
     store,
     tile_coordinates,
-    within,
 )
-from likewise.views.image import random_ops, tone
+from likewise.views.fused.kernels.tone import KINDS, LEVELS, toned
 
-KINDS = {name: tl.constexpr(number) for number, name in enumerate(random_ops.OPERATIONS)}
-AUTOCONTRAST = KINDS["autocontrast"]
-EQUALIZE = KINDS["equalize"]
-BRIGHTNESS = KINDS["brightness"]
-COLOUR = KINDS["colour"]
-CONTRAST = KINDS["contrast"]
-SHARPNESS = KINDS["sharpness"]
-POSTERIZE = KINDS["posterize"]
-SOLARIZE = KINDS["solarize"]
 ROTATE = KINDS["rotate"]
 SHEAR_X, SHEAR_Y = KINDS["shear x"], KINDS["shear y"]
 TRANSLATE_X, TRANSLATE_Y = KINDS["translate x"], KINDS["translate y"]
-LEVELS = tl.constexpr(tone.LEVELS)
-
-
-@triton.jit
-def _autocontrast(channel, there):
-    """``tone.autocontrast``."""
-    least = tl.min(tl.min(tl.where(there, channel, 2.0), 1), 0)
-    greatest = tl.max(tl.max(tl.where(there, channel, -1.0), 1), 0)
-    flat = least == greatest
-    offset = tl.where(flat, 0.0, least)
-    span = tl.where(flat, 1.0, greatest - least)
-    return within((channel - offset) / span)
-
-
-@triton.jit
-def _equalize(channel, there, size, SIDE: tl.constexpr):
-    """``tone.equalize``."""
-    levels = tl.reshape((channel * (LEVELS - 1e-3)).to(tl.int32), [SIDE * SIDE])
-    levels = tl.minimum(tl.maximum(levels, 0), LEVELS - 1)
-    seen = tl.reshape(there.to(tl.int32), [SIDE * SIDE]) != 0
-    level = tl.arange(0, LEVELS)
-    # Pixels outside the view are counted as 0, and then taken off.
-    counts = tl.histogram(tl.where(seen, levels, 0), LEVELS)
-    counts = counts - tl.where(level == 0, SIDE * SIDE - size * size, 0)
-    brightest = tl.max(tl.where(counts > 0, level, 0), 0)
-    of_brightest = tl.sum(tl.where(level == brightest, counts, 0), 0)
-    per_level = (size * size - of_brightest) // (LEVELS - 1)
-    below = tl.cumsum(counts, 0) - counts
-    table = tl.minimum((below + per_level // 2) // tl.maximum(per_level, 1), LEVELS - 1)
-    spread = tl.where(per_level > 0, tl.gather(table, levels, 0), levels)
-    return tl.reshape(spread.to(tl.float32) / (LEVELS - 1), [SIDE, SIDE])
-
-
-@triton.jit
-def _sharpened(plane, channel, factor, y, x, size):
-    """``tone.sharpen``, the neighbours read from the plane that the channel came from."""
-    total = 4 * channel
-    for down in range(3):
-        line = tl.minimum(tl.maximum(y + down - 1, 0), size - 1) * size
-        for across in range(3):
-            column = tl.minimum(tl.maximum(x + across - 1, 0), size - 1)
-            pointers = plane + line[:, None] + column[None, :]
-            if SAYS_ORDER:
-                pointers = tl.max_contiguous(pointers, [1, 2])
-            total += tl.load(pointers)
-    smooth = total / 13
-    inner_y = (y > 0) & (y < size - 1)
-    inner_x = (x > 0) & (x < size - 1)
-    sharpened = within(smooth + factor * (channel - smooth))
-    return tl.where(inner_y[:, None] & inner_x[None, :], sharpened, channel)
-
-
-@triton.jit
-def _posterized(channel, bits):
-    """``tone.posterize``."""
-    levels = tl.exp2(bits)
-    level = tl.floor(channel * levels)
-    return tl.minimum(tl.maximum(level, 0.0), levels - 1) / levels
-
-
-@triton.jit
-def _toned(
-    plane, red, green, blue, kind, amount, y, x, there, size,
-    SIDE: tl.constexpr, RGB: tl.constexpr,
-):  # fmt: skip
-    """An operation that leaves pixels where they are, or none."""
-    if kind == AUTOCONTRAST:
-        red = _autocontrast(red, there)
-        if RGB:
-            green = _autocontrast(green, there)
-            blue = _autocontrast(blue, there)
-    elif kind == EQUALIZE:
-        red = _equalize(red, there, size, SIDE)
-        if RGB:
-            green = _equalize(green, there, size, SIDE)
-            blue = _equalize(blue, there, size, SIDE)
-    elif kind == BRIGHTNESS:
-        red = within(red * amount)
-        green = within(green * amount)
-        blue = within(blue * amount)
-    elif kind == CONTRAST:
-        seen = tl.where(there, luminance(red, green, blue, RGB), 0.0)
-        mean = whole_sum(seen) / (size * size)
-        red, green, blue = blended(red, green, blue, mean, amount)
-    else:
-        red, green, blue = _toned_locally(plane, red, green, blue, kind, amount, y, x, size, RGB)
-    return red, green, blue
-
-
-@triton.jit
-def _toned_locally(plane, red, green, blue, kind, amount, y, x, size, RGB: tl.constexpr):
-    """One that looks at each pixel, or at its neighbours."""
-    if kind == SHARPNESS:
-        red = _sharpened(plane, red, amount, y, x, size)
-        if RGB:
-            green = _sharpened(plane + size * size, green, amount, y, x, size)
-            blue = _sharpened(plane + 2 * size * size, blue, amount, y, x, size)
-    elif kind == POSTERIZE:
-        red = _posterized(red, amount)
-        green = _posterized(green, amount)
-        blue = _posterized(blue, amount)
-    elif kind == SOLARIZE:
-        red = tl.where(red >= amount, 1 - red, red)
-        green = tl.where(green >= amount, 1 - green, green)
-        blue = tl.where(blue >= amount, 1 - blue, blue)
-    elif kind == COLOUR:
-        if RGB:
-            red, green, blue = blended(red, green, blue, luminance(red, green, blue, RGB), amount)
-    return red, green, blue
 
 
 @triton.jit
@@ -204,8 +85,8 @@ def _chain(box, new_box, xx, xy, x0, yx, yy, y0):
 
 @triton.jit(do_not_specialize=["size"])
 def operation_kernel(
-    source, boxes, operations, packed, out, new_boxes, cutout_side, size, planes, stride_o, stride_p,
-    SIDE: tl.constexpr, RGB: tl.constexpr, CUTS_OUT: tl.constexpr,
+    source, boxes, operations, packed, statistics, out, new_boxes, cutout_side, size, planes, stride_o, stride_p,
+    SIDE: tl.constexpr, RGB: tl.constexpr, CUTS_OUT: tl.constexpr, WHOLE: tl.constexpr,
 ) -> None:  # fmt: skip
     """One operation of each view: float32 [B, C, size, size] -> the same; ``operations`` hold its kind and amount."""
     row, channel, y, x = tile_coordinates(size, planes, SIDE, SIDE)
@@ -215,8 +96,9 @@ def operation_kernel(
     area = size * size
     offset = plane_offset(row, channel, planes, size, RGB)
     plane = source + offset
+    of_view = statistics + tl.program_id(0).to(tl.int64) * (3 if RGB else 1) * LEVELS
     xx, xy, x0, yx, yy, y0 = _lines(kind, amount)
-    if channel == 0:
+    if (channel == 0) & (tl.program_id(1) == 0):
         _chain(boxes + row * BOX, new_boxes + row * BOX, xx, xy, x0, yx, yy, y0)
     # Pixels beyond the view are those of its edge, so that no load needs a mask.
     within_y = tl.minimum(y, size - 1)
@@ -237,8 +119,8 @@ def operation_kernel(
             green = _moved(plane + area, line, column, size)
             blue = _moved(plane + 2 * area, line, column, size)
     else:
-        red, green, blue = _toned(
-            plane, red, green, blue, kind, amount, y, x, there, size, SIDE, RGB
+        red, green, blue = toned(
+            plane, red, green, blue, kind, amount, y, x, there, of_view, size, SIDE, RGB, WHOLE
         )
     store(
         red, green, blue, y, x, there, out + offset, packed + row * stride_p, cutout_side, size,
