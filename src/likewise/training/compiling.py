@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -23,8 +26,22 @@ def compiles(wanted: Compile, device: torch.device, steps: int) -> bool:
     return wanted == "on"
 
 
+VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+CACHE = "~/.cache/likewise/compiled"
+"""Compiled code of earlier runs, unless the variable names a folder. PyTorch's own place is the folder for temporary
+files, which a restart empties."""
+
+
 def compile_encoder(encoder: Encoder, wanted: Compile) -> None:
-    """Compile the encoder at its first use. With ``auto``, code that cannot be compiled runs uncompiled."""
+    """Compile the encoder at its first use, or take what an earlier run compiled.
+
+    With ``auto``, code that cannot be compiled runs uncompiled.
+    """
+    if VARIABLE not in os.environ:
+        folder = Path(CACHE).expanduser()
+        with suppress(OSError):  # PyTorch's own place serves where nobody may write
+            folder.mkdir(parents=True, exist_ok=True)
+            os.environ[VARIABLE] = str(folder)
     if wanted == "auto":
         torch._dynamo.config.suppress_errors = True
     encoder.compile()
