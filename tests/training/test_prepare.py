@@ -154,6 +154,13 @@ def test_rates_rise_then_fall_and_scale_with_the_batch():
     assert all(recipe.rate_at(0, steps, 1, 256) > 0 for steps in (1, 2, 3))
 
 
+def test_the_schedule_of_fixmatch_ends_at_a_fifth():
+    """`WarmupCosineLrScheduler` of https://github.com/salesforce/CoMatch at four of 1,000 steps."""
+    recipe = Recipe("sgd", learning_rate=0.03, warm_up=0.0, schedule="fixmatch")
+    rates = [recipe.rate_at(step, 1000, 100, 256) for step in (0, 250, 500, 999)]
+    assert rates == pytest.approx([0.03, 0.0282463, 0.0231903, 0.00589315], rel=1e-5)
+
+
 def test_a_schedule_can_start_and_end_above_zero():
     recipe = Recipe("sgd", 0.4, warm_up=0.1, start_factor=0.25, end_factor=0.01)
     rates = [recipe.rate_at(step, 1000, 200, 256) for step in range(1000)]

@@ -35,7 +35,7 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
         "Sec. 2.2 of the paper and the authors' README, https://github.com/facebookresearch/barlowtwins",
-        Recipe("lars", learning_rate=0.2, weight_decay=1e-6),
+        Recipe("lars", learning_rate=0.2, weight_decay=1e-6, end_factor=0.001),
         batch_size=2048,
         epochs=1000,
         settings={"hidden": 8192, "dim": 8192},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +21,11 @@ from likewise.memory import Queue, ema_update, make_ema_copy
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, one_view
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import moco_v2
+from likewise.views.policies import moco_v2, supcon
 from likewise.views.view_policy import ViewPolicy
+
+SMALL_VIEWS = replace(supcon(), jitter=1.0, hue=0.4)
+"""Every image is jittered, and its hue is turned by up to 0.4."""
 
 PRESETS = {
     "small": Preset(
@@ -34,6 +37,7 @@ PRESETS = {
         ),
         batch_size=128,
         epochs=200,
+        settings={"views": SMALL_VIEWS},
     ),
     "middle": Preset(
         "STL-10 at 64 px, and CIFAR-100",
@@ -43,7 +47,10 @@ PRESETS = {
         ),
         batch_size=128,
         epochs=200,
-        settings={"repulsion_sharpness": 2.0},
+        settings={
+            "repulsion_sharpness": 2.0,
+            "views": replace(SMALL_VIEWS, crop_area=(0.08, 1.0)),
+        },
     ),
     "imagenet": Preset(
         "ImageNet-1k and -22k and WebVision, 224 px, ResNet-50",
@@ -106,7 +113,7 @@ class CACR(Method):
     dim: int = 128
     """width of the space that the loss compares in (paper: 128)"""
     views: ViewPolicy = field(default_factory=moco_v2)
-    """crop, flip, colour jitter, grey, blur; on CIFAR-10 the authors turn the hue by up to 0.4"""
+    """crop, flip, colour jitter, grey, blur"""
 
     def __post_init__(self) -> None:
         if not isinstance(self.positives, int) or self.positives < 1:

@@ -25,6 +25,7 @@ from likewise.losses import (
 from likewise.losses.float32 import unit
 from likewise.memory import BatchHistory, Queue, ema_update, make_ema_copy, momentum_at
 from likewise.methods.card import Card, Preset
+from likewise.methods.fixmatch import RECIPE
 from likewise.methods.method import (
     Method,
     Nets,
@@ -40,14 +41,11 @@ from likewise.methods.recipe import Recipe
 from likewise.views.policies import comatch_strong, fixmatch_weak, supcon, weak
 from likewise.views.view_policy import ViewPolicy
 
-RATE = 0.03 * 256 / 448
-"""0.03 for 448 unlabelled images, stated for 256."""
-
 PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px, 2 to 8 labels a class, WRN-28-2",
         "Train_CoMatch.py, https://github.com/salesforce/CoMatch: 524,288 steps of 64 labelled and 448 other images",
-        Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
+        RECIPE,
         batch_size=448,
         epochs=4700,
         settings={"images_per_class": 6, "head_negative_slope": 0.1},
@@ -55,7 +53,7 @@ PRESETS = {
     "middle": Preset(
         "STL-10, 96 px, 100 labels a class",
         "the USB benchmark, https://github.com/microsoft/Semi-supervised-learning; the length is ours, as above",
-        Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
+        RECIPE,
         batch_size=448,
         epochs=4700,
         settings={"images_per_class": 6, "graph_weight": 5.0},

@@ -22,6 +22,15 @@ EPOCHS = 400
 
 
 SCRIPT = "imagenet/Train_CoMatch.py, https://github.com/salesforce/CoMatch: 160 labelled and 640 other images a step"
+RECIPE = Recipe(
+    "sgd",
+    learning_rate=0.04,
+    nesterov=True,
+    weight_decay=1e-4,
+    warm_up=0.0,
+    exclude_bias_and_norm=False,
+)
+"""The authors' for ImageNet."""
 SUPPORT = {"classes_per_batch": 80, "images_per_class": 2, "hidden": 2048}
 
 PRESETS = {
@@ -53,7 +62,7 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, 1% of the labels, ResNet-50",
         SCRIPT,
-        Recipe("sgd", learning_rate=0.04, weight_decay=1e-4, warm_up=0.0),
+        RECIPE,
         batch_size=640,
         epochs=400,
         settings=SUPPORT,
@@ -62,7 +71,7 @@ PRESETS = {
     "imagenet-10-percent": Preset(
         "ImageNet, 224 px, 10% of the labels, ResNet-50",
         SCRIPT,
-        Recipe("sgd", learning_rate=0.04, weight_decay=1e-4, warm_up=0.0),
+        RECIPE,
         batch_size=640,
         epochs=400,
         settings=SUPPORT | {"threshold": 0.5, "graph_threshold": 0.2, "graph_weight": 2.0},

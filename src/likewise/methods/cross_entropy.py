@@ -23,7 +23,14 @@ PRESETS = {
     "small": Preset(
         "CIFAR-10 and CIFAR-100, 32 px, ResNet-50",
         "the baseline of SupCon's authors, https://github.com/HobbitLong/SupContrast: a rate of 0.8 for 1,024 images",
-        Recipe("sgd", learning_rate=0.2, weight_decay=1e-4, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd",
+            learning_rate=0.2,
+            weight_decay=1e-4,
+            start_factor=0.01 / 0.8,
+            end_factor=0.001,
+            exclude_bias_and_norm=False,
+        ),
         batch_size=1024,
         epochs=500,
     ),
@@ -37,8 +44,8 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
         "cross_entropy_imagenet_resnet50.sh, https://github.com/google-research/google-research/tree/master/supcon, "
-        "with AutoAugment's views and Nesterov's momentum",
-        Recipe("sgd", learning_rate=0.1, weight_decay=1e-4),
+        "with AutoAugment's views",
+        Recipe("sgd", learning_rate=0.1, nesterov=True, weight_decay=1e-4),
         batch_size=6144,
         epochs=200,
         settings={"label_smoothing": 0.05},

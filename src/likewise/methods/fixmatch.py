@@ -29,11 +29,21 @@ from likewise.views.view_policy import ViewPolicy
 RATE = 0.03 * 256 / 448
 """0.03 for 448 unlabelled images, stated for 256."""
 
+RECIPE = Recipe(
+    "sgd",
+    learning_rate=RATE,
+    nesterov=True,
+    weight_decay=5e-4,
+    warm_up=0.0,
+    schedule="fixmatch",
+)
+"""The authors' for CIFAR-10."""
+
 PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px, 4 to 400 labels a class, WRN-28-2",
         "App. B, https://arxiv.org/abs/2001.07685: 1,048,576 steps of 64 labelled and 448 other images",
-        Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
+        RECIPE,
         batch_size=448,
         epochs=9400,
         settings={"images_per_class": 6},
@@ -41,7 +51,7 @@ PRESETS = {
     "middle": Preset(
         "STL-10, 96 px, 100 labels a class, WRN-37-2",
         "App. B, https://arxiv.org/abs/2001.07685; the length is ours, as many epochs as for CIFAR-10",
-        Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
+        RECIPE,
         batch_size=448,
         epochs=9400,
         settings={"images_per_class": 6},
@@ -50,7 +60,7 @@ PRESETS = {
         "ImageNet, 224 px, 10% of the labels, ResNet-50",
         "ours in rate and batch: threshold and weight are those of the authors' imagenet/fixmatch.py, "
         "https://github.com/google-research/fixmatch",
-        Recipe("sgd", learning_rate=0.03, weight_decay=3e-4, warm_up=0.02),
+        Recipe("sgd", learning_rate=0.03, nesterov=True, weight_decay=3e-4, warm_up=0.02),
         batch_size=1024,
         epochs=300,
         settings={
@@ -65,7 +75,7 @@ PRESETS = {
         "CIFAR-10, 32 px, 4 labels a class",
         "Train_fixmatch.py, https://github.com/salesforce/CoMatch: distribution alignment, half of the operations "
         "made, 1,048,576 steps",
-        Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
+        RECIPE,
         batch_size=448,
         epochs=9400,
         settings={"images_per_class": 6, "window": 32, "strong_views": comatch_strong()},

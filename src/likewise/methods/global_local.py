@@ -31,6 +31,9 @@ CODE = "https://github.com/yunyikristy/global_local"
 WIDE = {"sound_network": "resnet18", "bands": 80, "steps": 3, "dim": 512}
 """As wide as the public code has it."""
 
+RECIPE = Recipe("adamw", learning_rate=2.8e-4, weight_decay=0.0, warm_up=0.0, schedule="constant")
+"""Adam at a rate that stays, as the authors have it."""
+
 PRESETS = {
     "small": Preset(
         "hundreds to thousands of clips with sound, 32 to 64 px, from scratch",
@@ -43,7 +46,7 @@ PRESETS = {
         "Kinetics, 112 px (--image-size 112), torchvision/r3d_18 on 32 frames (--frames 32)",
         f"{CODE}: Adam at 1e-4 for 32 clips, which is this rate for 256, ten epochs, widths of networks and heads; "
         "the batch, for negatives, and the cosines' temperature are ours",
-        Recipe("adamw", learning_rate=2.8e-4, weight_decay=0.0),
+        RECIPE,
         batch_size=64,
         epochs=10,
         settings=WIDE,
@@ -51,7 +54,7 @@ PRESETS = {
     "imagenet": Preset(
         "Kinetics, 224 px, torchvision/r3d_18 on 32 frames (--frames 32); images have no sound",
         "ours: the middle one's at twice the side, for the authors show no run of that size",
-        Recipe("adamw", learning_rate=2.8e-4, weight_decay=0.0),
+        RECIPE,
         batch_size=64,
         epochs=10,
         settings=WIDE,

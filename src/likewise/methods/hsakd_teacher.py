@@ -27,7 +27,12 @@ PRESETS = {
         "CIFAR-100, 32 px, each image in four rotations",
         f"{CODE}: rate 0.05 for 64 images, 240 epochs",
         Recipe(
-            "sgd", learning_rate=0.2, weight_decay=5e-4, warm_up=0.0, exclude_bias_and_norm=False
+            "sgd",
+            learning_rate=0.2,
+            nesterov=True,
+            weight_decay=5e-4,
+            warm_up=0.0,
+            exclude_bias_and_norm=False,
         ),
         batch_size=64,
         epochs=240,

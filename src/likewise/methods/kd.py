@@ -24,7 +24,12 @@ PRESETS = {
         "the benchmark of HSAKD's code, https://github.com/winycg/HSAKD: rate 0.05 for 64 images, 240 epochs; their "
         "rate falls in steps, ours by a cosine",
         Recipe(
-            "sgd", learning_rate=0.2, weight_decay=5e-4, warm_up=0.0, exclude_bias_and_norm=False
+            "sgd",
+            learning_rate=0.2,
+            nesterov=True,
+            weight_decay=5e-4,
+            warm_up=0.0,
+            exclude_bias_and_norm=False,
         ),
         batch_size=64,
         epochs=240,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -16,7 +16,7 @@ from likewise.memory import Queue, ema_update, make_ema_copy
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import moco_v2
+from likewise.views.policies import moco_v2, supcon
 from likewise.views.view_policy import ViewPolicy
 
 PRESETS = {
@@ -29,7 +29,7 @@ PRESETS = {
         ),
         batch_size=512,
         epochs=200,
-        settings={"temperature": 0.1},
+        settings={"temperature": 0.1, "views": replace(supcon(), crop_area=(0.08, 1.0))},
     ),
     "middle": Preset(
         "photographs, 96 to 128 px",

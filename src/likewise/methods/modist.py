@@ -49,7 +49,7 @@ PRESETS = {
         "Kinetics-400, 224 px, 3-D ResNet-50 of the authors', which is not here; 8 frames, 8 apart",
         f"settings in {AUTHORS}, slowfast/config/defaults.py, whose batch of 64 may not be that of the paper's runs; "
         "its motion network is not stated: a 2-D ResNet-18",
-        Recipe("sgd", learning_rate=0.4, weight_decay=1e-4, warm_up=0.0),
+        Recipe("sgd", learning_rate=0.4, nesterov=True, weight_decay=1e-4, warm_up=0.0),
         batch_size=64,
         epochs=300,
         settings={

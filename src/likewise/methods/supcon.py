@@ -21,7 +21,14 @@ PRESETS = {
     "small": Preset(
         "CIFAR-10 and CIFAR-100, 32 px, ResNet-50",
         "the authors' README, https://github.com/HobbitLong/SupContrast: a rate of 0.5 for 1,024 images",
-        Recipe("sgd", learning_rate=0.125, weight_decay=1e-4, exclude_bias_and_norm=False),
+        Recipe(
+            "sgd",
+            learning_rate=0.125,
+            weight_decay=1e-4,
+            start_factor=0.01 / 0.5,
+            end_factor=0.001,
+            exclude_bias_and_norm=False,
+        ),
         batch_size=1024,
         epochs=1000,
         settings={"hidden": 2048},

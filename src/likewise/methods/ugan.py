@@ -40,7 +40,7 @@ PRESETS = {
         "SVHN, 32 px, 100 labels a class, nine convolutions with weight norm (conv9-half)",
         "svhn_config of config.py, https://github.com/kimiyoung/ssl_bad_gan; good fakes by Triple-GAN's SVHN script, "
         "https://github.com/zhenxuan00/triple-gan; the two were not trained together there",
-        Recipe("adamw", learning_rate=RATE, momentum=0.5, weight_decay=1e-4, warm_up=0.0),
+        Recipe("adamw", learning_rate=RATE, momentum=0.5, weight_decay=0.0, warm_up=0.0),
         batch_size=64,
         epochs=900,
         settings={"width": 128, "bad_rate": RATE, "game_rate": 6e-4, "images_per_class": 6},

@@ -59,8 +59,11 @@ def training_of(preset: Preset) -> str:
     ends = ""
     if recipe.start_factor or recipe.end_factor:
         ends = f", from {recipe.start_factor:.2g} to {recipe.end_factor:.2g} of the rate"
+    if recipe.schedule != "cosine":
+        ends += f", schedule {recipe.schedule}"
+    nesterov = " with Nesterov's momentum" if recipe.nesterov else ""
     return (
-        f"{recipe.optimizer}, rate {recipe.learning_rate:.3g} for 256 images{ends}, weight decay "
+        f"{recipe.optimizer}{nesterov}, rate {recipe.learning_rate:.3g} for 256 images{ends}, weight decay "
         f"{recipe.weight_decay:.2g}{decayed}; batch {preset.batch_size:,}, {preset.epochs:,} epochs"
     )
 

@@ -147,6 +147,8 @@ def _where_it_belongs(name: str, method: str | Method, known: Collection[str]) -
     if recipe_name in of_recipe:
         names = ", ".join(of_recipe)
         return f"It is one of the recipe, of {names}: recipe=likewise.methods.Recipe({recipe_name}=...)."
+    if name in ("callbacks", "recipe"):  # a loop of your own has its own
+        return f"{name} belongs to likewise.train: leave it out here."
     return did_you_mean(name, {*known, "callbacks", "method", "recipe", "views"})
 
 

@@ -132,13 +132,18 @@ def check_fully_sharded(settings: TrainSettings, method: Method) -> None:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Refuse a recipe with a number outside its range.
+    """Refuse a recipe with a number outside its range, and Nesterov's momentum where there is none.
 
     Raises:
         LikewiseError: with the option's name.
     """
     for name, allowed in RECIPE_RANGES.items():
         _require(f"--recipe.{name.replace('_', '-')}", getattr(recipe, name), allowed)
+    if recipe.nesterov and (recipe.optimizer != "sgd" or recipe.momentum == 0):
+        raise LikewiseError(
+            f"--recipe.nesterov was given with --recipe.optimizer {recipe.optimizer} and --recipe.momentum "
+            f"{recipe.momentum}; it belongs to sgd with a momentum above 0: add --recipe.no-nesterov."
+        )
 
 
 def check_method(method: Method) -> None:

@@ -35,7 +35,7 @@ def build_optimizer(
     if recipe.optimizer == "sgd":
         # One kernel for all, CPU and GPU; PyTorch has none for parameters that are cut among ranks.
         fused = not any(is_cut(parameter) for parameter in nets.parameters())
-        return SGD(groups, lr=rate, momentum=recipe.momentum, fused=fused)
+        return SGD(groups, lr=rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused)
     if recipe.optimizer == "lars":
         from timm.optim.lars import Lars  # timm takes a second to import
 
