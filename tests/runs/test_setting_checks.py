@@ -87,12 +87,12 @@ def test_a_number_of_a_method_outside_its_range_names_its_option(method, name, v
     "recipe", [Recipe("lars", nesterov=True), Recipe("sgd", momentum=0.0, nesterov=True)]
 )
 def test_nesterovs_momentum_where_there_is_none_is_refused(recipe, data, tmp_path):
-    with pytest.raises(LikewiseError, match="--recipe.nesterov"):
+    with pytest.raises(LikewiseError, match=r"--recipe\.nesterov"):
         lw.train(data, recipe=recipe, out=str(tmp_path), device="cpu")
 
 
 def test_a_recipe_for_a_loop_of_ones_own_is_told_where_it_belongs(data):
-    with pytest.raises(LikewiseError, match="recipe belongs to likewise.train"):
+    with pytest.raises(LikewiseError, match=r"recipe belongs to likewise\.train"):
         lw.prepare(data, recipe=Recipe())
 
 
