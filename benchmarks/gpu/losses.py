@@ -16,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from gpu.section import Clock, OutOfTime, Result, Section, graph_milliseconds, milliseconds
 from likewise import losses
-from likewise.losses import fused_batch, fused_queue, gpu_sizes
+from likewise.losses import fused_batch, fused_queue, fused_soft, gpu_sizes
 from likewise.losses.float32 import unit
 
 SIZES = (1024, 8192, 16384, 65536, 4096, 256, 2048, 32768)
@@ -332,7 +332,7 @@ def shares(device: torch.device, clock: Clock) -> None:
     before = fused_batch.PROGRAMS
     try:
         for programs in (1, 2, 4, 8):
-            fused_batch.PROGRAMS = fused_queue.PROGRAMS = programs
+            fused_batch.PROGRAMS = fused_queue.PROGRAMS = fused_soft.PROGRAMS = programs
             clock.check()
             found = {
                 f"nt_xent {n}": graph_milliseconds(called(our_nt_xent, views(n, device)))
@@ -343,7 +343,7 @@ def shares(device: torch.device, clock: Clock) -> None:
             clock.found[f"{programs} programs a processor"] = found
             print(f"losses, {programs} programs: {json.dumps(found)}", flush=True)
     finally:
-        fused_batch.PROGRAMS = fused_queue.PROGRAMS = before
+        fused_batch.PROGRAMS = fused_queue.PROGRAMS = fused_soft.PROGRAMS = before
 
 
 def run(device: torch.device, clock: Clock) -> None:

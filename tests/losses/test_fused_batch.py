@@ -133,6 +133,17 @@ def test_kernels_take_half_precision_and_give_its_gradient(dtype):
 
 
 @on_kernels
+def test_kernels_keep_scores_in_float32_under_autocast():
+    z = rows(20).float()
+    assert gpu_sizes.keeps_scores(*z.shape)
+    right, gradient = value_and_gradient(LOSSES["nt_xent"], z, 0.05)
+    with torch.autocast(DEVICE, torch.bfloat16):
+        found, found_gradient = value_and_gradient(LOSSES["nt_xent"], z, 0.05)
+    assert found == right
+    assert torch.equal(found_gradient, gradient)
+
+
+@on_kernels
 @pytest.mark.parametrize("temperature", [0.2, 0.01])
 def test_kernels_give_nan_where_nothing_can_be_learned(temperature):
     labels = torch.zeros(8, dtype=torch.int64, device=DEVICE)

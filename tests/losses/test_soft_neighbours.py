@@ -41,6 +41,15 @@ def both_views(first, second, support):
     return predictions, targets  # which have a gradient here: the loss is to cut it
 
 
+def test_classes_beyond_those_of_the_support_have_probability_zero():
+    right = soft_neighbours(ZA, SUPPORT, CLASSES)
+    found = soft_neighbours(ZA, SUPPORT, CLASSES * 7, classes=4)
+    torch.testing.assert_close(found[:, :2], right)
+    assert (found[:, 2:] == 0).all()
+    with pytest.raises(LossInputError, match="classes=1"):
+        soft_neighbours(ZA, SUPPORT, CLASSES, classes=1)
+
+
 def test_reference_values():
     predictions, targets = both_views(ZA, ZB, SUPPORT)
     cut = torch.where(targets < 1e-4, 0, targets)  # the authors' code does that; the loss does not

@@ -35,6 +35,9 @@ LOSSES = {
     "queue_nce": lambda module, a, b: module.queue_nce(a, a.flip(0).detach(), b, 0.1),
     "similarity_distillation": lambda module, a, b: module.similarity_distillation(a, a.flip(0), b),
     "soft_nce": lambda module, a, b: module.soft_nce(a, b, TARGETS, 0.1),
+    "soft_neighbours": lambda module, a, b: module.soft_neighbours(
+        a, b, KEY_IDS.clamp(min=0), classes=5
+    )[:, 1].sum(),
     "set_similarity": lambda module, a, b: module.set_similarity(
         a.view(2, 4, 8), b.view(2, 3, 8), MATCHED, a, 0.2
     ),

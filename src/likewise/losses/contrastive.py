@@ -318,11 +318,11 @@ class _Positives(NamedTuple):
     @classmethod
     def of(cls, query_id: Tensor, key_id: Tensor, self_index: Tensor | None) -> _Positives:
         if query_id is key_id:
-            query_class, classes = _numbered(query_id)
+            query_class, classes = numbered(query_id)
             key_class = query_class
         else:
-            numbered, classes = _numbered(torch.cat([query_id, key_id]))
-            query_class, key_class = numbered.split([len(query_id), len(key_id)])
+            both, classes = numbered(torch.cat([query_id, key_id]))
+            query_class, key_class = both.split([len(query_id), len(key_id)])
         if self_index is None:
             self_index = torch.full_like(query_id, -1)
         leaves_out = self_index >= 0
@@ -353,11 +353,11 @@ class _Positives(NamedTuple):
         return torch.where(self.num_positives > 0, 1 / count, 0)
 
 
-def _numbered(ids: Tensor) -> tuple[Tensor, int]:
+def numbered(ids: Tensor) -> tuple[Tensor, int]:
     """Ids [N] numbered from 0, and how many there are; where that would have to be waited for, N."""
     if may_wait(ids):
-        found, numbered = ids.unique(return_inverse=True)
-        return numbered, len(found)
+        found, number = ids.unique(return_inverse=True)
+        return number, len(found)
     ordered, order = ids.sort()
     begins = torch.zeros_like(ids)  # 1 where another id begins
     begins[1:] = ordered[1:] != ordered[:-1]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn import functional
 
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import LossInputError, shapes
 
 EPSILON = 1e-5
-"""Added to variances, as batch normalisation does: a constant coordinate has no direction."""
+"""Added to variances: a constant coordinate has no direction."""
 
 
 @shapes(first="B D", second="B D")
@@ -47,5 +48,4 @@ def barlow_twins(first: Tensor, second: Tensor, off_diagonal: float = 0.0051) ->
 
 
 def _standardised(z: Tensor) -> Tensor:
-    centred = z - z.mean(dim=0)
-    return centred * (centred.square().mean(dim=0) + EPSILON).rsqrt()
+    return functional.batch_norm(z, None, None, training=True, eps=EPSILON)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from likewise.collectives import over_ranks
 from likewise.counts import amount
+from likewise.losses.contrastive import numbered
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import (
     LossInputError,
@@ -15,6 +16,7 @@ from likewise.losses.input_checks import (
     check_temperature,
     shapes,
 )
+from likewise.losses.waiting import may_wait, transformed
 
 
 @shapes(queries="B D", support="S D")
@@ -25,6 +27,7 @@ def soft_neighbours(
     labels: Tensor,
     temperature: float = 0.1,
     smoothing: float = 0.1,
+    classes: int | None = None,
 ) -> Tensor:
     """Class probabilities by a softmax over labelled neighbours (PAWS; Assran et al. 2021, Eq. 1, https://arxiv.org/abs/2104.13963).
 
@@ -34,22 +37,48 @@ def soft_neighbours(
         labels: [M] whole numbers, the class of each support row; -1 is refused.
         temperature: divides the cosines.
         smoothing: share of each label that is spread over all classes of the support.
+        classes: C, no fewer than there are classes in the support; None counts them, for which the host waits for a GPU.
 
     Returns:
-        [N, C], rows sum to 1; C counts the classes in the support, in the order of their numbers.
+        [N, C], rows sum to 1: the classes in the support, in the order of their numbers, and zeros if C is more.
+
+    Raises:
+        LossInputError: shapes do not fit, a row of the support has no label, or there are more classes than C. On a GPU
+            the device raises for values, and the host does not wait.
     """
     check_temperature(temperature)
     check_labels(labels, len(support), support)
     check_classes(labels)
-    if bool((labels < 0).any()):
-        raise LossInputError(
-            f"soft_neighbours needs a labelled support; {int((labels < 0).sum())} of its "
-            f"{amount(len(support), 'row')} have no label. Leave those out."
-        )
-    classes, column = labels.unique(return_inverse=True)
-    membership = torch.nn.functional.one_hot(column, len(classes)).to(queries.dtype)
-    membership = membership * (1 - smoothing) + smoothing / len(classes)
+    membership = _membership(labels, smoothing, classes, queries.dtype)
     return over_ranks(_vote, (queries,), support, membership, temperature)
+
+
+def _membership(
+    labels: Tensor, smoothing: float, classes: int | None, dtype: torch.dtype
+) -> Tensor:
+    """[M, C]: each row's smoothed label, of the classes that there are."""
+    _refuse(labels < 0, "have no label. Leave those out")
+    if classes is None:
+        found, column = labels.unique(return_inverse=True)
+        classes = len(found)
+    else:
+        column, _ = numbered(labels)
+    _refuse(column >= classes, f"are of more classes than classes={classes}. Give more")
+    every = torch.arange(classes, device=labels.device)
+    belongs = (column[:, None] == every).to(dtype)  # [M, C]
+    is_there = (every <= column.max()).to(dtype)  # [C]
+    return belongs * (1 - smoothing) + smoothing * is_there / is_there.sum()
+
+
+def _refuse(wrong: Tensor, what: str) -> None:
+    """Raise if any row of the support is ``wrong`` [M]; on a GPU the device does, and nothing waits."""
+    if may_wait(wrong):
+        if bool(wrong.any()):
+            raise LossInputError(
+                f"soft_neighbours: {int(wrong.sum())} of the support's {amount(len(wrong), 'row')} {what}."
+            )
+    elif wrong.is_cuda and not transformed():
+        torch.ops.aten._assert_async(~wrong.any(), f"soft_neighbours: rows of the support {what}.")
 
 
 def _vote(queries: Tensor, support: Tensor, membership: Tensor, temperature: float) -> Tensor:

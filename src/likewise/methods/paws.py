@@ -163,7 +163,8 @@ class PAWS(Method):
         return Step(agreement - self.mean_entropy_weight * entropy, metrics)
 
     def _classes_of(self, outputs: Outputs, views: list[str], role: str = "") -> Tensor:
-        """Class probabilities of the rows of some views, by one call, which waits for the device."""
+        """Class probabilities of the rows of some views, [., classes], by one call."""
         rows = torch.cat([outputs[view + role] for view in views])
         support, labels = outputs["support" + role], outputs["labels"]
-        return soft_neighbours(rows, support, labels, self.temperature, self.label_smoothing)
+        of_support = labels, self.temperature, self.label_smoothing, self.classes_per_batch
+        return soft_neighbours(rows, support, *of_support)
