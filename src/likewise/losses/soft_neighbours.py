@@ -37,7 +37,8 @@ def soft_neighbours(
         labels: [M] whole numbers, the class of each support row; -1 is refused.
         temperature: divides the cosines.
         smoothing: share of each label that is spread over all classes of the support.
-        classes: C, no fewer than there are classes in the support; None counts them, for which the host waits for a GPU.
+        classes: C, no fewer than there are classes in the support; None counts them, for which the host waits for a
+            GPU.
 
     Returns:
         [N, C], rows sum to 1: the classes in the support, in the order of their numbers, and zeros if C is more.
