@@ -4,7 +4,7 @@ python benchmarks/embed_million.py                      # 20,000, 200,000 and 1,
 python benchmarks/embed_million.py --counts 100000 300000 --side 8   # printed alone
 
 The images are made: 16 pixels, grey, PNG, in Parquet files. The encoder is conv4-half, untrained but for one step. Each
-command runs as a process of its own, whose largest resident memory the system counts; forked readers are not in it.
+command runs as a process of its own, whose largest resident memory Linux counts; forked readers are not in it.
 Of the largest set `embed` is killed when half of its parts are there, and given again: these parts must stay as they
 are, and each image must have one vector.
 """
@@ -181,9 +181,23 @@ def started(words: list[str]) -> subprocess.Popen[bytes]:
 
 def ended(process: subprocess.Popen[bytes], began: float) -> tuple[Measured, int]:
     """What a process took until its end, and how it ended."""
-    _, status, used = os.wait4(process.pid, 0)
+    megabytes, pid = 0.0, 0
+    while not pid:
+        megabytes = max(megabytes, peak(process.pid))
+        time.sleep(0.02)
+        pid, status, used = os.wait4(process.pid, os.WNOHANG)
     seconds = time.perf_counter() - began
-    return Measured(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024), status
+    return Measured(seconds, used.ru_utime + used.ru_stime, megabytes), status
+
+
+def peak(pid: int) -> float:
+    """The largest resident memory of a process so far, in megabytes; 0 where it has ended.
+
+    The ``ru_maxrss`` of a child counts the memory of the process that started it, which is this one.
+    """
+    status = Path(f"/proc/{pid}/status").read_text()
+    lines = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(lines[0].split()[1]) / 1024 if lines else 0.0
 
 
 def killed_and_restarted(words: list[str], out: Path, parts: int) -> tuple[Measured, str]:

@@ -19,6 +19,7 @@ class FileServer:
         flipped: how many transfers of a file still have one other byte.
         delay: seconds before each answer.
         ranges: whether parts of files are given.
+        denied: names of files of which access is denied.
         requested: how often each file was requested.
         sent: bytes of each file that were sent.
     """
@@ -28,6 +29,7 @@ class FileServer:
         self.busy = Counter()
         self.cut = Counter()
         self.flipped = Counter()
+        self.denied = set()
         self.requested = Counter()
         self.sent = Counter()
         server = self
@@ -59,8 +61,8 @@ class FileServer:
             self.busy[name] -= 1
             request.send_error(503)
             return
-        if not path.is_file():
-            request.send_error(404)
+        if name in self.denied or not path.is_file():
+            request.send_error(403 if name in self.denied else 404)
             return
         content, asked = path.read_bytes(), request.headers.get("Range")
         part = asked is not None and self.ranges

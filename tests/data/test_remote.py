@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -249,6 +252,66 @@ def test_an_index_that_is_not_that_of_its_manifest_is_refused_and_without_it_the
     assert len(remote) == 24
     (note,) = remote.notes
     assert "1 archives" in note and "likewise pack" in note
+
+
+def wrong_index(content, **changes):
+    """An index with other fields, and with other places of its images."""
+    place = changes.pop("place", None)
+    found = json.loads(content) | changes
+    if place is not None:
+        found["examples"] = [[*e[:2], place, *e[3:]] for e in found["examples"]]
+    return json.dumps(found).encode()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"place": 10**12},
+        {"place": -1},
+        {"place": "a"},
+        {"usable": [0, 0, 1]},
+        {"usable": [0], "modes": ["RGB"], "sizes": [[8, 8]]},
+        {"modes": ["RGB"]},
+        {"sizes": "x"},
+        {"examples": [[1], [2], [3]]},
+        {"format": 99},
+    ],
+)
+def test_an_index_that_no_shard_can_have_is_refused_by_name(packed, cache, changes):
+    folder, _ = packed
+    file = folder / "train-000001.tar.index.json"
+    content = wrong_index(file.read_bytes(), **changes)
+    file.write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["shards"][1]["index_sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with serve(folder) as server, pytest.raises(LikewiseError, match=r"train-000001\.tar"):
+        open_manifest(f"{server.url}/train-{{000000..000002}}.tar", cache=cache)
+    assert not list(cache.folder.glob("*.tar"))
+
+
+@pytest.mark.parametrize("field", ["bytes", "sha256", "images", "index_sha256"])
+def test_a_manifest_of_shards_that_cannot_be_used_is_refused(packed, cache, field):
+    folder, _ = packed
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["shards"][0][field] = ["?"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with serve(folder) as server, pytest.raises(LikewiseError, match=rf"manifest\.json.*{field}"):
+        open_manifest(f"{server.url}/train-{{000000..000002}}.tar", cache=cache)
+
+
+def test_what_may_not_be_read_next_to_shards_is_not_missed(packed, cache):
+    folder, _ = packed
+    with serve(folder) as server:
+        # So S3 answers for what is missing in a folder that may not be listed.
+        server.denied = {"manifest.json"}
+        url = f"{server.url}/train-{{000000..000007}}.tar"
+        assert_same(open_manifest(url, cache=cache), open_manifest(folder))
+        server.denied = {"train-000001.tar.index.json"}
+        assert_same(open_manifest(url, cache=cache), open_manifest(folder))
+        server.denied = {"train-000001.tar"}
+        with pytest.raises(EnvironmentIOError, match=r"train-000001\.tar"):
+            open_manifest(url, cache=cache)
 
 
 def test_stars_pass_over_indices(packed, cache):

@@ -16,6 +16,7 @@ import pytest
 from data.gcs import gcs_server
 from data.test_remote import assert_same
 from data.test_webdataset import examples, write_tar
+from likewise.data.sources import urls
 from likewise.data.sources.open import open_manifest
 from likewise.errors import EnvironmentIOError, LikewiseError
 
@@ -116,3 +117,18 @@ def test_a_missing_library_is_named_with_what_to_install(cache, monkeypatch, url
 def test_a_protocol_that_nobody_knows_is_named(cache):
     with pytest.raises(LikewiseError, match="s4"):
         open_manifest("s4://bucket/a.tar", cache=cache)
+
+
+@pytest.mark.parametrize("pattern", ["s3://bucket/{0..1.tar", "shard-{0,1.tar"])
+def test_braces_that_do_not_match_are_refused(pattern, shards, monkeypatch):
+    monkeypatch.chdir(shards)
+    with pytest.raises(LikewiseError, match="brace"):
+        open_manifest(pattern)
+
+
+@pytest.mark.parametrize("url", ["https://", "http://[::1/x.tar"])
+def test_an_address_that_is_none_is_refused_at_once(url, monkeypatch):
+    monkeypatch.setattr(urls, "FIRST_WAIT", 60)
+    with pytest.raises(LikewiseError, match="address") as refused:
+        open_manifest(url)
+    assert not isinstance(refused.value, EnvironmentIOError)

@@ -18,7 +18,13 @@ from likewise.data.sources.shard_index import (
     digest,
     read_index,
 )
-from likewise.data.sources.urls import REQUESTS_AT_A_TIME, RemoteFile, read_small, with_attempts
+from likewise.data.sources.urls import (
+    REQUESTS_AT_A_TIME,
+    AccessDenied,
+    RemoteFile,
+    read_small,
+    with_attempts,
+)
 from likewise.errors import LikewiseError
 
 
@@ -41,6 +47,7 @@ class KeptIndices:
         """Numbers of the shards that have to be read; the indices that lie next to shards are fetched first.
 
         Raises:
+            LikewiseError: an index cannot be read.
             EnvironmentIOError: an index is not that of its manifest, or the server does not answer.
         """
         absent = [number for number, path in enumerate(self._paths) if not _is_intact(path)]
@@ -50,6 +57,7 @@ class KeptIndices:
         found = set[int]()
         for number, text in zip(listed, texts, strict=True):
             if text is not None:
+                _ = read_index(text, f"{self.files[number].url}{SUFFIX}")
                 self._write(number, text)
                 found.add(number)
         return [number for number in absent if number not in found]
@@ -66,7 +74,8 @@ class KeptIndices:
         """All of them.
 
         Raises:
-            LikewiseError: a shard holds another number of images than its manifest says.
+            LikewiseError: a shard holds another number of images than its manifest says, or is shorter than its index
+            says.
         """
         indices = []
         for file, path in zip(self.files, self._paths, strict=True):
@@ -76,14 +85,19 @@ class KeptIndices:
                     f"{file.url} holds {amount(index.images, 'image')}, and {file.images:,} by its manifest. Write "
                     f"the set again, or delete the manifest."
                 )
+            if index.end > file.size:
+                raise LikewiseError(
+                    f"{file.url} has {file.size:,} bytes, and an image at byte {index.end:,} by its index. Write the "
+                    f"set again, or delete the index."
+                )
             indices.append(index)
         return indices
 
     def _write(self, number: int, text: str) -> None:
         path = self._paths[number]
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             part.write_text(f"{digest(text)}\n{text}")
             part.rename(path)
         except OSError as error:
@@ -119,4 +133,7 @@ def _fetched(file: RemoteFile) -> str | None:
             raise OSError("its SHA-256 is another than manifest.json says; copy it there again")
         return None if content is None else content.decode()
 
-    return with_attempts(work, url)
+    try:
+        return with_attempts(work, url)
+    except AccessDenied:
+        return None

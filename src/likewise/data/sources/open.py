@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from braceexpand import braceexpand
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -50,7 +49,7 @@ from likewise.data.sources.shard_index import SUFFIX as INDEX_SUFFIX
 from likewise.data.sources.shards import find_shards, split_of
 from likewise.data.sources.table import open_arrow, open_dataframe
 from likewise.data.sources.torch_dataset import is_map_style, open_dataset
-from likewise.data.sources.urls import is_url
+from likewise.data.sources.urls import is_url, without_braces
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import DataNotFound, LikewiseError, did_you_mean
 from likewise.field_types import typed_arguments
@@ -263,7 +262,7 @@ def _open_path(text: str, columns: ColumnNames, cache: ShardCache) -> Manifest:
 def _matching(pattern: str) -> list[Path]:
     """The files that a pattern names, with braces (``{0000..0099}``, ``{train,test}``) and with stars."""
     found = list[Path]()
-    for part in map(Path, braceexpand(pattern)):
+    for part in map(Path, without_braces(pattern)):
         has_stars = any(mark in str(part) for mark in "*?[")
         found += (
             sorted(Path(part.anchor or ".").glob(str(part.relative_to(part.anchor))))

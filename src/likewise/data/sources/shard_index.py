@@ -44,6 +44,12 @@ class ShardIndex(NamedTuple):
         """How many images it holds."""
         return len(self.headers.usable) + len(self.headers.refused)
 
+    @property
+    def end(self) -> int:
+        """The first byte behind all images of an archive; 0 of a Parquet file."""
+        members = [example.member for example in self.shard.examples] if self.shard else []
+        return max((member.offset + member.size for member in members), default=0)
+
     def as_text(self) -> str:
         """The file's content."""
         content = {"format": INDEX_FORMAT, **_headers_content(self.headers)}
@@ -90,8 +96,8 @@ def read_index(text: str, called: str) -> ShardIndex:
         content = json.loads(text)
         version = content["format"]
         if version == INDEX_FORMAT:
-            return ShardIndex(_headers_of(content), _shard_of(content, called))
-    except (ValueError, KeyError, TypeError) as error:
+            return _checked(ShardIndex(_headers_of(content), _shard_of(content, called)))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise LikewiseError(
             f"{called} is damaged ({type(error).__name__}: {error}). Copy it there again, or delete it: the shard is "
             f"then read once before step 0."
@@ -120,6 +126,34 @@ def joined(parts: Sequence[Scan]) -> Scan:
         np.concatenate([part.headers.modes for part in parts]),
     )
     return Scan(np.concatenate(usable), headers, refused)
+
+
+def _checked(index: ShardIndex) -> ShardIndex:
+    """An index, if it can be one.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    rows = [*index.headers.usable.tolist(), *index.headers.refused]
+    if sorted(rows) != list(range(len(rows))):
+        raise ValueError("headers are not of each image once")
+    if (
+        not len(index.headers.usable)
+        == len(index.headers.headers.sizes)
+        == len(index.headers.headers.modes)
+    ):
+        raise ValueError("headers differ in length")
+    if index.shard is None:
+        return index
+    if len(index.shard.examples) != len(rows):
+        raise ValueError("there are not as many headers as images")
+    for example in index.shard.examples:
+        _, offset, size = example.member
+        if not (isinstance(offset, int) and isinstance(size, int) and min(offset, size) >= 0):
+            raise ValueError(f"{example.key} lies at byte {offset!r} and has {size!r}")
+        if not (isinstance(example.key, str) and isinstance(example.record, dict)):
+            raise ValueError(f"{example.key!r} is no example")
+    return index
 
 
 def _headers_content(found: Scan) -> dict[str, Any]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from braceexpand import braceexpand
-
 from likewise.counts import amount
-from likewise.data.sources.urls import RemoteFile, read_small
+from likewise.data.sources.urls import AccessDenied, RemoteFile, read_small, without_braces
 from likewise.errors import LikewiseError
 
 MANIFEST = "manifest.json"
+
+FIELDS = {"name": str, "bytes": int, "sha256": str, "images": int, "index_sha256": str}
+"""What is read of each shard, as far as it is there."""
 
 
 def with_manifests(files: Sequence[RemoteFile], patterns: Sequence[str]) -> list[RemoteFile]:
@@ -27,9 +29,10 @@ def with_manifests(files: Sequence[RemoteFile], patterns: Sequence[str]) -> list
         LikewiseError: a manifest cannot be read, names a file of that pattern that is missing, or a file is not as
             large as it says.
     """
-    folders = {file.url.rpartition("/")[0] for file in files}
+    # What follows the ? of a web address, for instance its signature, is of one file alone.
+    folders = {file.url.rpartition("/")[0] for file in files if not re.search("[?#]", file.url)}
     manifests = {folder: _entries(f"{folder}/{MANIFEST}") for folder in folders}
-    wanted = [part for pattern in patterns for part in braceexpand(pattern)]
+    wanted = [part for pattern in patterns for part in without_braces(pattern)]
     listed = [f"{folder}/{name}" for folder, entries in manifests.items() for name in entries]
     missing = {url for url in listed if any(_names(part, url) for part in wanted)} - {
         file.url for file in files
@@ -40,7 +43,8 @@ def with_manifests(files: Sequence[RemoteFile], patterns: Sequence[str]) -> list
             f"{', '.join(sorted(missing)[:5])}. Copy them there again."
         )
     return [
-        _checked(file, manifests[file.url.rpartition("/")[0]].get(file.name, {})) for file in files
+        _checked(file, manifests.get(file.url.rpartition("/")[0], {}).get(file.name, {}))
+        for file in files
     ]
 
 
@@ -51,19 +55,28 @@ def _names(pattern: str, url: str) -> bool:
 
 def _entries(url: str) -> dict[str, Mapping[str, Any]]:
     """What a manifest says of each shard, by its name; nothing where there is no manifest of shards."""
-    content = read_small(url)
+    try:
+        content = read_small(url)
+    except AccessDenied:
+        content = None
     if content is None:
         return {}
     try:
         found = json.loads(content)
-        entries = found.get("shards", []) if isinstance(found, dict) else []
-        return {
-            entry["name"]: entry for entry in entries if isinstance(entry, dict) and "name" in entry
-        }
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LikewiseError(
             f"{url} cannot be read ({error}). Write the set again, or delete that file."
         ) from error
+    entries = found.get("shards") if isinstance(found, dict) else None
+    named = [entry for entry in entries or () if isinstance(entry, dict) and "name" in entry]
+    for entry in named:
+        for field, kind in FIELDS.items():
+            if type(entry.get(field, kind())) is not kind:
+                raise LikewiseError(
+                    f"{url} cannot be used: of {entry['name']} it gives {field} as {entry[field]!r}. Write the set "
+                    f"again, or delete that file."
+                )
+    return {entry["name"]: entry for entry in named}
 
 
 def _checked(file: RemoteFile, entry: Mapping[str, Any]) -> RemoteFile:

@@ -6,11 +6,13 @@ credentials from where each service's own programs do: the environment, or its c
 
 from __future__ import annotations
 
+import logging
 import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from json import JSONDecodeError
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -58,6 +60,10 @@ CREDENTIALS = {
 """Where a protocol's library looks for credentials."""
 
 
+class AccessDenied(EnvironmentIOError):
+    """A server does not let a file be read, or does not say that it is missing."""
+
+
 class RemoteFile(NamedTuple):
     """A file at a URL."""
 
@@ -99,6 +105,8 @@ def filesystem_of(url: str) -> tuple[Any, str]:
         require_online(url, "give a path on this machine.")
     import fsspec  # slow to import
 
+    # It prints the traceback of each error that it raises.
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     try:
         return fsspec.url_to_fs(url, **_options(url))
     except ImportError as error:
@@ -121,10 +129,25 @@ def expand(pattern: str, suffixes: Sequence[str]) -> list[str]:
     Raises:
         LikewiseError: it names nothing.
     """
-    urls = [url for part in braceexpand(pattern) for url in _expand_stars(part, suffixes)]
+    urls = [url for part in without_braces(pattern) for url in _expand_stars(part, suffixes)]
     if not urls:
         raise LikewiseError(f"{pattern} names no file that ends in {' or '.join(suffixes)}.")
     return urls
+
+
+def without_braces(pattern: str) -> list[str]:
+    """The patterns that one with braces means, in their order.
+
+    Raises:
+        LikewiseError: a brace is not closed, or closed without having been opened.
+    """
+    try:
+        return list(braceexpand(pattern))
+    except ValueError as error:
+        raise LikewiseError(
+            f"{pattern} has a brace that is not closed or not opened. Give {{0000..0099}} or {{train,test}}, or a "
+            f"backslash before a brace that belongs to a name."
+        ) from error
 
 
 def look_up(urls: Sequence[str]) -> list[RemoteFile]:
@@ -152,6 +175,7 @@ def read_small(url: str) -> bytes | None:
     """The bytes of a small file; None where it is missing.
 
     Raises:
+        AccessDenied: access is denied, as S3 also says of what is missing where its folder may not be listed.
         EnvironmentIOError: a server does not answer.
     """
 
@@ -170,7 +194,9 @@ def with_attempts(work: Callable[[], Result], url: str) -> Result:
 
     Raises:
         FileNotFoundError: there is no such file.
-        EnvironmentIOError: access is denied, or no attempt succeeded.
+        LikewiseError: the address is none.
+        AccessDenied: access is denied.
+        EnvironmentIOError: no attempt succeeded.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -187,9 +213,14 @@ def _raise_if_final(error: Exception, url: str, attempt: int) -> None:
     if _is_missing(error):
         raise FileNotFoundError(url) from error
     if _is_denied(error):
-        raise EnvironmentIOError(
+        raise AccessDenied(
             f"{url}: access was denied ({_reason(error)}). Set the credentials as the service's own programs take "
             f"them{CREDENTIALS.get(urlsplit(url).scheme, '')}."
+        ) from error
+    if _is_no_address(error):
+        raise LikewiseError(
+            f"{url} is no address of a file ({_reason(error)}). Give for instance s3://bucket/folder/*.tar or "
+            f"https://host/folder/train-{{0000..0099}}.tar."
         ) from error
     if _is_untrusted(error):
         raise EnvironmentIOError(
@@ -275,7 +306,15 @@ def _status(error: BaseException) -> int | None:
 def _is_missing(error: BaseException) -> bool:
     """Whether there is no such file. fsspec calls a web address not found whatever its server answered."""
     *_, root = _causes(error)
-    return isinstance(root, FileNotFoundError) or _status(error) in (404, 410)
+    is_no_bucket = "NoSuchBucket" in str(root)
+    return is_no_bucket or isinstance(root, FileNotFoundError) or _status(error) in (404, 410)
+
+
+def _is_no_address(error: BaseException) -> bool:
+    """Whether a library refuses what it was asked for; an answer that it cannot decode is another ValueError."""
+    *_, root = _causes(error)
+    others = OSError | UnicodeError | JSONDecodeError  # some of which are ValueErrors
+    return isinstance(root, ValueError) and not isinstance(root, others)
 
 
 def _is_denied(error: BaseException) -> bool:
