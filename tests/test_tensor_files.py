@@ -29,6 +29,21 @@ def test_what_is_stored_comes_back_the_same_bytes_each_time(file):
     assert file.read_bytes() == first
 
 
+def test_tied_weights_and_parts_of_one_tensor_are_stored_under_each_name(tmp_path):
+    whole = torch.arange(6.0).view(2, 3)
+    tensors = {
+        "a": whole,
+        "b": whole,
+        "first row": whole[0],
+        "turned": whole.t(),
+        "none": whole[:0],
+    }
+    save_tensors(tmp_path / "a.safetensors", tensors)
+    loaded = load_tensors(tmp_path / "a.safetensors")
+    assert loaded.keys() == tensors.keys()
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+
+
 def test_no_change_of_a_byte_gives_other_weights(file):
     whole = file.read_bytes()
     for position in range(len(whole)):

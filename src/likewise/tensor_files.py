@@ -28,13 +28,27 @@ def hash_of(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as safetensors takes them: on the CPU, contiguous, and none in the memory of another.
+
+    Tied weights, of layers that a network uses twice, are stored under each of their names.
+    """
+    seen, apart = set[int](), dict[str, Tensor]()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        memory = plain.untyped_storage().data_ptr()
+        apart[name] = plain.clone() if memory in seen else plain
+        seen.add(memory)
+    return apart
+
+
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a ``.safetensors`` file with the hash of its content.
 
     Raises:
         EnvironmentIOError: the disk is full or may not be written to; an old file stays.
     """
-    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    stored = separate(tensors)
     write_bytes(path, save(stored, {HASH: hash_of(stored)}))
 
 

@@ -180,6 +180,42 @@ def test_numbers_are_learned_from_and_scored(tmp_path):
     assert 0 < low < protocol["mean_absolute_error"] < high < 0.3
 
 
+@pytest.mark.parametrize("task", ["regression", "multilabel"])
+def test_images_without_targets_are_left_out_whoever_chose_the_method(tmp_path, task):
+    images, indicators, level = brightness_and_sides(60)
+    labels = (
+        level
+        if task == "regression"
+        else [["left"] * row[0] + ["right"] * row[1] for row in indicators]
+    )
+    labels = [None if number % 5 == 0 else label for number, label in enumerate(labels)]
+    run = likewise.train(
+        (images, labels), task=task, out=tmp_path / "run", steps=2, batch_size=16, num_evals=0
+    )
+    assert read_json(run.folder.config)["method"]["name"] == "y-aware"
+    assert "have no targets and were left out" in " ".join(run.folder.log.read_text().split())
+
+
+def test_a_class_of_all_images_is_not_scored_and_the_others_are(tmp_path):
+    images, indicators, _ = brightness_and_sides(60)
+    indicators[:, 1] = 1
+    run = likewise.train(
+        (images, indicators), out=tmp_path / "run", steps=2, batch_size=16, num_evals=0
+    )
+    written = read_json(run.folder.scores)["trained"]
+    protocol = next(score["protocol"] for score in written if score["name"] == "multilabel_map")
+    assert protocol["classes"] == 1
+
+
+def test_numbers_that_never_differ_have_no_score(tmp_path):
+    images, _, level = brightness_and_sides(60)
+    run = likewise.train(
+        (images, np.stack([level, np.full(60, 3.5)], axis=1)),
+        task="regression", out=tmp_path / "run", steps=2, batch_size=16, num_evals=0,
+    )  # fmt: skip
+    assert np.isfinite(run.scores["regression_r2"])
+
+
 @pytest.mark.parametrize(
     ("labels", "method", "named"), [("10", "auto", "--labels 10"), ("all", "supcon", "SupCon")]
 )

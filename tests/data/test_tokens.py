@@ -5,8 +5,14 @@ import builtins
 import pytest
 import torch
 
-from likewise.data.columns.captions import Captions
-from likewise.data.columns.tokens import NO_TOKEN, Tokenizer, TokenRows, drawn
+from likewise.data.columns.captions import CAPTIONS, Captions
+from likewise.data.columns.tokens import (
+    NO_TOKEN,
+    Tokenizer,
+    TokenRows,
+    cut_captions_warnings,
+    drawn,
+)
 from likewise.errors import LikewiseError
 
 TEXTS = ["a dog in the snow", "a dog runs", "two cats in the snow", "a cat"] * 5
@@ -54,6 +60,14 @@ def test_rows_hold_each_images_own_captions(tokenizer):
             assert [token for token in read[place, k].tolist() if token != NO_TOKEN] == expected
     assert read.shape == (3, 2, 7)
     assert rows.read(torch.tensor([1])).tolist() == [[[NO_TOKEN]]]
+
+
+def test_captions_that_are_cut_are_counted_and_told(tokenizer):
+    short, long = Captions([("a dog", "a cat"), ()]), Captions([("a dog", "a dog " * 20), ()])
+    assert cut_captions_warnings({CAPTIONS: tokenizer.of(short)}) == []
+    told = cut_captions_warnings({CAPTIONS: tokenizer.of(long)})
+    assert len(told) == 1 and told[0].startswith("1 of 2 captions") and "text-length" in told[0]
+    assert cut_captions_warnings({}) == []
 
 
 def test_no_caption_at_all_is_defined(tokenizer):

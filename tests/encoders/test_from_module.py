@@ -36,6 +36,14 @@ class Pooled(nn.Module):
         return self.last(self.layers(pixels).mean(dim=(2, 3)) * self.scale)
 
 
+class Stateful(Pooled):
+    def get_extra_state(self):
+        return {"version": 2}
+
+    def set_extra_state(self, state):
+        """Nothing depends on it."""
+
+
 class Named(nn.Module):
     def forward(self, pixels):
         return {"features": pixels.mean(dim=(2, 3))}
@@ -131,8 +139,9 @@ def test_a_class_with_arguments_asks_for_the_module(run):
         (nn.Flatten(start_dim=0), r"\(768,\)"),
         (Pooled(channels=4), "Pooled"),
         (Pooled().double(), "float64"),
+        (Stateful(), "_extra_state"),
     ],
-    ids=["dictionary", "one vector", "channels", "double precision"],
+    ids=["dictionary", "one vector", "channels", "double precision", "extra state"],
 )
 def test_what_is_no_encoder_is_refused(module, named):
     with pytest.raises(LikewiseError, match=named):

@@ -186,6 +186,12 @@ def reinitialised(module: nn.Module) -> nn.Module:
 def _dry_run(network: nn.Module, channels: int, image_size: int) -> Tensor:
     """What the module gives for one grey image: [1, D] or [1, D, h, w]. Modes and statistics stay as they are."""
     modes = {module: module.training for module in network.modules()}
+    others = [name for name, value in network.state_dict().items() if not isinstance(value, Tensor)]
+    if others:
+        raise LikewiseError(
+            f"The encoder {_class_name(network)} keeps {others[0]}, which is no tensor, in its state_dict() "
+            f"(get_extra_state). Weights are stored as tensors alone: register it as a buffer, or leave it out."
+        )
     like = next(network.parameters(), torch.zeros(1))
     if like.dtype != torch.float32:
         raise LikewiseError(

@@ -166,7 +166,6 @@ def _multilabel_probe(inverse_strength: float) -> Pipeline:
 def _best_strength(features: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
     """The C with the highest mean average precision in 3-fold cross-validation, and that precision."""
     from sklearn.metrics import average_precision_score
-    from sklearn.model_selection import cross_val_predict
 
     found = {}
     for inverse_strength in INVERSE_STRENGTHS:
@@ -179,10 +178,22 @@ def _best_strength(features: np.ndarray, targets: np.ndarray) -> tuple[float, fl
             warnings.filterwarnings(
                 "ignore", "Label not .* is present in all training examples", UserWarning
             )
-            scores = cross_val_predict(probe, features, targets, cv=3, method="decision_function")
+            scores = _out_of_fold(probe, features, targets)
         found[inverse_strength] = float(average_precision_score(targets, scores, average="macro"))
     best = max(found, key=lambda strength: found[strength])
     return best, found[best]
+
+
+def _out_of_fold(probe: Pipeline, features: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Scores [N, T] from 3 folds. scikit-learn's ``cross_val_predict`` ends with an error where T is 1."""
+    from sklearn.model_selection import KFold
+
+    scores = np.zeros(targets.shape)
+    for learned, held_out in KFold(3).split(features):
+        probe.fit(features[learned], targets[learned])
+        found = probe.decision_function(features[held_out])
+        scores[held_out] = found.reshape(len(held_out), -1)
+    return scores
 
 
 def _weighted_map(truth: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> Tensor:
@@ -202,11 +213,16 @@ def _weighted_map(truth: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> 
 
 
 def _measure_regression(train: Known, test: Known, bootstrap_counts: Tensor) -> dict[str, Sampled]:
-    """R^2 of a ridge regression, with its mean absolute error in the protocol."""
+    """R^2 of a ridge regression, with its mean absolute error in the protocol; none where no number differs in test."""
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    varied = np.ptp(test.targets, axis=0) > 0
+    if not varied.any():
+        return {}
+    train = Known(train.features, train.targets[:, varied])
+    test = Known(test.features, test.targets[:, varied])
     ridge = RidgeCV(ALPHAS)
     probe = make_pipeline(StandardScaler(), ridge).fit(train.features, train.targets)
     predicted = probe.predict(test.features).reshape(test.targets.shape)
@@ -217,6 +233,7 @@ def _measure_regression(train: Known, test: Known, bootstrap_counts: Tensor) -> 
     errors = percentiles(error, mean_absolute_error(truth, predictions, bootstrap_counts))
     protocol = {
         "alpha": float(np.asarray(ridge.alpha_)),
+        "numbers": int(varied.sum()),
         "mean_absolute_error": error,
         "mean_absolute_error_interval": [errors.low, errors.high],
         "interval": INTERVAL,

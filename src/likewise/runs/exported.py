@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from likewise.classification import Classifier
 from likewise.encoders import Encoder, EncoderSettings
 from likewise.run_folder import RunFolder
+from likewise.tensor_files import separate
 
 CARD = RunFolder("").card.name
 """The model card of a folder for a hub, and of a run's own weights; other formats hold it as metadata."""
@@ -67,6 +68,4 @@ class Exported:
 
 def stored_tensors(network: nn.Module) -> dict[str, Tensor]:
     """The network's weights as safetensors takes them."""
-    return {
-        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
-    }
+    return separate(network.state_dict())

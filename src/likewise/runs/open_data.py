@@ -9,10 +9,11 @@ from torch import Tensor
 
 from likewise.data.checks.mask_check import MasksFound, look_at_masks
 from likewise.data.columns.required_columns import require_columns
+from likewise.data.columns.targets import TARGETS, targets_in
 from likewise.data.manifest import Manifest
 from likewise.data.splits import Split
 from likewise.data.splitter import DataSplitter
-from likewise.methods import Method
+from likewise.methods import METHODS, Method
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,15 @@ def list_data(data: Any, splitter: DataSplitter, method: Method | None) -> Manif
         method: whose modalities the examples must have; None where the labels are to choose it.
     """
     found = splitter.list_examples(data)
-    return require_columns(found, method.modalities, method.card.title) if method else found
+    if method is not None:
+        return require_columns(found, method.modalities, method.card.title)
+    targets = targets_in(found.columns)
+    if targets is None or splitter.budget.per_class == 0:
+        return found
+    if not targets.present()[found.splits == "train"].any():
+        return found
+    # The targets choose it then.
+    return require_columns(found, (TARGETS,), METHODS["y-aware"].card.title)
 
 
 def open_data(manifest: Manifest, splitter: DataSplitter) -> RunData:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from likewise.collectives import on_first_rank
+from likewise.data.columns.tokens import cut_captions_warnings
 from likewise.data.loader import Loader
 from likewise.encoders.from_module import module_warnings
 from likewise.json_files import write_json
@@ -140,9 +141,11 @@ def found_in_data(prepared: Prepared, nets: Nets) -> dict[str, Any]:
     """What was found in the data, and what of it does not suit the method; every rank calls it."""
     # It compares images, which once is enough.
     found = on_first_rank(lambda: data_summary(prepared))
-    found["warnings"] += queue_warnings(nets, len(prepared.train_indices)) + module_warnings(
-        nets.encoder
-    )
+    found["warnings"] += [
+        *queue_warnings(nets, len(prepared.train_indices)),
+        *module_warnings(nets.encoder),
+        *cut_captions_warnings(prepared.modalities),
+    ]
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from likewise.data.columns.captions import Captions
+from likewise.counts import amount, count
+from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.columns.column import Column
 from likewise.errors import LikewiseError
 
@@ -27,11 +28,13 @@ class TokenRows:
     Args:
         tokens: int32 [M, L], a caption each, those of an image in a row; NO_TOKEN behind the end.
         counts: int64 [N], captions of each image.
+        cut: how many of the captions had more tokens than L.
     """
 
-    def __init__(self, tokens: Tensor, counts: Tensor) -> None:
+    def __init__(self, tokens: Tensor, counts: Tensor, cut: int = 0) -> None:
         self.tokens = tokens
         self.counts = counts
+        self.cut = cut
         self.first = counts.cumsum(0) - counts
 
     def __len__(self) -> int:
@@ -118,19 +121,36 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Texts -> int32 [M, L], NO_TOKEN behind the end of each."""
-        encoded = self.inner.encode_batch(list(texts))
-        listed = [torch.tensor(text.ids, dtype=torch.int32) for text in encoded]
-        if not listed:
-            return torch.full((0, 1), NO_TOKEN, dtype=torch.int32)
-        return torch.nn.utils.rnn.pad_sequence(listed, batch_first=True, padding_value=NO_TOKEN)
+        return _padded(self.inner.encode_batch(list(texts)))
 
     def of(self, column: Column) -> TokenRows:
         """The tokens of a column of captions."""
         if not isinstance(column, Captions):
             raise TypeError(f"captions were expected, not {type(column).__name__}")
-        tokens = self.encode(list(chain.from_iterable(column.texts)))
+        encoded = self.inner.encode_batch(list(chain.from_iterable(column.texts)))
         counts = [len(texts) for texts in column.texts]
-        return TokenRows(tokens, torch.tensor(counts, dtype=torch.int64))
+        cut = sum(bool(text.overflowing) for text in encoded)
+        return TokenRows(_padded(encoded), torch.tensor(counts, dtype=torch.int64), cut)
+
+
+def _padded(encoded: Sequence[Any]) -> Tensor:
+    """The tokens of a Hugging Face tokenizer: int32 [M, L]."""
+    listed = [torch.tensor(text.ids, dtype=torch.int32) for text in encoded]
+    if not listed:
+        return torch.full((0, 1), NO_TOKEN, dtype=torch.int32)
+    return torch.nn.utils.rnn.pad_sequence(listed, batch_first=True, padding_value=NO_TOKEN)
+
+
+def cut_captions_warnings(modalities: Mapping[str, Any]) -> list[str]:
+    """A warning where captions of a training split have more tokens than the text encoder is given."""
+    rows = modalities.get(CAPTIONS)
+    if not isinstance(rows, TokenRows) or not rows.cut:
+        return []
+    total = int(rows.counts.sum())
+    return [
+        f"{count(rows.cut)} of {amount(total, 'caption')} have more than {rows.tokens.shape[1]} tokens and are cut "
+        f"there. Give more with --method.text-length."
+    ]
 
 
 def drawn(captions: Tensor, chance: Tensor) -> Tensor:
