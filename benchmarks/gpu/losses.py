@@ -224,6 +224,9 @@ def cases(
     def own(loss: Loss, rows: Tensor) -> Case:
         return Case(loss, loss, [rows])  # in float64 it is made of PyTorch's operations
 
+    def between(a: Tensor, b: Tensor) -> Tensor:
+        return losses.info_nce(unit(a), unit(b), labels, labels, TEMPERATURE)
+
     return {
         "queue_nce": Case(
             lambda q: losses.queue_nce(unit(q), unit(second), queue, TEMPERATURE),
@@ -247,6 +250,7 @@ def cases(
             lambda a, b: dense_soft(wide(a), wide(b), targets),
             [first, second],
         ),
+        "info_nce": Case(between, between, [first, second]),
         "sup_con": own(lambda z: losses.sup_con(z, labels), both),
         "sup_con in": own(lambda z: losses.sup_con(z, labels, kind="in"), both),
         "suncet": own(lambda z: losses.suncet(z, labels), first),

@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from likewise.losses import fused_batch, fused_queue
+from likewise.collectives import shard_of
+from likewise.losses import fused_batch, fused_queue, fused_soft
 from likewise.losses.float32 import in_float32, unit
 from likewise.losses.input_checks import (
     UNKNOWN,
@@ -33,7 +34,26 @@ from likewise.losses.similarity_sums import LogSums, cross_logsumexp, self_logsu
 from likewise.losses.waiting import may_wait
 
 
+def _info_nce_by_kernels(
+    queries: Tensor,
+    keys: Tensor,
+    query_id: Tensor,
+    key_id: Tensor,
+    temperature: float | Tensor,
+    self_index: Tensor | None = None,
+    kind: Kind = "out",
+    reduction: Literal["valid", "all"] = "valid",
+) -> Tensor | None:
+    if kind != "out" or query_id is None or key_id is None or shard_of(len(queries)) is not None:
+        return None
+    pairs = fused_soft.Pairs(None, query_id, key_id, self_index)
+    if not fused_soft.serves(queries, keys, pairs, temperature):
+        return None
+    return fused_soft.soft_loss(queries, keys, pairs, temperature, reduction == "all")
+
+
 @shapes(queries="N D", keys="M D", temperature="N 1", self_index="N int")
+@fused_batch.kernels_first(_info_nce_by_kernels)
 @in_float32
 def info_nce(
     queries: Tensor,

@@ -49,9 +49,10 @@ def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float)
 def _soft_nce_by_kernels(
     queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | Tensor
 ) -> Tensor | None:
-    if not fused_soft.serves(queries, keys, targets, temperature):
+    pairs = fused_soft.Pairs(targets)
+    if not fused_soft.serves(queries, keys, pairs, temperature):
         return None
-    return fused_soft.soft_loss(queries, keys, targets, temperature)
+    return fused_soft.soft_loss(queries, keys, pairs, temperature)
 
 
 @shapes(queries="B D", keys="M D", targets="B M")

@@ -26,18 +26,37 @@ from likewise.losses.triton_blocks import (
 
 
 @triton.jit
-def _targets(targets, row, rows, column, columns, of_row, of_column):
-    """A tile of the targets, zeros beyond the edges; the last two are its strides."""
-    pointers = row.to(tl.int64)[:, None] * of_row + column.to(tl.int64)[None, :] * of_column
-    there = (row < rows)[:, None] & (column < columns)[None, :]
-    return tl.load(targets + pointers, mask=there, other=0.0).to(tl.float32)
+def _targets(
+    targets, row_ids, column_ids, own, row, rows, column, columns, of_row, of_column,
+    AS_QUERY: tl.constexpr, BY_ID: tl.constexpr, HAS_OWN: tl.constexpr,
+):  # fmt: skip
+    """A tile of the targets, or of ones where ids are equal; and which pairs are compared."""
+    compared = (row < rows)[:, None] & (column < columns)[None, :]
+    if HAS_OWN:
+        if AS_QUERY:
+            own_key = tl.load(own + row, mask=row < rows, other=-1)
+            compared = compared & (own_key[:, None] != column[None, :])
+        else:
+            own_key = tl.load(own + column, mask=column < columns, other=-1)
+            compared = compared & (own_key[None, :] != row[:, None])
+    if BY_ID:
+        row_id = tl.load(row_ids + row, mask=row < rows, other=-1)
+        column_id = tl.load(column_ids + column, mask=column < columns, other=-1)
+        same_id = (row_id[:, None] == column_id[None, :]) & (row_id != -1)[:, None]
+        target = (same_id & compared).to(tl.float32)
+    else:
+        pointers = row.to(tl.int64)[:, None] * of_row + column.to(tl.int64)[None, :] * of_column
+        target = tl.load(targets + pointers, mask=compared, other=0.0).to(tl.float32)
+    return target, compared
 
 
 @triton.jit(do_not_specialize=["rows", "columns"])
 def rows_kernel(
-    queries, keys, targets, temperature, parts, rows, columns, of_row, of_column,
+    queries, keys, targets, row_ids, column_ids, own, temperature, parts,
+    rows, columns, of_row, of_column,
     D: tl.constexpr, WIDTH: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    BY_ID: tl.constexpr, HAS_OWN: tl.constexpr,
     LEARNED: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
     """Of a block of queries over a share of the keys, parts [3, splits, rows].
@@ -58,9 +77,12 @@ def rows_kernel(
         score = row_scores(
             *(queries, held, row, rows, keys, met, column, columns), D, WIDTH, ROWS, COLUMNS, PRECISION
         )  # fmt: skip
-        score = tl.where((column < columns)[None, :], score * scale, NOTHING)
+        target, compared = _targets(
+            *(targets, row_ids, column_ids, own, row, rows, column, columns, of_row, of_column),
+            True, BY_ID, HAS_OWN,
+        )  # fmt: skip
+        score = tl.where(compared, score * scale, NOTHING)
         top, total = add_tile(top, total, score)
-        target = _targets(targets, row, rows, column, columns, of_row, of_column)
         weight += tl.sum(target, 1)
         expected += tl.sum(tl.where(target == 0.0, 0.0, target * score), 1)
     there = row < rows
@@ -71,10 +93,18 @@ def rows_kernel(
     tl.store(source + 2 * size, expected, mask=there)
 
 
-@triton.jit(do_not_specialize=["rows", "splits"])
-def mean_kernel(parts, logsumexp, weights, mean, rows, splits, BLOCK: tl.constexpr) -> None:
-    """Each query's log-sum and sum of targets, over all shares of the keys, and the mean loss."""
+@triton.jit(do_not_specialize=["rows", "columns", "splits"])
+def mean_kernel(
+    parts, own, logsumexp, weights, mean, rows, columns, splits,
+    BLOCK: tl.constexpr, BY_ID: tl.constexpr, HAS_OWN: tl.constexpr, BY_ALL: tl.constexpr,
+) -> None:  # fmt: skip
+    """Each query's log-sum and sum of targets, over all shares of the keys; the mean loss, and a query's weight in it.
+
+    By ids the mean is over queries that have a positive; NaN where none has one, or nothing else to be compared with.
+    """
     loss = tl.zeros([BLOCK], tl.float32)
+    counted = tl.zeros([BLOCK], tl.float32)
+    useful = tl.zeros([BLOCK], tl.float32)
     size = rows * splits
     for start in range(0, rows, BLOCK):
         row = start + tl.arange(0, BLOCK)
@@ -89,19 +119,38 @@ def mean_kernel(parts, logsumexp, weights, mean, rows, splits, BLOCK: tl.constex
             weight += tl.load(source + size, mask=there, other=0.0)
             expected += tl.load(source + 2 * size, mask=there, other=0.0)
         log_sum = top + tl.log2(total)
-        loss += tl.where(there, weight * log_sum - expected, 0.0)
+        if BY_ID:
+            valid = there & (weight > 0.0)
+            loss += tl.where(valid, log_sum - expected / tl.maximum(weight, 1.0), 0.0)
+            counted += valid.to(tl.float32)
+            compared = columns
+            if HAS_OWN:
+                own_key = tl.load(own + row, mask=there, other=-1)
+                compared = columns - (own_key >= 0).to(tl.int32)
+            useful += (valid & (compared > 1)).to(tl.float32)
+        else:
+            loss += tl.where(there, weight * log_sum - expected, 0.0)
         tl.store(logsumexp + row, log_sum, mask=there)
         tl.store(weights + row, weight, mask=there)
-    tl.store(mean, tl.sum(loss, 0) * LN2 / rows)
+    number = tl.sum(counted, 0)
+    share = 1.0 / tl.maximum(number, 1.0)
+    if BY_ALL or not BY_ID:
+        share = 1.0 / (rows + tl.zeros_like(number))
+    if BY_ID:
+        share = tl.where(tl.sum(useful, 0) > 0.0, share, float("nan"))
+    tl.store(mean, tl.sum(loss, 0) * LN2 * share)
+    tl.store(mean + 1, share)
 
 
 @triton.jit(do_not_specialize=["rows", "columns"])
 def gradient_kernel(
-    outer, inner, targets, temperature, logsumexp, weights, upstream, gradient, by_temperature,
+    outer, inner, targets, row_ids, column_ids, own, temperature,
+    logsumexp, weights, mean, upstream, gradient, by_temperature,
     rows, columns, of_row, of_column,
     D: tl.constexpr, WIDTH: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    AS_QUERY: tl.constexpr, LEARNED: tl.constexpr, PRECISION: tl.constexpr,
+    AS_QUERY: tl.constexpr, BY_ID: tl.constexpr, HAS_OWN: tl.constexpr,
+    LEARNED: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
     """What a share of the inner rows adds to the gradient of a part of the outer ones, [splits, rows, D].
 
@@ -128,12 +177,18 @@ def gradient_kernel(
         if not AS_QUERY:
             log_sum = tl.load(logsumexp + column, mask=column < columns, other=0.0)[None, :]
             weight = tl.load(weights + column, mask=column < columns, other=0.0)[None, :]
-        slope = weight * tl.exp2(score * scale - log_sum)
-        slope -= _targets(targets, row, rows, column, columns, of_row, of_column)
-        slope = tl.where((column < columns)[None, :], slope, 0.0)
+        target, compared = _targets(
+            *(targets, row_ids, column_ids, own, row, rows, column, columns, of_row, of_column),
+            AS_QUERY, BY_ID, HAS_OWN,
+        )  # fmt: skip
+        power = tl.exp2(score * scale - log_sum)
+        if BY_ID:  # each of a query's positives has an equal share
+            slope = tl.where(weight > 0.0, power - target / tl.maximum(weight, 1.0), 0.0)
+        else:
+            slope = weight * power - target
+        slope = tl.where(compared, slope, 0.0)
         found = product(slope, met, found, PRECISION)
-    queries = rows if AS_QUERY else columns
-    found *= tl.load(upstream).to(tl.float32) / (queries * divisor)
+    found *= tl.load(upstream).to(tl.float32) * tl.load(mean + 1) / divisor
     share = tl.program_id(1)
     if AS_QUERY:
         along = -tl.sum(found * held, 1) / divisor
