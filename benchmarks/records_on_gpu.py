@@ -2,13 +2,21 @@
 
 python benchmarks/records_on_gpu.py --data FOLDER --minutes 9 --out $OUT/records.json
 
-What matters comes first; when the time is over, what has been found stands. The file is written after each run.
+Every part is run with the first seed, in this order, then with the next, while there is time; what has been found
+stands. The file is written after each run. With 9 minutes an H100 runs the first three parts once, or
+``--parts support`` alone with two seeds and some of a third (a run of it is 1.1 million views, 20 s).
 
-- ``support``: SuNCEt's support batch at 10 % and 1 % of the labels, against SimCLR at equal views, and cross-entropy
-  and SupCon on the same labels (Assran et al. 2020, https://arxiv.org/abs/2006.10803). Chosen on validation images.
-- ``simclr``: SimCLR until the neighbours' accuracy of lightly's published run, 0.848.
+- ``simclr``: SimCLR until the neighbours' accuracy of lightly's published run, 0.848. 3 minutes.
 - ``supcon``: SupCon beside cross-entropy with all labels, a linear classifier on both (Khosla et al. 2020).
+- ``support``: SuNCEt's support batch at 10 % and 1 % of the labels, against SimCLR at equal views, and cross-entropy
+  and SupCon on the same labels (Assran et al. 2020, https://arxiv.org/abs/2006.10803). Chosen on validation images;
+  ``--batch 128`` and ``--batch 1024`` are the small and the large batch.
 - ``isd``: ISD beside MoCo v2 on long-tailed classes, the rare ones apart (Tejankar et al. 2021).
+- ``comatch``: CoMatch beside FixMatch with 4 and 25 labels a class (Li, Xiong & Hoi 2021).
+- ``out-or-in``: SupCon's two losses. ``robustness``: SupCon beside cross-entropy on corrupted images, and at learning
+  rates of a fifth and of five times the usual.
+
+With ``--keep evidence/claims/gpu`` the outcomes of claims are written there, from which ``docs/results.md`` is made.
 """
 
 from __future__ import annotations
@@ -23,7 +31,7 @@ from typing import Any
 
 import torch
 import tyro
-from gpu import cifar, scores
+from gpu import cifar, outcomes, scores, semi_supervised, supervised
 from gpu.bare_run import BareRun, Run
 from gpu.cifar import CLASSES, Cifar, Split
 
@@ -37,7 +45,7 @@ from likewise.methods.supcon import SupCon
 from likewise.views.policies import simclr_small, weak
 from likewise.views.view_policy import ViewPolicy
 
-PARTS = "support,simclr,supcon,isd"
+PARTS = "simclr,supcon,support,isd,comatch,out-or-in,robustness"
 """In the order of their turns."""
 
 SGD = Recipe("sgd", learning_rate=0.06, weight_decay=5e-4)
@@ -64,12 +72,14 @@ class Settings:
     """for everything, decoding included"""
     out: Path = Path("records_on_gpu.json")
     """the result's file"""
+    keep: Path | None = None
+    """folder for the outcomes of claims"""
     parts: str = PARTS
     """which, with commas between them"""
     million_views: float | None = None
     """of a run of ``support``: what all its methods forward; default: what lets 14 of them fit into half the minutes"""
     seeds: int = 3
-    """of ``support``, one after the other, while there is time"""
+    """one after the other, while there is time"""
     record_epochs: int = 100
     """of ``simclr``"""
     compile: bool = False
@@ -165,19 +175,15 @@ class Session:
         }
 
 
-def support_part(session: Session) -> None:
-    """Each method of `arms` by each budget of labels; further seeds later."""
-    methods = arms(session.settings.batch)
-    for seed in range(session.settings.seeds):
-        plain = arm("SimCLR", SimCLR(views=VIEWS), seed)
-        session.attempt("support", partial(support_run, session, plain, 0, seed))
-        for share in (0.1, 0.01):
-            each = max(round(len(session.data.train) / CLASSES * share), 2)
-            for name, method in methods.items():
-                run = arm(name, method, seed)
-                session.attempt("support", partial(support_run, session, run, each, seed, name))
-        if seed == 0:
-            other_parts(session)
+def support_part(session: Session, seed: int) -> None:
+    """SimCLR, and each method of `arms` by each budget of labels."""
+    plain = arm("SimCLR", SimCLR(views=VIEWS), seed)
+    session.attempt("support", partial(support_run, session, plain, 0, seed))
+    for share in (0.1, 0.01):
+        each = max(round(len(session.data.train) / CLASSES * share), 2)
+        for name, method in arms(session.settings.batch).items():
+            run = arm(name, method, seed)
+            session.attempt("support", partial(support_run, session, run, each, seed, name))
 
 
 def arms(batch: int) -> dict[str, Any]:
@@ -225,7 +231,8 @@ def support_run(session: Session, run: Run, each: int, seed: int, name: str = "S
     has_support = run.method.support is not None
     images = train if known is None or has_support else known
     views = session.settings.views()
-    bare, result = session.run(run, images, views, known if has_support else None, look=look)
+    labels = known if has_support else None
+    bare, result = session.run(run, images, views, labels, looks=6, look=look)
     session.keep(
         "support",
         {
@@ -243,51 +250,63 @@ def tested(session: Session, bare: BareRun) -> dict[str, float]:
     return {"knn": scores.knn_accuracy(bare.nets.encoder, session.data.train, session.data.test)}
 
 
-def everything(data: Cifar) -> Split:
-    """All training images, validation included."""
-    return Split(*(torch.cat(parts) for parts in zip(data.train, data.validation, strict=True)))
-
-
-def simclr_part(session: Session) -> None:
+def simclr_part(session: Session, seed: int) -> None:
     """SimCLR as lightly runs it, until its accuracy."""
-    images = everything(session.data)
+    images = session.data.everything()
     method, recipe = SimCLR(views=VIEWS, temperature=0.5), replace(SGD, learning_rate=0.12)
     epochs = session.settings.record_epochs
 
     def look(bare: BareRun) -> dict[str, float]:
         return {"knn": scores.knn_accuracy(bare.nets.encoder, images, session.data.test)}
 
-    run = Run(method, TWO_VIEWS, recipe)
+    run = Run(method, TWO_VIEWS, recipe, seed=seed)
     views = epochs * 2 * len(images)
     _, result = session.run(
         run, images, views, looks=10, look=look, enough=lambda seen: seen["knn"] >= RECORD
     )
-    session.keep("simclr", {"epochs planned": epochs, "wanted": RECORD, **result})
+    result = {"epochs planned": epochs, "wanted": RECORD, "seed": seed, **result}
+    session.keep("simclr", result)
 
 
-def supcon_part(session: Session) -> None:
-    """With all labels, at equal views; a linear classifier of the encoder's features."""
-    images = everything(session.data)
-    for name, method in (
-        ("SupCon", SupCon(views=VIEWS)),
-        ("cross-entropy", CrossEntropy(views=VIEWS)),
-    ):
-        bare, result = session.run(arm(name, method, 0), images, 2.5 * session.settings.views())
-        bank, queries = (
-            scores.features(bare.nets.encoder, part.images) for part in (images, session.data.test)
-        )
-        predicted = scores.linear(bank, images.labels, queries)
-        found = {
-            "linear": scores.share(predicted, session.data.test.labels),
-            **tested(session, bare),
-        }
-        session.keep("supcon", {"method": name, **result, "test": found})
+def supervised_part(part: str, session: Session, seed: int) -> None:
+    """The arms of a part of `gpu.supervised`, with all labels, at equal views."""
+    for each in supervised.arms(part, VIEWS):
+        session.attempt(part, partial(supervised_run, part, session, each, seed))
 
 
-def isd_part(session: Session) -> None:
+def supervised_run(part: str, session: Session, each: supervised.Arm, seed: int) -> None:
+    """One run, and linear classifiers of its features."""
+    run = arm(each.name, each.method, seed)
+    rate = run.recipe.learning_rate * each.rate
+    run = replace(run, recipe=replace(run.recipe, learning_rate=rate))
+    views = each.length * session.settings.views()
+    bare, result = session.run(run, session.data.everything(), views)
+    found = supervised.accuracies(bare.nets.encoder, each, session.data)
+    about = {"method": each.name, "rate": each.rate, "seed": seed}
+    session.keep(part, {**about, **result, "test": found})
+
+
+def comatch_part(session: Session, seed: int) -> None:
+    """CoMatch and FixMatch by each budget of labels, at equal views."""
+    for labels in semi_supervised.LABELS:
+        known = session.data.train.take(cifar.labelled(session.data.train.labels, labels, seed))
+        for name, run in semi_supervised.runs(session.settings.batch, seed).items():
+            session.attempt("comatch", partial(comatch_run, session, name, run, known, labels))
+
+
+def comatch_run(session: Session, name: str, run: Run, known: Split, labels: int) -> None:
+    """One run, and the accuracy of its classifier."""
+    views = 2 * session.settings.views()
+    bare, result = session.run(run, session.data.train, views, known)
+    found = {"classifier": semi_supervised.accuracy(run, bare.nets, session.data.test)}
+    about = {"method": name, "labels a class": labels, "seed": run.seed}
+    session.keep("comatch", {**about, **result, "test": found})
+
+
+def isd_part(session: Session, seed: int) -> None:
     """Long-tailed classes, 100 to 1; the nearest neighbour in a balanced bank, frequent and rare classes apart."""
     train, test = session.data.train, session.data.test
-    tail = train.take(cifar.long_tailed(train.labels, 100, 0))
+    tail = train.take(cifar.long_tailed(train.labels, 100, seed))
     bank = train.take(cifar.labelled(train.labels, 500, 1))
     queue = min(4096, len(tail) // 4)
     recipe = Recipe("sgd", learning_rate=0.06, weight_decay=5e-4)
@@ -296,7 +315,8 @@ def isd_part(session: Session) -> None:
         ("ISD", ISD(queue=queue, student_views=VIEWS), one_each),
         ("MoCo v2", MoCoV2(queue=queue, views=VIEWS), TWO_VIEWS),
     ):
-        bare, result = session.run(Run(method, views, recipe), tail, session.settings.views())
+        run = Run(method, views, recipe, seed=seed)
+        bare, result = session.run(run, tail, session.settings.views())
         known, asked = (scores.features(bare.nets.encoder, part.images) for part in (bank, test))
         predicted = scores.neighbours(known, bank.labels, asked, k=1)
         rare = torch.isin(test.labels, torch.tensor(RARE, device=test.labels.device))
@@ -304,17 +324,30 @@ def isd_part(session: Session) -> None:
             "frequent": scores.share(predicted[~rare], test.labels[~rare]),
             "rare": scores.share(predicted[rare], test.labels[rare]),
         }
-        session.keep("isd", {"method": name, **result, "test": found})
+        session.keep("isd", {"method": name, "seed": seed, **result, "test": found})
 
 
-OTHERS = {"simclr": simclr_part, "supcon": supcon_part, "isd": isd_part}
+RUNS: dict[str, Callable[[Session, int], None]] = {
+    "simclr": simclr_part,
+    "supcon": partial(supervised_part, "supcon"),
+    "support": support_part,
+    "isd": isd_part,
+    "comatch": comatch_part,
+    "out-or-in": partial(supervised_part, "out-or-in"),
+    "robustness": partial(supervised_part, "robustness"),
+}
 
 
-def other_parts(session: Session) -> None:
-    """After the first seed of ``support``."""
-    for name in session.settings.parts.split(","):
-        if name in OTHERS:
-            session.attempt(name, partial(OTHERS[name], session))
+def all_parts(session: Session) -> None:
+    """Every part with the first seed, then with the next, while there is time."""
+    names = session.settings.parts.split(",")
+    unknown = [name for name in names if name not in RUNS]
+    if unknown:
+        raise SystemExit(f"--parts {','.join(unknown)}: choose from {','.join(RUNS)}.")
+    for seed in range(session.settings.seeds):
+        for name in names:
+            if name != "simclr" or seed == 0:  # a record is set once
+                session.attempt(name, partial(RUNS[name], session, seed))
 
 
 def main(settings: Settings) -> None:
@@ -326,18 +359,19 @@ def main(settings: Settings) -> None:
     about = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     found: dict[str, Any] = {
         "device": about,
+        "encoder": settings.encoder,
+        "batch": settings.batch,
         "seconds of decoding": round(time.monotonic() - start, 2),
     }
     session = Session(settings, data, start + 60 * settings.minutes, found)
     try:
-        if "support" in settings.parts.split(","):
-            support_part(session)
-        else:
-            other_parts(session)
+        all_parts(session)
     except OutOfTime:
         found["ended"] = "out of time"
     settings.out.write_text(json.dumps(found, indent=1) + "\n")
     print(f"written to {settings.out}")
+    if settings.keep is not None:
+        outcomes.write(found, settings.keep)
 
 
 if __name__ == "__main__":

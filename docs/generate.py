@@ -172,7 +172,8 @@ Made by `make docs` from evidence/claims, where `likewise reproduce NAME --keep 
 paper's claim is tested at small scale: minutes of training on two cores, where the paper took days of GPUs. A claim
 that does not hold here may well hold there; it is listed all the same. A statement holds where the mean (or median) of
 the seeds meets the inequality and two thirds of the seeds do so on their own. No choice was made on test images, unless
-the findings say so.
+the findings say so. The last column is for whole runs on CIFAR-10 that a GPU makes
+(`python benchmarks/records_on_gpu.py --keep evidence/claims/gpu`).
 
 What unlabelled images add to a pretrained encoder is compared by a benchmark, because label propagation and votes of
 adapted encoders are no runs: [Start from pretrained weights](adaptation.md#what-unlabelled-images-add).
@@ -191,12 +192,40 @@ def results_page() -> str:
     for name, claim in CLAIMS.items():
         title = f"[`{name}`](#{name})" if name in outcomes else f"`{name}`"
         verdict = outcomes[name]["verdict"] if name in outcomes else "not run yet"
-        rows.append(f"| {title} | {claim.sentence} | {claim.paper} | {verdict} |")
-    table = ["| claim | the paper's claim | paper | |", "| --- | --- | --- | --- |", *rows]
-    sections = [
-        outcome_section(name, content, stored / f"{name}.md") for name, content in outcomes.items()
-    ]
+        large = gpu_outcome(stored, name)
+        at_size = large["verdict"] if large else "not run"
+        rows.append(f"| {title} | {claim.sentence} | {claim.paper} | {verdict} | {at_size} |")
+    columns = "| claim | the paper's claim | paper | small, on a CPU | at size, on a GPU |"
+    table = [columns, "| --- | --- | --- | --- | --- |", *rows]
+    sections = []
+    for name, content in outcomes.items():
+        section = outcome_section(name, content, stored / f"{name}.md")
+        large = gpu_outcome(stored, name)
+        sections.append(f"{section}\n{gpu_section(content, large)}" if large else section)
     return "\n".join([RESULTS, *table, "", *sections])
+
+
+def gpu_outcome(stored: Path, name: str) -> dict[str, Any] | None:
+    """The outcome of a claim at size, where a GPU has run it."""
+    file = stored / "gpu" / f"{name}.json"
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def gpu_section(small: dict[str, Any], large: dict[str, Any]) -> str:
+    """The statements of a claim at size, and whether they say what the small run says."""
+    seeds = large["seeds"]
+    lines = [
+        f"**At size, on a GPU: {large['verdict']}.** {large['data']}, {large['encoder']}, {large['device']}, "
+        f"{large['day']}; seeds: {', '.join(map(str, seeds))}.",
+        "",
+        f"| statement | required | {seed_columns(seeds)} | |",
+        "| --- " * (len(seeds) + 4) + "|",
+        *map(statement_row, large["statements"]),
+        "",
+    ]
+    if large["verdict"] == outcome.HOLDS != small["verdict"]:
+        lines += ["What the small run did not show holds at size.", ""]
+    return "\n".join(lines)
 
 
 def outcome_section(name: str, content: dict[str, Any], findings: Path) -> str:
@@ -210,18 +239,7 @@ def outcome_section(name: str, content: dict[str, Any], findings: Path) -> str:
     ]
     lines += [content["check"], "", f"| statement | required | {seed_columns(seeds)} | |"]
     lines += ["| --- " * (len(seeds) + 4) + "|"]
-    for each in content["statements"]:
-        unit, premise = (
-            each["unit"],
-            f" Tested only if: {each['premise']}." if each["premise"] else "",
-        )
-        values = [outcome.format_value(value, unit) for value in (each["value"], *each["by_seed"])]
-        values[0] += " (median)" if each["over_seeds"] == "median" else ""
-        bound = f"{each['relation']} {outcome.format_value(each['bound'], unit)}"
-        sentence = each["sentence"].replace("|", "\\|")
-        lines.append(
-            f"| {sentence}.{premise} | {bound} | {' | '.join(values)} | {each['verdict']} |"
-        )
+    lines += map(statement_row, content["statements"])
     lines += [
         "",
         f"| arm | score | {seed_columns(seeds)} | views | seconds |",
@@ -249,6 +267,17 @@ def outcome_section(name: str, content: dict[str, Any], findings: Path) -> str:
         "",
     ]
     return "\n".join(lines + ([findings.read_text().strip(), ""] if findings.exists() else []))
+
+
+def statement_row(each: dict[str, Any]) -> str:
+    """An inequality with its numbers, as a row of a table."""
+    unit = each["unit"]
+    premise = f" Tested only if: {each['premise']}." if each["premise"] else ""
+    values = [outcome.format_value(value, unit) for value in (each["value"], *each["by_seed"])]
+    values[0] += " (median)" if each["over_seeds"] == "median" else ""
+    bound = f"{each['relation']} {outcome.format_value(each['bound'], unit)}"
+    sentence = each["sentence"].replace("|", "\\|")
+    return f"| {sentence}.{premise} | {bound} | {' | '.join(values)} | {each['verdict']} |"
 
 
 def seed_columns(seeds: list[int]) -> str:

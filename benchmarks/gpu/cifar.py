@@ -43,6 +43,10 @@ class Cifar(NamedTuple):
     validation: Split
     test: Split
 
+    def everything(self) -> Split:
+        """All training images, validation included."""
+        return Split(*(torch.cat(parts) for parts in zip(self.train, self.validation, strict=True)))
+
 
 def opened(folder: Path, device: torch.device, most: int | None = None) -> Cifar:
     """From ``cifar10-jpeg75-{train,test}.parquet`` in a folder; ``most`` images of each file where it is given."""

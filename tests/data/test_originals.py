@@ -274,6 +274,20 @@ def test_a_callable_is_given_the_photograph_at_the_size_of_its_file(photographs,
             assert batch.pixels.aspect[row] == pytest.approx(file.shape[1] / file.shape[0])
 
 
+def test_no_square_is_made_of_a_photograph_whose_views_are_all_there(photographs):
+    loaders = []
+    for has_squares in (True, False):
+        views = CallableViews(Recorded(), size=VIEW, takes="tensor")
+        streams = [ViewStream("view", views.make, of_support=False, has_squares=has_squares)]
+        images = open_originals(photographs, SIZE, 3)
+        loaders.append(Loader(images, torch.full((6,), -1), 6, seed=7, view_streams=streams))
+    squares, none = (loader.batch(1).pixels for loader in loaders)
+    assert squares.images.any() and not none.images.any()
+    assert none.images.shape == squares.images.shape
+    assert torch.equal(none.views["view"], squares.views["view"])
+    assert torch.equal(none.aspect, squares.aspect)
+
+
 def test_a_photograph_that_cannot_be_read_is_replaced_before_a_callable_sees_it(photographs):
     broken = photographs.pixels.paths[2]
     broken.write_bytes(broken.read_bytes()[:200])

@@ -1,11 +1,16 @@
-"""benchmarks/on_gpu.py is rarely near a GPU: what of it needs none is tried here, at small sizes."""
+"""Scripts for a GPU are rarely near one: what of them needs none is tried here, at small sizes."""
 
 import importlib
+import io
 import json
 import time
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 import torch
+from PIL import Image
 
 
 @pytest.fixture
@@ -71,3 +76,87 @@ def test_scores_are_kept_up_to_where_that_first_takes_longer(section):
     found = {rows: {"kept": kept, "made again": made} for rows, (kept, made) in times.items()}
     assert script.kept_up_to(found) == 512
     assert script.kept_up_to({256: {"kept": 2, "made again": 1}}) == 0
+
+
+@pytest.fixture
+def small_sets(section, tmp_path):
+    """CIFAR-10's two files with noise of its shape."""
+    generator = np.random.default_rng(0)
+    for part, count in (("train", 120), ("test", 40)):
+        rows = []
+        for _ in range(count):
+            encoded = io.BytesIO()
+            Image.fromarray(generator.integers(0, 256, (32, 32, 3), np.uint8)).save(encoded, "PNG")
+            rows.append({"bytes": encoded.getvalue()})
+        labels = np.arange(count) % 10
+        table = pa.table({"image": rows, "label": labels})
+        parquet.write_table(table, tmp_path / f"cifar10-jpeg75-{part}.parquet")
+    return tmp_path
+
+
+def test_records_become_outcomes_of_claims(small_sets, monkeypatch):
+    script = importlib.import_module("records_on_gpu")
+    monkeypatch.setattr(script.scores.linear, "__defaults__", (5, 1e-5))
+    settings = script.Settings(
+        small_sets,
+        out=small_sets / "records.json",
+        keep=small_sets / "gpu",
+        parts="supcon,support,isd,comatch,out-or-in,robustness",
+        million_views=3e-4,
+        seeds=1,
+        encoder="conv4",
+        device="cpu",
+        batch=16,
+    )
+    script.main(settings)
+    found = json.loads(settings.out.read_text())
+    assert "ended" not in json.dumps(found)
+    assert len(found["support"]) == 1 + 2 * len(script.arms(16)) and len(found["robustness"]) == 6
+    outcomes = {file.stem: json.loads(file.read_text()) for file in settings.keep.glob("*.json")}
+    assert set(outcomes) == {
+        "isd-rare", "comatch-fixmatch", "supcon-out-or-in", "supcon-corruptions", "supcon-stability",
+    }  # fmt: skip
+    assert all(each["seeds"] == [0] and each["device"] == "CPU" for each in outcomes.values())
+    (in_small,) = [each for each in found["out-or-in"] if each["method"] == "L_in"]
+    (out_small,) = [each for each in found["out-or-in"] if each["method"] == "L_out"]
+    (judged,) = outcomes["supcon-out-or-in"]["statements"]
+    gap = out_small["test"]["linear"] - in_small["test"]["linear"]
+    assert judged["by_seed"] == [pytest.approx(gap)]
+    assert judged["verdict"] == ("holds here" if gap >= 0 else "does not hold here")
+
+
+def test_a_claim_without_all_of_its_runs_has_no_outcome(section, tmp_path):
+    outcomes = importlib.import_module("gpu.outcomes")
+    line = {"method": "ISD", "seed": 0, "test": {"rare": 0.5, "frequent": 0.5}}
+    found = {"device": "GPU", "encoder": "timm/resnet18", "isd": [line]}
+    outcomes.write(found, tmp_path)
+    assert not list(tmp_path.iterdir())
+    worse = {"rare": 0.3, "frequent": 0.5}
+    found["isd"].append({**line, "method": "MoCo v2", "test": worse})
+    outcomes.write(found, tmp_path)
+    stored = json.loads((tmp_path / "isd-rare.json").read_text())
+    assert stored["verdict"] == "holds here"
+    assert [each["value"] for each in stored["statements"]] == pytest.approx([0.2, 0.2])
+
+
+def test_the_support_that_is_best_on_validation_is_compared_and_its_speed_found(section, tmp_path):
+    outcomes = importlib.import_module("gpu.outcomes")
+
+    def run(method, labels, validation, test):
+        looks = [{"views": 100 * (n + 1), "knn": knn} for n, knn in enumerate(validation)]
+        about = {"method": method, "labels a class": labels, "seed": 0}
+        return {**about, "curve": looks, "test": {"knn": test}}
+
+    found = {
+        "device": "GPU",
+        "encoder": "timm/resnet18",
+        "support": [run("SimCLR", 0, (0.2, 0.4), 0.4)],
+    }
+    for labels in (45, 450):
+        found["support"].append(run("SuNCEt 10 x 8", labels, (0.3, 0.38), 0.9))
+        found["support"].append(run("SuNCEt 10 x 46", labels, (0.6, 0.7), 0.45))
+    outcomes.write(found, tmp_path)
+    stored = json.loads((tmp_path / "suncet-sooner.json").read_text())
+    share, *ahead = [each["value"] for each in stored["statements"]]
+    assert ahead == pytest.approx([0.05, 0.05])  # not the support that is best on test images
+    assert share == pytest.approx(0.5, abs=0.2)

@@ -192,6 +192,13 @@ def test_a_dry_run_finds_what_the_method_asks_for_and_leaves_its_networks():
     assert view_streams(METHODS["simclr"](), nets, loader, Progress(0, 4, 5)) == []
 
 
+def test_squares_are_made_only_where_a_policy_reads_them():
+    _, _, loader = setup()
+    assert not any(stream.has_squares for stream in loader.view_streams)
+    _, _, loader = setup("isd", {"student_views": of_pil, "teacher_views": identity()})
+    assert [stream.has_squares for stream in loader.view_streams] == [True]
+
+
 def test_what_the_loader_makes_is_what_the_method_would_make():
     rule, nets, loader = setup()
     batch, progress = loader.batch(2), Progress(2, 4, 5)

@@ -73,6 +73,8 @@ class ViewStream(NamedTuple):
     """images, uint8 [C, H, W], and a key for the randomness of each -> float32 [B, C, S, S]"""
     of_support: bool
     """whether they are of the support rows"""
+    has_squares: bool = True
+    """whether other views are made of the same rows, from their squares"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,7 +278,8 @@ class Loader:
     ) -> DecodedRows:
         """The images at some positions with their views, each made by its position in the global batch."""
         if isinstance(images, OriginalImages):
-            rows, given = images.whole(own, self.labels)
+            squares = any(stream.has_squares for stream in streams)
+            rows, given = images.whole(own, self.labels, squares)
         else:
             rows = images.replaced(own, labels=self.labels)
             given = rows.pixels.unsqueezed()

@@ -96,17 +96,17 @@ class OriginalImages(FileImages):
         made = {}
         for stream, cut, of_stream in zip(streams, crops, boxes, strict=True):
             made[stream.name] = Crop(cut, of_stream)
-        # No square is made of an image whose crops are all there; the tensor says how large it would be.
-        shape = (count, self.channels, self.size, self.size)
-        images = torch.zeros(1, dtype=torch.uint8).expand(shape)
-        return DecodedRows(Pixels(images, aspect, crops=made), positions)
+        return DecodedRows(Pixels(self._no_squares(count), aspect, crops=made), positions)
 
-    def whole(self, index: Tensor, labels: Tensor | None) -> tuple[DecodedRows, list[Tensor]]:
+    def whole(
+        self, index: Tensor, labels: Tensor | None, squares: bool = True
+    ) -> tuple[DecodedRows, list[Tensor]]:
         """Some images for training at their own size, for a user's augmentation, and as squares.
 
         Args:
             index: int64 [B], positions.
             labels: int64 [N]; an image that cannot be decoded is replaced by one of the same label.
+            squares: whether to make them; without, they are black.
 
         Returns:
             The squares, and uint8 [C, H, W] of each image, to be read only.
@@ -114,15 +114,20 @@ class OriginalImages(FileImages):
         count = len(index)
         positions = self._fallbacks.replace(index, labels).clone()
         aspect = torch.ones(count)
-        squares = self._room(count, self.size)
+        images = self._room(count, self.size) if squares else self._no_squares(count)
         at_own_size = []
         for slot, wanted in enumerate(index.tolist()):
             row, planes, own_aspect = self._decode_planes(wanted, labels, None)
             positions[slot] = row
             aspect[slot] = own_aspect
-            squares[slot] = resized(planes, self.size, self.size)
+            if squares:
+                images[slot] = resized(planes, self.size, self.size)
             at_own_size.append(planes.expand(self.channels, -1, -1))
-        return DecodedRows(Pixels(squares, aspect), positions), at_own_size
+        return DecodedRows(Pixels(images, aspect), positions), at_own_size
+
+    def _no_squares(self, count: int) -> Tensor:
+        """What stands for squares that nobody reads: a single zero that says how large they would be."""
+        return torch.zeros(1, dtype=torch.uint8).expand(count, self.channels, self.size, self.size)
 
     def _room(self, count: int, size: int) -> Tensor:
         """Memory for crops, in the order in which they are resized."""

@@ -86,9 +86,11 @@ def view_streams(
     if not has_callable_views(method):
         return []
     streams: list[ViewStream] = []
+    is_fixed = type(method).before_step is Method.before_step
     for part in _requested(method, nets, loader, progress):
+        has_squares = bool(part.views.policies) or not is_fixed
         for name, views in part.views.requested.items():
-            streams.append(ViewStream(name, views.make, part.of_support))
+            streams.append(ViewStream(name, views.make, part.of_support, has_squares))
     return streams
 
 
