@@ -133,6 +133,10 @@ def test_embed_and_search(trained, photographs, tmp_path):
     assert best[0].cosine == pytest.approx(1, abs=1e-4)
     with pytest.raises(lw.LikewiseError, match=r"vectors\.parquet"):
         vectors.save(tmp_path / "vectors.parquet")
+    for query, named in ((photographs / "dog", "folder"), (photographs / "absent.png", "absent")):
+        with pytest.raises(lw.LikewiseError, match=named) as refused:
+            trained.search(query, vectors)
+        assert "fashion-mnist" not in str(refused.value)
 
 
 def test_evaluating_again_gives_the_same_scores(trained):

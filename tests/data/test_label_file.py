@@ -131,3 +131,15 @@ def test_a_zero_byte_does_not_make_a_file_utf_16(tmp_path, photos):
     file = write(tmp_path, "x/a.png,c\0at", "x/b.png,dog")
     with pytest.raises(LikewiseError, match="zero bytes"):
         open_manifest(photos, labels=file)
+
+
+def test_names_that_differ_in_case_alone_are_told_apart(tmp_path):
+    photos = photo_folder(tmp_path / "photos", "x/IMG.png", "x/img.png", "x/b.png")
+    file = write(
+        tmp_path, "far/away/x/IMG.png,dog", "far/away/x/img.png,cat", "far/away/x/b.png,cat"
+    )
+    manifest = open_manifest(photos, labels=file)
+    names = [manifest.class_names[number] for number in manifest.labels.tolist()]
+    assert dict(zip(manifest.ids, names, strict=True)) == {
+        "x/IMG.png": "dog", "x/img.png": "cat", "x/b.png": "cat",
+    }  # fmt: skip

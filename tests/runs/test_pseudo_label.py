@@ -1,6 +1,7 @@
 """Pseudo-labels as a file: what it holds, that a run on it is scored by true labels, and what is refused."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -110,3 +111,23 @@ def test_what_cannot_be_used_is_refused(photos, start, tmp_path):
     with pytest.raises(lw.LikewiseError, match="--pretrained"):
         labelled(photos, start, from_run=None, pretrained="none", encoder="conv4")
     assert not list(tmp_path.iterdir())
+
+
+def test_images_that_cannot_be_decoded_get_no_pseudo_label(photos, start, tmp_path):
+    damaged = tmp_path / "photos"
+    shutil.copytree(photos, damaged)
+    for name in ("45.png", "00.png"):
+        content = bytearray((damaged / name).read_bytes())
+        content[len(content) // 2 : len(content) // 2 + 100] = bytes(100)
+        (damaged / name).write_bytes(content)
+    labels = str(photos.parent / "labels.csv")
+    settings = {"from_run": str(start.folder.path), "by": "propagation", "device": "cpu"}
+    with pytest.raises(lw.LikewiseError, match="--max-bad"):
+        pseudo_label(damaged, labels, **settings)
+    found = pseudo_label(damaged, labels, max_bad=0.1, **settings)
+    rows = rows_of(found)
+    assert set(rows) == {f"{number:02}.png" for number in range(60)}
+    assert "45.png" in found.unread
+    assert rows["45.png"]["label"] == "" and rows["45.png"]["probability"] is None
+    assert rows["46.png"]["label"] and rows["46.png"]["probability"] is not None
+    assert rows["00.png"]["label"] == COLOURS[class_of(0)]

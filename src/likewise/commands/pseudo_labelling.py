@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from likewise.commands.words import DataArgument, parse, spell_out
+from likewise.commands.words import DataArgument, parse, say_skipped, spell_out
 from likewise.counts import amount
 from likewise.data.columns.column_names import MissingLabels
 from likewise.runs.pseudo_labels import By
@@ -61,6 +61,10 @@ class PseudoLabel:
     """column of a CSV, a table or Parquet files that says which rows belong together; these are in one split"""
     missing_labels: MissingLabels = "unlabelled"
     """what NaN, NA, N/A, None and null mean as a label: unlabelled, or a class of that name"""
+    pixel_range: tuple[float, float] | None = None
+    """values of pixels that become black and white, where they have more than 8 bits; default: found in the set"""
+    max_bad: float = 0.01
+    """share of the files, 0 to 1, that may be unreadable; they get no label"""
     val_fraction: float = 0.1
     """share of the labelled training images that validates, 0 to 1, where the data have no val split"""
     test_fraction: float = 0.2
@@ -83,3 +87,4 @@ def pseudo_label(words: list[str]) -> None:
     print(
         f"{amount(found.made, 'pseudo-label')}, {amount(found.unsure, 'image')} left without one -> {given['out']}"
     )
+    say_skipped(found.unread, "could not be read, so they get no pseudo-label", strict=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from typing import IO
 
@@ -10,6 +11,9 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin
 
 from likewise.data.heif import enable_heif, is_heif
+
+# Pillow warns of metadata that it cannot read, without the file's name. The pixels are right, or an error is raised.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 ORIENTATION = 0x0112
 """EXIF tag: 1 is upright, 5 to 8 are quarter turns"""

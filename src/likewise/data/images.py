@@ -212,7 +212,7 @@ class FileImages:
 
     def lose(self, row: int, error: UnreadableImage) -> None:
         """Note that an image cannot be decoded."""
-        self.unreadable[self.ids[row]] = str(error)
+        self.unreadable[self.ids[row]] = error.reason(self.ids[row])
         self._fallbacks.add(row)
 
     def _decode_or_replace(self, wanted: int, labels: Tensor | None) -> DecodedRow:
@@ -390,5 +390,8 @@ def _decode_all(manifest: Manifest, size: int, channels: int) -> InMemoryImages:
         raise NothingReadable(
             f"{manifest.source}: no image can be decoded. The first: {lost[0]}.", reasons
         )
-    named = {row: Skipped(manifest.ids[row], reason) for row, reason in lost.items()}
+    named = {
+        row: Skipped(manifest.ids[row], UnreadableImage(reason).reason(manifest.ids[row]))
+        for row, reason in lost.items()
+    }
     return InMemoryImages(Pixels(torch.from_numpy(images), torch.from_numpy(aspect)), named)

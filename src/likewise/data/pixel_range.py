@@ -234,8 +234,18 @@ class RangedPixels:
     def read(self, position: int, size: int | None = None) -> Decoded:
         """Decode one image."""
         decoded = self.source.read(position, size)
+        self.require_numbers(decoded.pixels)
         self.require_inside(decoded.pixels, position)
         return decoded._replace(pixels=self.range.to_bytes(decoded.pixels))
+
+    def require_numbers(self, values: np.ndarray) -> None:
+        """Refuse an image of NaN and infinity alone, which would be seen as black.
+
+        Raises:
+            UnreadableImage: it is one.
+        """
+        if values.dtype.kind == "f" and not np.isfinite(values).any():
+            raise UnreadableImage("none of its pixels is a number")
 
     def require_inside(self, values: np.ndarray, position: int) -> None:
         """Refuse values outside a range that is strict.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ CLIP_MODE = "clip"
 
 class UnreadableImage(Exception):
     """One image cannot be decoded; the message names it and says why."""
+
+    def reason(self, name: str) -> str:
+        """Why, without the path that the message may begin with, where that is one of an image of this name."""
+        called, _, rest = str(self).partition(": ")
+        return rest if rest and called.endswith(name) else str(self)
 
 
 class NeverEncoded(UnreadableImage):
@@ -355,4 +361,7 @@ def reason_of(error: Exception) -> str:
         return f"too large: more than {amount(most, 'pixel')} are not read. Cut it into tiles"
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image that Pillow reads"
-    return str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.errno == errno.ELOOP:
+        return "a link that leads back to itself"
+    # In one line: some decoders break theirs.
+    return " ".join(str(error).split()) or type(error).__name__

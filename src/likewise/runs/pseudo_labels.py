@@ -16,6 +16,8 @@ from likewise.adaptation.ensemble import VOTERS
 from likewise.atomic_write import atomic_write
 from likewise.classification.csv_cells import cells_of
 from likewise.data.batch import UNLABELLED
+from likewise.data.images import FileImages
+from likewise.data.left_out import require_few_unread, some_files
 from likewise.data.splits import Split
 from likewise.encoders import build_encoder
 from likewise.errors import LikewiseError, WrongArgument
@@ -39,6 +41,8 @@ class PseudoLabelled(NamedTuple):
     """images with a pseudo-label"""
     unsure: int
     """images without one"""
+    unread: dict[str, str]
+    """ids of training images that cannot be decoded, each with the reason; they keep the label that they had"""
 
 
 @checked_arguments(min_probability=SHARE, steps=SIZE, batch_size=SIZE)
@@ -62,7 +66,7 @@ def pseudo_label(
     >>> likewise.train("photos/", labels="pseudo_labels.csv", method="cross-entropy", pretrained="lite0", adapt="full")
 
     Validation and test images are held out as a run does it. They have their own labels and their split in the file, so
-    that a run on it is scored by true labels alone.
+    that a run on it is scored by true labels alone. Images that cannot be decoded get no pseudo-label.
 
     Args:
         data: as for `likewise.train`.
@@ -81,6 +85,7 @@ def pseudo_label(
             ``pretrained`` and ``from_run`` it starts from lite0.
 
     Raises:
+        FilesLeftOut: more files cannot be read than ``max_bad`` allows.
         LikewiseError: an argument cannot be used, or there is nothing to start from.
     """
     file = None if out is None else _free_file(Path(out), overwrite)
@@ -94,11 +99,12 @@ def pseudo_label(
             "--from RUN."
         )
     where = choose_device(device)
+    known = _readable(prepared)
     if by == "ensemble":
-        probabilities = _votes(prepared, ways, steps, batch_size, where)
+        probabilities = _votes(prepared, known, ways, steps, batch_size, where)
     else:
-        probabilities = _propagated(prepared, where)
-    found = _table(prepared, probabilities, min_probability)
+        probabilities = _propagated(prepared, known, where)
+    found = _table(prepared, known, probabilities, min_probability)
     if file is not None:
         with atomic_write(file) as unfinished:
             arrow_csv.write_csv(cells_of(found.table), unfinished)
@@ -117,8 +123,44 @@ def _free_file(file: Path, overwrite: bool) -> Path:
     return file
 
 
+class _Readable(NamedTuple):
+    """The training images that can be decoded."""
+
+    train: Split
+    visible_labels: Tensor
+    """int64 [N], -1 where none is visible"""
+    positions: Tensor
+    """int64 [N], theirs among all training images"""
+
+
+def _readable(prepared: Prepared) -> _Readable:
+    """Leave out what cannot be decoded.
+
+    Raises:
+        FilesLeftOut: it is more than ``max_bad`` of the files.
+        LikewiseError: no labelled image of some class is left.
+    """
+    train, images = prepared.train, prepared.train.images
+    if isinstance(images, FileImages):
+        images.find_unreadable()
+    left_out = prepared.manifest.unread
+    files = len(prepared.manifest) + len(left_out)
+    require_few_unread(left_out | images.unreadable, files, prepared.settings.max_bad)
+    is_read = [name not in images.unreadable for name in train.manifest.ids]
+    positions = torch.tensor(is_read).nonzero().flatten()
+    labels = prepared.visible_labels[positions]
+    gone = set(prepared.visible_labels.tolist()) - set(labels.tolist()) - {UNLABELLED}
+    if gone:
+        raise LikewiseError(
+            f"No labelled image of {train.manifest.class_names[min(gone)]} can be decoded. "
+            f"{some_files(images.unreadable)} Fetch those files again, or label others."
+        )
+    return _Readable(train.take(positions), labels, positions)
+
+
 def _votes(
     prepared: Prepared,
+    known: _Readable,
     adaptations: Sequence[Adaptation],
     steps: int,
     batch_size: int,
@@ -126,36 +168,45 @@ def _votes(
 ) -> Tensor:
     """The share of the votes of each class, float [N, K]."""
     votes = ensemble_votes(
-        build_encoder(prepared.encoder), prepared.train.images, prepared.visible_labels,
+        build_encoder(prepared.encoder), known.train.images, known.visible_labels,
         prepared.manifest.classes, adaptations, steps=steps, batch_size=batch_size,
         seed=prepared.settings.seed, device=device, image_size=prepared.encoder.image_size,
     )  # fmt: skip
     return votes.shares
 
 
-def _propagated(prepared: Prepared, device: torch.device) -> Tensor:
+def _propagated(prepared: Prepared, known: _Readable, device: torch.device) -> Tensor:
     """Class probabilities by label propagation, float [N, K]."""
-    images, labels = prepared.train.images, prepared.visible_labels
+    images, labels = known.train.images, known.visible_labels
     view = CentreView(prepared.encoder.image_size)
     encoder = build_encoder(prepared.encoder)
     features = extract(encoder, images, torch.arange(len(images)), view, device=device)
     return propagate_labels(features, labels, prepared.manifest.classes)
 
 
-def _table(prepared: Prepared, probabilities: Tensor, least: float) -> PseudoLabelled:
-    given = prepared.visible_labels != UNLABELLED
+def _table(
+    prepared: Prepared, readable: _Readable, probabilities: Tensor, least: float
+) -> PseudoLabelled:
+    given = readable.visible_labels != UNLABELLED
     highest = probabilities.max(dim=1)
     sure = ~given & (highest.values >= least)
-    labels = highest.indices.where(sure, prepared.visible_labels)
+    labels = highest.indices.where(sure, readable.visible_labels)
     known = highest.values.masked_fill(given, torch.nan)
     names = prepared.manifest.class_names
-    parts = [_rows(prepared.train, labels, names, "train", known)]
+    parts = [_rows(readable.train, labels, names, "train", known)]
+    is_lost = torch.ones(len(prepared.visible_labels), dtype=torch.bool)
+    is_lost[readable.positions] = False
+    lost = is_lost.nonzero().flatten()
+    if len(lost):
+        visible = prepared.visible_labels[lost]
+        parts.append(_rows(prepared.train.take(lost), visible, names, "train", None))
     for split in ("val", "test"):
         if split in prepared.splits:
             held_out = prepared.splits[split]
             parts.append(_rows(held_out, held_out.labels, names, split, None))
     unsure = int((~given & ~sure).sum())
-    return PseudoLabelled(pa.concat_tables(parts), int(sure.sum()), unsure)
+    unread = dict(prepared.train.images.unreadable)
+    return PseudoLabelled(pa.concat_tables(parts), int(sure.sum()), unsure, unread)
 
 
 def _rows(

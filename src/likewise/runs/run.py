@@ -12,6 +12,7 @@ from torch import nn
 
 from likewise.classification import Classifier, Predictions, load_classifier, predict
 from likewise.classification.predict import PRECISE
+from likewise.counts import amount
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.masks import VOID, MaskClasses
 from likewise.data.data_settings import DataSettings
@@ -235,7 +236,14 @@ class Run:
             LikewiseError: the file cannot be read, or another encoder made the vectors.
         """
         index = self.vector_index(vectors)
+        if not Path(query).expanduser().is_file():
+            what = "is a folder" if Path(query).is_dir() else "is not there, or is no regular file"
+            raise LikewiseError(f"{query} {what}. The query is one image file.")
         vector = self.embed(str(query), pixel_range=pixel_range).vectors  # [1, D]
+        if len(vector) != 1:
+            raise LikewiseError(
+                f"{query} holds {amount(len(vector), 'image')}. The query is a file of one image."
+            )
         if vector.shape[1] != index.width("vector"):
             raise LikewiseError(
                 f"The vectors have {index.width('vector')} numbers each and this run's encoder gives "

@@ -49,6 +49,7 @@ def look_at(manifest: Manifest, row: int) -> Look | str:
             source.require_inside(deep, row)
             kind = kind_of(deep)
             if kind != "8 bits":
+                source.require_numbers(deep)
                 peak = float(np.nanmax(deep))
             pixels = source.range.to_bytes(deep)
         else:

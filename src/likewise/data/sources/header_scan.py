@@ -144,7 +144,7 @@ def _require_regular(file: Path) -> None:
         )
         raise UnreadableImage(reason) from error
     except OSError as error:
-        raise UnreadableImage(str(error)) from error
+        raise UnreadableImage(reason_of(error)) from error
     if not stat.S_ISREG(kind):
         raise UnreadableImage("no regular file but a pipe, a socket or a device")
 

@@ -53,6 +53,7 @@ from likewise.data.sources.urls import is_url, without_braces
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import DataNotFound, LikewiseError, did_you_mean
 from likewise.field_types import typed_arguments
+from likewise.vectors.vectors import is_vector_file
 
 Source = Any
 """A name, a path (or several of Parquet files or tar archives), images, a pair of images and labels, a data set, a
@@ -252,6 +253,10 @@ def _open_path(text: str, columns: ColumnNames, cache: ShardCache) -> Manifest:
         return _open_directory(path, text, columns)
     if path.is_file():
         return _open_files([path], text, columns)
+    if path.exists():
+        raise LikewiseError(
+            f"{text} is no folder and no regular file but a pipe, a socket or a device. Give a file or a folder."
+        )
     if any(mark in text for mark in "*?[{"):
         return _open_files(_matching(str(path)), text, columns)
     raise DataNotFound(
@@ -299,6 +304,11 @@ def _open_shards(suffix: str, files: Sequence[Path], source: str, columns: Colum
         return open_webdataset(files, source, columns.missing_labels)
     from likewise.data.sources.parquet import has_images, open_parquet  # pyarrow is slow to import
 
+    if is_vector_file(files[0]):
+        raise LikewiseError(
+            f"{source} holds vectors, which likewise embed wrote, and no images. Give the images. What takes vectors: "
+            f"likewise search RUN IMAGE --in {source}, and likewise predict RUN {source}."
+        )
     if not has_images(files[0]):
         return concat([_open_paths(file, columns) for file in files], source)
     columns.refuse_text_columns(source)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from likewise.counts import amount
 from likewise.data.left_out import Skipped
 from likewise.data.sources.delimited_text import ENDINGS
 
@@ -97,9 +98,8 @@ def other_files_notes(folder: Path, others: Sequence[Path]) -> list[str]:
     largest = sorted(by_ending.items(), key=lambda entry: -len(entry[1]))
     counts = [f"{len(paths):,} {ending} ({min(paths).as_posix()})" for ending, paths in largest[:5]]
     more = sum(len(paths) for _, paths in largest[5:])
-    notes = [
-        f"files that are no images are passed over: {', '.join(counts)}{f' and {more:,} others' if more else ''}"
-    ]
+    rest = f" and {amount(more, 'other')}" if more else ""
+    notes = [f"files that are no images are passed over: {', '.join(counts)}{rest}"]
     tables = sorted(path for ending in TABLES for path in by_ending.get(ending, ()))
     if tables:
         notes.append(f"{tables[0].as_posix()} is not read; {IF_LABELS} {folder / tables[0]}")

@@ -137,6 +137,14 @@ class ImagePaths:
                 found.append((shared, position))
         return found
 
+    def _as_written(self, positions: Sequence[int], path: str) -> list[int]:
+        """Those of several images whose names end as a path does in the case of letters too; all if none does."""
+        name = _plain(path).rpartition("/")[2]
+        alike = [
+            position for position in positions if self.ids[position].rpartition("/")[2] == name
+        ]
+        return alike or list(positions)
+
     def _match_spelling(self, paths: Sequence[str], found: Matches) -> list[str]:
         """Match whole paths but for case and ending; what is left."""
         left = list[str]()
@@ -149,11 +157,12 @@ class ImagePaths:
                 for shared, position in self._candidates(spelling)
                 if shared == len(_parts(spelling)) == len(_parts(self.ids[position]))
             }
+            same = self._as_written(sorted(same), path)
             if len(same) == 1:
-                found.positions[path] = same.pop()
+                found.positions[path] = same[0]
                 found.by_spelling += 1
             elif same:
-                found.ambiguous[path] = [self.ids[position] for position in sorted(same)]
+                found.ambiguous[path] = [self.ids[position] for position in same]
             else:
                 left.append(path)
         return left
@@ -165,6 +174,7 @@ class ImagePaths:
             candidates = self._candidates(path)
             longest = max((shared for shared, _ in candidates), default=0)
             best = [position for shared, position in candidates if shared == longest]
+            best = self._as_written(best, path)
             if len(best) == 1 and not self._is_another_file(path):
                 wanted[best[0]].append(path)
             elif len(best) > 1:
