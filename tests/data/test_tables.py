@@ -108,6 +108,14 @@ def test_a_missing_image_is_skipped(paths):
     ]
 
 
+def test_a_path_that_stands_in_two_rows_costs_no_image_its_name(paths):
+    manifest = open_manifest(
+        pd.DataFrame({"image": [None, *paths[:2], paths[0]], "label": [0, 0, 1, 0]})
+    )
+    assert manifest.ids == [paths[0], paths[1], f"{paths[0]} (row 3)"]
+    assert any("1 row with an image of another row" in note for note in manifest.notes)
+
+
 @pytest.mark.parametrize(("frame", "value"), [
     (pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}), "a, b"), (pd.DataFrame({"image": []}), "no image"),
     (pd.DataFrame({"image": [picture(0)], "split": ["fold 3"]}), "fold 3"),

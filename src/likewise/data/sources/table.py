@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.captions import CAPTIONS, COLUMN_NAMES, Captions
 from likewise.data.columns.column import Column
@@ -127,6 +128,7 @@ def open_table(table: Table, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
     labels = _labels(table, label, columns)
     labels.numbers[torch.from_numpy(unlabelled)] = UNLABELLED
     values = table.images(image)
+    ids, repeats = _ids(table, image)
     unread = Headers.unread(table.rows)
     manifest = Manifest(
         source=table.source,
@@ -135,9 +137,9 @@ def open_table(table: Table, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
         ),
         labels=labels.numbers,
         splits=splits,
-        ids=_ids(table, image),
+        ids=ids,
         class_names=labels.class_names,
-        notes=(*_label_note(table, image, label, columns), *labels.notes),
+        notes=(*_label_note(table, image, label, columns), *labels.notes, *repeats),
         columns={**_other_columns(table, columns.group, image), **labels.columns},
     )
     return _with_headers(manifest, values, is_large=table.num_bytes > LOOK_LIMIT)
@@ -217,14 +219,20 @@ def _other_columns(table: Table, group: str | None, image: str) -> dict[str, Col
     return found
 
 
-def _ids(table: Table, image: str) -> list[str]:
-    """The paths, where the images are files and every path is another; else the row numbers."""
-    first = table.images(image)[0] if table.rows else None
-    if isinstance(first, str):
-        paths = [
-            path if isinstance(path, str) else str(row)
-            for row, path in enumerate(table.column(image))
-        ]
-        if len(set(paths)) == len(paths):
-            return paths
-    return [str(row) for row in range(table.rows)]
+def _ids(table: Table, image: str) -> tuple[list[str], tuple[str, ...]]:
+    """The paths where images are files, those that repeat another with their row; else the row numbers. And a note."""
+    values = table.images(image)
+    present = (value for row in range(table.rows) if (value := values[row]) is not None)
+    if not isinstance(next(present, None), str):
+        return [str(row) for row in range(table.rows)], ()
+    ids, seen = list[str](), set[str]()
+    for row, path in enumerate(table.column(image)):
+        name = path if isinstance(path, str) else str(row)
+        ids.append(f"{name} (row {row})" if name in seen else name)
+        seen.add(name)
+    repeats = table.rows - len(seen)
+    if not repeats:
+        return ids, ()
+    return ids, (
+        f"{table.source}: {amount(repeats, 'row')} with an image of another row; its name ends in the row's number",
+    )
