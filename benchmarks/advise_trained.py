@@ -149,17 +149,19 @@ class NewImages:
         self.data = data
         self.features: dict[int, Tensor] = {}
 
-    @torch.no_grad()
     def answers(self, arm: AdviceArm, labels: Tensor) -> Tensor:
         """Logits float16 [M, K] of an arm that is fitted to all labels with all its steps."""
         trained = arm.fit(labels, torch.zeros(0, dtype=torch.int64), 1e9)
         assert trained is not None
         if arm.card.trains_encoder:
-            return trained.head(self._features_of(trained)).half()
-        key = id(trained.encoder)
-        if key not in self.features:
-            self.features[key] = self._features_of(trained)
-        return trained.head(self.features[key]).half()
+            features = self._features_of(trained)
+        else:
+            key = id(trained.encoder)
+            if key not in self.features:
+                self.features[key] = self._features_of(trained)
+            features = self.features[key]
+        with torch.no_grad():
+            return trained.head(features).half()
 
     def _features_of(self, trained: Trained) -> Tensor:
         size = trained.settings.image_size
