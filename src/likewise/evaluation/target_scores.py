@@ -255,8 +255,10 @@ def r2(truth: Tensor, predictions: Tensor, weights: Tensor) -> Tensor:
         float64 [R].
     """
     count = weights.sum(dim=1, keepdim=True)  # [R, 1]
-    mean = weights @ truth / count  # [R, T]
-    deviation = weights @ truth.square() - count * mean.square()
+    # Squares of numbers that lie far from 0 would leave nothing of their small differences.
+    centred = truth - truth.mean(dim=0)
+    mean = weights @ centred / count  # [R, T]
+    deviation = weights @ centred.square() - count * mean.square()
     error = weights @ (truth - predictions).square()
     return (1 - error / deviation).mean(dim=1)
 
