@@ -10,6 +10,18 @@ import pytest
 import torch
 import torch.multiprocessing as multiprocessing
 
+IMPORTED = [
+    "likewise.runs.api",
+    "likewise.training",
+    "lightning_fabric",
+    "pytest",
+    "sklearn",
+    "timm",
+    "torch._dynamo",
+    "torch.distributed.fsdp",
+]
+"""By the server: what ranks need, much of which likewise imports when it is needed."""
+
 needs_gloo = pytest.mark.skipif(
     sys.platform == "win32", reason="gloo over loopback is not set up on Windows"
 )
@@ -35,7 +47,7 @@ def become_rank(rank: int, port: int) -> None:
 def results_of_ranks(function: Callable[..., None], ranks: int, *arguments: Any) -> dict:
     """What ``function(rank, port, *arguments, results)`` puts into ``results``, in each of several processes."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["likewise.runs.api", "pytest"])
+    context.set_forkserver_preload(IMPORTED)
     with context.Manager() as manager:
         results = manager.dict()
         multiprocessing.start_processes(

@@ -19,6 +19,7 @@ from likewise.data.held_pixels import hold
 from likewise.data.images import DecodedRows, FileImages, Images, InMemoryImages
 from likewise.data.node_order import NodeOrder
 from likewise.data.originals import CropStream, OriginalImages
+from likewise.data.parallel_map import import_decoder
 from likewise.data.samplers import ClassBalanced, shuffled
 from likewise.data.shard_shuffle import SHUFFLE_BUFFER
 from likewise.data.sharded_pixels import Shards, shards_of
@@ -175,6 +176,7 @@ class Loader:
         ahead = self._shards_ahead()
         if self.workers:
             require_shared_memory()
+            import_decoder()
         decoding = DataLoader(
             _Steps(self, self.images),
             sampler=steps if ahead is None else ahead.steps(steps),

@@ -55,8 +55,14 @@ def parallel_map(work: Callable[[int], Result], count: int) -> Iterator[Result]:
         ) from error
 
 
+def import_decoder() -> None:
+    """What decodes JPEG, before processes are forked: each of them would take a second to import it."""
+    import torchvision.io  # noqa: F401
+
+
 @contextmanager
 def _forked(work: Callable[[int], Any]) -> Iterator[Executor]:
+    import_decoder()
     with warnings.catch_warnings():
         # Python 3.12 warns of a fork where there are threads; the children here touch no lock that a thread might hold.
         warnings.simplefilter("ignore", DeprecationWarning)
