@@ -251,7 +251,7 @@ def test_an_index_that_is_not_that_of_its_manifest_is_refused_and_without_it_the
     remote = open_manifest(url, cache=cache)
     assert len(remote) == 24
     (note,) = remote.notes
-    assert "1 archives" in note and "likewise pack" in note
+    assert "1 archive " in note and "likewise pack" in note
 
 
 def wrong_index(content, **changes):

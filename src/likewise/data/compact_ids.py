@@ -22,6 +22,12 @@ class CompactIds(Sequence[str]):
         """The text at a position from 0."""
         raise NotImplementedError
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
     @overload
     def __getitem__(self, index: int) -> str: ...
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from likewise.counts import amount
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.manifest import Manifest
 from likewise.data.sources.kept_indices import KeptIndices
@@ -77,18 +78,18 @@ class _Reading:
         share = sum(self._sizes[: self._done]) / sum(self._sizes)
         left = self._seconds() * (1 - share) / share
         if left > WORTH_SAYING:
-            line = f"{self._what()}, about {_duration(left)} more. {self._remedy()}"
+            line = f"{self._what()}: about {_duration(left)} more. {self._remedy()}"
             print(line, file=sys.stderr, flush=True)
 
     def notes(self) -> list[str]:
         """What was read, how long it took, and what would save it; nothing where nothing was read."""
         if not self._sizes:
             return []
-        return [f"{self._what()}, which took {_duration(self._seconds())}. {self._remedy()}"]
+        return [f"{self._what()}: that took {_duration(self._seconds())}. {self._remedy()}"]
 
     def _what(self) -> str:
         size = as_typed(sum(self._sizes))
-        return f"{len(self._sizes):,} archives ({size}) that no index lists are read once before step 0"
+        return f"{amount(len(self._sizes), 'archive')} ({size}) without an index, to be read once before step 0"
 
     def _remedy(self) -> str:
         return f"Shards with an index begin at once: likewise pack {self._source!r} --out SHARDS"

@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from likewise.data.compact_ids import take_ids
 from likewise.data.pixel_source import Decoded, Encoded, Headers, UnreadableImage, decode
 from likewise.data.sources.shard_files import ShardFiles
 from likewise.errors import LikewiseError
@@ -92,7 +93,7 @@ class TarPixels:
     locations: np.ndarray
     """int64 [N, 3]: archive, offset, size"""
     names: Sequence[str]
-    """what an error calls each of the N"""
+    """of the N in their archives"""
     headers: Headers
 
     def __len__(self) -> int:
@@ -108,14 +109,18 @@ class TarPixels:
         """int64 [N], the archive of each."""
         return self.locations[:, 0]
 
+    def name(self, position: int) -> str:
+        """What an error calls one member."""
+        return f"{self.files.name(int(self.locations[position][0]))}, {self.names[position]}"
+
     def read(self, position: int, size: int | None = None) -> Decoded:
         """Decode one member."""
-        return decode(self.content(position), self.names[position], size)
+        return decode(self.content(position), self.name(position), size)
 
     def encoded(self, position: int) -> Encoded:
         """One member's bytes."""
         version = self.files.version(int(self.locations[position][0]))
-        return Encoded(self.content(position), self.names[position], version)
+        return Encoded(self.content(position), self.name(position), version)
 
     def content(self, position: int) -> bytes:
         """One member's bytes.
@@ -129,16 +134,14 @@ class TarPixels:
             with self.files.open(file) as stream:
                 content = read_at(stream, offset, size)
         except OSError as error:
-            raise UnreadableImage(f"{self.names[position]}: {error}") from error
+            raise UnreadableImage(f"{self.name(position)}: {error}") from error
         if not content or len(content) < size:
-            raise UnreadableImage(
-                "zero bytes" if not size else f"{self.names[position]}: cut short"
-            )
+            raise UnreadableImage("zero bytes" if not size else f"{self.name(position)}: cut short")
         return content
 
     def take(self, index: np.ndarray) -> TarPixels:
         """Some rows; nothing is read."""
-        names = [self.names[int(i)] for i in index]
+        names = take_ids(self.names, index)
         return TarPixels(self.files, self.locations[index], names, self.headers.take(index))
 
 

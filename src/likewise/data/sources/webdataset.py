@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -22,6 +22,7 @@ from likewise.data.columns.column import Column
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.groups import GROUP
 from likewise.data.columns.targets import TARGETS
+from likewise.data.compact_ids import StoredIds
 from likewise.data.left_out import Skipped
 from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import ID, TAR_MEMBER, PackFacts, common_facts
@@ -146,16 +147,16 @@ def manifest_of(
     locations = np.array(
         [(number, *example.member[1:]) for number, example in found], dtype=np.int64
     )
-    names_in_errors = [f"{files.name(number)}, {example.member.name}" for number, example in found]
+    members = StoredIds(example.member.name for _, example in found)
     headers = Headers.unread(len(found))
     shard_of = locations[:, 0]
     records = [example.record for _, example in found]
     manifest = Manifest(
         source=source,
-        pixels=TarPixels(files, locations, names_in_errors, headers),
+        pixels=TarPixels(files, locations, members, headers),
         labels=labels.numbers,
         splits=np.array([split_of(name) for name in names])[shard_of],
-        ids=_ids([f"{names[number]}/{example.key}" for number, example in found], records, facts),
+        ids=_ids((f"{names[number]}/{example.key}" for number, example in found), records, facts),
         class_names=labels.class_names,
         skipped=tuple(chain.from_iterable(shard.skipped for shard in shards)),
         notes=(
@@ -172,12 +173,12 @@ def manifest_of(
 
 
 def _ids(
-    usual: list[str], records: Sequence[Mapping[str, Any]], facts: PackFacts | None
-) -> list[str]:
+    usual: Iterable[str], records: Sequence[Mapping[str, Any]], facts: PackFacts | None
+) -> StoredIds:
     """The ids of examples; those of a packed set are in its records."""
     if facts is None:
-        return usual
-    return [str(record.get(ID, name)) for name, record in zip(usual, records, strict=True)]
+        return StoredIds(usual)
+    return StoredIds(str(record.get(ID, name)) for name, record in zip(usual, records, strict=True))
 
 
 def _columns(records: Sequence[Mapping[str, Any]], facts: PackFacts | None) -> dict[str, Column]:
