@@ -1,6 +1,7 @@
 """Three gloo processes take the same steps as one, for every method, also where one of them alone has a label."""
 
 import dataclasses
+import os
 
 import pytest
 import torch
@@ -66,6 +67,27 @@ def one_of_three(at, port, results):
     if at == 0:
         results.update(found)
     torch.distributed.destroy_process_group()
+
+
+def one_of_three_without_compiled_views(at, port, results):
+    """The second process has no compiler."""
+    if at == 1:
+        os.environ["LIKEWISE_NATIVE"] = "0"
+    become_rank(at, port)
+    found = end_of("moco-v2", "labels on all", 3)
+    if at == 0:
+        results["moco-v2"] = found
+    torch.distributed.destroy_process_group()
+
+
+def test_a_process_without_compiled_views_makes_the_others_do_without(monkeypatch):
+    """Their pixels differ in the seventh digit: in 5 steps the loss moved by 3e-7 and a weight by 3e-6 of itself."""
+    losses, _, weights = results_of_ranks(one_of_three_without_compiled_views, 3)["moco-v2"]
+    monkeypatch.setenv("LIKEWISE_NATIVE", "0")
+    alone_losses, _, alone_weights = end_of("moco-v2", "labels on all")
+    assert losses == pytest.approx(alone_losses, rel=1e-9)
+    for key, value in alone_weights.items():
+        torch.testing.assert_close(weights[key], value, rtol=1e-8, atol=1e-10)
 
 
 @pytest.fixture(scope="module")

@@ -210,9 +210,8 @@ def test_what_was_compiled_is_found_again_and_compiled_anew_where_it_is_torn(
     kept.unlink()  # what is loaded here must stay as it is
     kept.write_bytes(whole[: len(whole) // 2])
     assert isinstance(load(), ctypes.CDLL) and len(kept.read_bytes()) == len(whole)
-    assert sorted(file.name for file in folder.iterdir()) == sorted(
-        [kept.name, f"{kept.stem}.sha256"]
-    )
+    names = [kept.name, f"{kept.stem}.sha256", f"{kept.stem}.lock"]
+    assert sorted(file.name for file in folder.iterdir()) == sorted(names)
 
 
 def test_other_flags_or_another_compiler_do_not_find_it(monkeypatch) -> None:
@@ -230,7 +229,15 @@ def test_a_compiler_that_fails_is_quoted(load, tmp_path: Path, monkeypatch, capl
     monkeypatch.setenv("CXX", f"{failing} -Os")
     assert load() == f"{failing} failed: views.cpp:1:1: error: no such language"
     assert len(caplog.messages) == 1 and "no such language" in caplog.messages[0]
-    assert list((tmp_path / "likewise").iterdir()) == []
+    assert [file.suffix for file in (tmp_path / "likewise").iterdir()] == [".lock"]
+
+
+def test_what_another_process_compiled_meanwhile_is_not_compiled_again(tmp_path: Path) -> None:
+    built = tmp_path / "views.so"
+    built.write_bytes(b"by another")
+    built.with_suffix(".sha256").write_text(library._digest(built))
+    library._build(["/nonexistent/compiler"], built)
+    assert built.read_bytes() == b"by another"
 
 
 def test_a_folder_that_cannot_be_written_is_named(load, tmp_path: Path) -> None:

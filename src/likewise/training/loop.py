@@ -38,6 +38,7 @@ from likewise.training.logs import MetricLog, TrainingState
 from likewise.training.loop_settings import LoopSettings
 from likewise.training.memory_layout import channels_last
 from likewise.training.progress_display import ProgressDisplay
+from likewise.training.same_views import agree_on_views
 from likewise.training.screen import Screen
 from likewise.training.train_step import TrainStep
 from likewise.training.unread_images import UnreadImages
@@ -89,6 +90,7 @@ def train(
     """
     if world_size() > 1:
         synchronise_batch_norm(nets)
+        agree_on_views(fabric.device)
     channels_last(nets)
     nets.train()
     if loader.support:

@@ -21,6 +21,8 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
+from filelock import FileLock
+
 SOURCE = Path(__file__).with_name("views.cpp")
 HEADERS = sorted(SOURCE.parent.glob("*.h"))
 
@@ -44,6 +46,9 @@ SLOW = 1.0
 _log = logging.getLogger("likewise.views")
 _one_at_a_time = threading.Lock()
 
+_left_out = ""
+"""Why this process does without the compiled code that it has; empty where it does not."""
+
 
 class _Unavailable(Exception):
     """Why there is no compiled code; never leaves this file."""
@@ -61,10 +66,18 @@ def why_not() -> str:
     return found if isinstance(found, str) else ""
 
 
+def leave_out(reason: str) -> None:
+    """Make views without compiled code from here on."""
+    global _left_out
+    _left_out = reason
+
+
 def _found() -> ctypes.CDLL | str:
     """The compiled code, or why there is none."""
     if os.environ.get("LIKEWISE_NATIVE", "1") == "0":
         return "LIKEWISE_NATIVE=0 turns it off"
+    if _left_out:
+        return _left_out
     with _one_at_a_time:
         return _loaded()
 
@@ -138,7 +151,12 @@ def _build(compiler: list[str], cached: Path) -> None:
     """Compile in a temporary folder, then move the library into the cache, so that no process loads half a file."""
     start = time.perf_counter()
     cached.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
+    lock = FileLock(
+        cached.with_suffix(".lock")
+    )  # several compilers at once may want more memory than there is
+    with lock, tempfile.TemporaryDirectory(dir=cached.parent) as folder:
+        if _is_intact(cached):
+            return
         built = Path(folder) / cached.name
         command = [*compiler, *FLAGS, str(SOURCE), "-o", str(built)]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
