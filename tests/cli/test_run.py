@@ -133,6 +133,12 @@ def test_embed_and_search(trained, photographs, tmp_path):
     assert best[0].cosine == pytest.approx(1, abs=1e-4)
     with pytest.raises(lw.LikewiseError, match=r"vectors\.parquet"):
         vectors.save(tmp_path / "vectors.parquet")
+    (tmp_path / "list.txt").write_text(f"{photographs}/dog/03.png 1\n{photographs}/cat/00.png 0\n")
+    words = ["embed", str(trained.folder.path), str(tmp_path / "list.txt")]
+    cli.main([*words, "--out", str(tmp_path / "listed.parquet")])
+    assert parquet.read_table(tmp_path / "listed.parquet").num_rows == 2
+    with pytest.raises(lw.LikewiseError, match="folder of a run"):
+        trained.export("safetensors", out=trained.folder.path)
     for query, named in ((photographs / "dog", "folder"), (photographs / "absent.png", "absent")):
         with pytest.raises(lw.LikewiseError, match=named) as refused:
             trained.search(query, vectors)

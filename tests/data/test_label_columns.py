@@ -308,3 +308,17 @@ def test_lists_of_paths_are_data(tmp_path, photos, name, text, labels):
     manifest = open_manifest(write(tmp_path, text, name))
     assert len(manifest) == text.count("\n")
     assert labels_of(manifest) == labels
+
+
+def test_of_two_columns_of_one_name_the_remedy_can_be_typed(tmp_path, photos):
+    file = write(tmp_path, "path,label,label\nx/a.png,dog,1\ny/c.png,cat,2\n")
+    with pytest.raises(LikewiseError, match="--label-column 2"):
+        open_manifest(photos, labels=file)
+    taken = open_manifest(photos, labels=file, columns=ColumnNames(label="2"))
+    assert labels_of(taken) == {"x/a.png": "dog", "y/c.png": "cat"}
+
+
+@pytest.mark.parametrize("page", ["<!DOCTYPE html><p>404</p>", "\n<html>", "<?xml version='1.0'?>"])
+def test_a_web_page_in_place_of_a_table_is_named_as_one(tmp_path, photos, page):
+    with pytest.raises(LikewiseError, match="web page"):
+        open_manifest(photos, labels=write(tmp_path, page))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from likewise.counts import amount
 from likewise.data.columns.captions import lines_of
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.masks import MaskClasses
+from likewise.data.sources.label_columns import has_image_ending
 from likewise.errors import LikewiseError
 from likewise.runs import api
 from likewise.runs.export import Format
@@ -79,7 +81,7 @@ class Embed:
     run: RunArgument
     """the run's folder"""
     data: DataArgument
-    """folder, file or built-in data set; or a .txt file, a text a line"""
+    """folder, file or built-in data set; or a .txt file, a text a line where it is no list of image files"""
     out: str | None = None
     """Parquet file for the id, label and vector of each image; default: vectors.parquet. Several devices or processes,
     and --part-size, write a folder of Parquet files; default then: vectors"""
@@ -99,14 +101,14 @@ class Embed:
 def embed(words: list[str]) -> None:
     """``likewise embed RUN DATA --out vectors.parquet``."""
     given = parse(Embed, words, "likewise embed")
-    run, of_texts = api.load(given.run), given.data.endswith(".txt")
+    run, of_texts = api.load(given.run), _holds_texts(given.data)
     if given.part_size is None and given.devices == 1 and started_processes() is None:
         out = given.out or "vectors.parquet"
-        require_writable(out, given.overwrite)  # before hours of embedding
         if Path(out).suffix != ".parquet":
             raise LikewiseError(
                 f"--out {out}: vectors are a Parquet file. Give a name in .parquet."
             )
+        require_writable(out, given.overwrite)  # before hours of embedding
         if of_texts:
             vectors = run.embed_text(lines_of(Path(given.data)))
         else:
@@ -122,6 +124,15 @@ def embed(words: list[str]) -> None:
         )
     else:
         _embed_parts(run, given)
+
+
+def _holds_texts(data: str) -> bool:
+    """Whether the data are a text file with a text a line, and not a list of image files."""
+    if not data.endswith(".txt"):
+        return False
+    lines = lines_of(Path(data))
+    cells = re.split(r"[,;\t ]", lines[0]) if lines else []
+    return not any(map(has_image_ending, cells))
 
 
 def _embed_parts(run: Run, given: Embed) -> None:

@@ -18,6 +18,7 @@ from likewise.atomic_write import disk_error, refused_by_disk, write_bytes
 from likewise.classification import Classifier
 from likewise.encoders import Encoder, build_encoder
 from likewise.errors import LikewiseError, did_you_mean
+from likewise.run_folder import RunFolder
 from likewise.runs.export_timm import require_timm, write_hub, write_timm
 from likewise.runs.exported import CARD, Compute, Exported, stored_tensors
 
@@ -93,6 +94,8 @@ def _check_target(target: Path, to: str) -> None:
         raise LikewiseError(
             f"The folder {target.parent} does not exist. Make it first, or choose another --out."
         )
+    if RunFolder(target).config.exists():
+        raise LikewiseError(f"{target} is the folder of a run. Choose another --out.")
     if target.exists():
         raise LikewiseError(f"{target} exists. Choose another with --out, or remove it first.")
 

@@ -80,6 +80,10 @@ def encoding_of(file: Path) -> str:
     for mark, name in _MARKS.items():
         if start.startswith(mark):
             return name
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise LikewiseError(
+            f"{file} is no table but a web page or XML, as a failed download leaves it. Fetch the table again."
+        )
     for signature, kind in _OTHER_FORMATS.items():
         if start.startswith(signature):
             raise LikewiseError(f"{file} is no text but {kind}. Save the table as CSV, in UTF-8.")

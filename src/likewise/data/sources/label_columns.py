@@ -315,6 +315,8 @@ class _Chooser:
         could = " or ".join(repr(self.names[column]) for column in candidates)
         why = f"It could be {could}." if candidates else "No column looks like it."
         example = self.names[candidates[0]] if candidates else "NAME"
+        if self.names.count(example) > 1:
+            example = str(candidates[0] + 1)  # by its number from 1
         numbered = (
             ""
             if self.has_heading
