@@ -11,6 +11,7 @@ from torch.nn import functional
 from likewise.classification.head import ABSENT, require_two_classes
 from likewise.classification.temperature import fit_temperature
 from likewise.evaluation.metrics.linear_probe import stratified_folds
+from likewise.evaluation.metrics.threads import threads_for
 from likewise.evaluation.statistics.scores import Features, require_labelled
 from likewise.randomness import generator
 
@@ -53,9 +54,10 @@ def discriminant_head(
     rows = require_labelled(Features(features, labels), "training")
     classes, targets = require_two_classes(rows.labels)
     vectors = rows.vectors.double()
-    if share is None:
-        share = best_share(vectors, targets, seed)
-    weight, bias = _ClassStatistics.of(vectors, targets).classifier(share)
+    with threads_for(vectors.numel() * min(vectors.shape)):
+        if share is None:
+            share = best_share(vectors, targets, seed)
+        weight, bias = _ClassStatistics.of(vectors, targets).classifier(share)
     head = nn.Linear(vectors.shape[1], num_classes)
     head.weight.zero_()
     head.bias.fill_(ABSENT)
