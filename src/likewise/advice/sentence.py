@@ -51,7 +51,7 @@ def choice_sentence(winner: ArmResult, arms: Sequence[ArmResult], folds: int) ->
         )
     return (
         f"{start}. It gives the right class about the same probability as the winner ({other} against {own}), or "
-        f"cannot be saved; a mean of heads is preferred to what it averages and to what is hardly better."
+        f"is a comparison; a mean of heads is preferred to what it averages and to what is hardly better."
     )
 
 
