@@ -46,7 +46,7 @@ def _info_nce_by_kernels(
 ) -> Tensor | None:
     if kind != "out" or query_id is None or key_id is None or shard_of(len(queries)) is not None:
         return None
-    pairs = fused_soft.Pairs(None, query_id, key_id, self_index)
+    pairs = fused_soft.SoughtKeys(None, query_id, key_id, self_index)
     if not fused_soft.serves(queries, keys, pairs, temperature):
         return None
     return fused_soft.soft_loss(queries, keys, pairs, temperature, reduction == "all")

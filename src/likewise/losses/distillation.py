@@ -49,7 +49,7 @@ def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float)
 def _soft_nce_by_kernels(
     queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | Tensor
 ) -> Tensor | None:
-    pairs = fused_soft.Pairs(targets)
+    pairs = fused_soft.SoughtKeys(targets)
     if not fused_soft.serves(queries, keys, pairs, temperature):
         return None
     return fused_soft.soft_loss(queries, keys, pairs, temperature)

@@ -39,7 +39,7 @@ BLOCK = 1024
 """Rows that the mean takes in at a time."""
 
 
-class Pairs(NamedTuple):
+class SoughtKeys(NamedTuple):
     """What each query is to find among the keys: given targets, or the keys of its id."""
 
     targets: Tensor | None
@@ -51,7 +51,7 @@ class Pairs(NamedTuple):
     self_index: Tensor | None = None
     """int64 [N], the key that a query is not compared with; -1 for none"""
 
-    def turned(self) -> Pairs:
+    def turned(self) -> SoughtKeys:
         """With the keys outside."""
         targets = None if self.targets is None else self.targets.T
         return self._replace(targets=targets, query_id=self.key_id, key_id=self.query_id)
@@ -65,7 +65,7 @@ class Pairs(NamedTuple):
         return {"BY_ID": self.targets is None, "HAS_OWN": self.self_index is not None}
 
 
-def serves(queries: Tensor, keys: Tensor, pairs: Pairs, temperature: float | Tensor) -> bool:
+def serves(queries: Tensor, keys: Tensor, pairs: SoughtKeys, temperature: float | Tensor) -> bool:
     """Whether these kernels can make the loss of rows [N, D] and [M, D]."""
     matrices = (queries, keys) if pairs.targets is None else (queries, keys, pairs.targets)
     if not all(isinstance(matrix, Tensor) and matrix.dim() == 2 for matrix in matrices):
@@ -94,7 +94,7 @@ def _are_whole(ids: Tensor, count: int, device: torch.device) -> bool:
 def soft_loss(
     queries: Tensor,
     keys: Tensor,
-    pairs: Pairs,
+    pairs: SoughtKeys,
     temperature: float | Tensor,
     by_all: bool = False,
 ) -> Tensor:
@@ -118,7 +118,7 @@ class _Soft(torch.autograd.Function):
     ) -> Tensor:
         queries, keys = queries.contiguous(), keys.contiguous()
         targets, *ids = given
-        pairs = Pairs(targets, *(None if each is None else each.contiguous() for each in ids))
+        pairs = SoughtKeys(targets, *(None if each is None else each.contiguous() for each in ids))
         rows, columns = len(queries), len(keys)
         held, _ = parts_of(queries.shape[1])
         tiles = filled(FORWARD, queries[:, :held], keys, PROGRAMS, WIDE)
@@ -150,7 +150,7 @@ class _Soft(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         refuse_second_derivatives()
         queries, keys, sums, mean, learned, *given = ctx.saved_tensors
-        pairs = Pairs(*given)
+        pairs = SoughtKeys(*given)
         temperature = ctx.temperature if learned is None else learned
         wants_queries, wants_keys, wants_temperature, *_ = ctx.needs_input_grad
         found = (*sums, mean, gradients[0])
@@ -171,7 +171,7 @@ class _Soft(torch.autograd.Function):
 def _gradient(
     outer: Tensor,
     inner: Tensor,
-    pairs: Pairs,
+    pairs: SoughtKeys,
     temperature: float | Tensor,
     found: tuple[Tensor, ...],
     as_query: bool,

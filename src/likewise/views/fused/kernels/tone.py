@@ -154,7 +154,7 @@ def _posterized(channel, bits):
 def toned(
     plane, red, green, blue, kind, amount, y, x, there, statistics, size,
     SIDE: tl.constexpr, RGB: tl.constexpr, WHOLE: tl.constexpr,
-):  # fmt: skip
+) -> tuple[tl.tensor, tl.tensor, tl.tensor]:  # fmt: skip
     """An operation that leaves pixels where they are, or none."""
     if kind == AUTOCONTRAST:
         red = _autocontrast(red, there, statistics, WHOLE)
