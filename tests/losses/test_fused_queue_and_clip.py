@@ -276,10 +276,10 @@ for width, dtype in ((128, torch.bfloat16), (256, torch.float32), (768, torch.bf
     fused_queue.queue_loss(z, z, torch.ones(4096, width), torch.tensor(0.2)).backward()
     fused_queue.distillation_loss(z, z, torch.ones(4096, width), 0.2, 0.1).backward()
     fused_clip.pairs_loss(z, z, torch.tensor(10.0), 0.0).backward()
-    fused_soft.soft_loss(z, z, fused_soft.Pairs(torch.ones(512, 512)), 0.2).backward()
+    fused_soft.soft_loss(z, z, fused_soft.SoughtKeys(torch.ones(512, 512)), 0.2).backward()
 z = torch.ones(512, 128, requires_grad=True)
 own = torch.arange(512)
-fused_soft.soft_loss(z, z, fused_soft.Pairs(None, own // 2, own // 2, own), 0.2).backward()
+fused_soft.soft_loss(z, z, fused_soft.SoughtKeys(None, own // 2, own // 2, own), 0.2).backward()
 z = torch.ones(4096, 128, requires_grad=True)
 fused_clip.pairs_loss(z, z, 10.0, 0.1).backward()
 """
