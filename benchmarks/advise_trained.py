@@ -303,7 +303,7 @@ def judge(settings: Settings) -> None:
     judged_draws = [outcome(path, seed) for seed, path in enumerate(paths)]
     found = [each for each in judged_draws if each is not None]
     draws = Table("Each draw", DRAWS, [one_row(each) for each in found])
-    arms = Table("Arms, each run to its end", ARMS, arm_rows(found))
+    arms = Table("Arms, each run to its end", ARMS, [*arm_rows(found)])
     keep("advise_trained", TITLE, [draws, arms], statements(found), pixels=SIZE)
 
 

@@ -181,13 +181,14 @@ def started(words: list[str]) -> subprocess.Popen[bytes]:
 
 def ended(process: subprocess.Popen[bytes], began: float) -> tuple[Measured, int]:
     """What a process took until its end, and how it ended."""
-    megabytes, pid = 0.0, 0
-    while not pid:
+    megabytes = 0.0
+    while True:
         megabytes = max(megabytes, peak(process.pid))
         time.sleep(0.02)
         pid, status, used = os.wait4(process.pid, os.WNOHANG)
-    seconds = time.perf_counter() - began
-    return Measured(seconds, used.ru_utime + used.ru_stime, megabytes), status
+        if pid:
+            seconds = time.perf_counter() - began
+            return Measured(seconds, used.ru_utime + used.ru_stime, megabytes), status
 
 
 def peak(pid: int) -> float:
