@@ -144,7 +144,8 @@ def test_kernels_of_one_row_and_one_key(name, launched):
     value, gradients = value_and_gradients(LOSSES[name], leaves, queue, 0.2)
     narrow = [leaf.float() for leaf in leaves]
     found, found_gradients = value_and_gradients(LOSSES[name], narrow, queue.float(), 0.2)
-    torch.testing.assert_close(found, value, rtol=1e-6, atol=1e-6)
+    # 0, as a difference of scores up to 25, which float32 holds to 2e-6.
+    torch.testing.assert_close(found, value, rtol=1e-6, atol=4e-6)
     assert close(found_gradients, gradients, 1e-5)
 
 
