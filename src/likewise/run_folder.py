@@ -10,6 +10,7 @@ from typing import Any
 
 from likewise.errors import EnvironmentIOError, LikewiseError
 from likewise.json_files import damaged, read_object, require_types
+from likewise.write_lock import is_empty
 
 IN_MEMORY = "in memory"
 """What is written in ``config.json`` where a run's data were objects, not files."""
@@ -303,7 +304,7 @@ def make_folder(out: Path, written: Sequence[str], overwrite: bool) -> None:
     try:
         if out.exists() and not out.is_dir():
             raise LikewiseError(f"The output {out} is a file; --out takes a folder.")
-        if out.exists() and any(out.iterdir()) and not overwrite:
+        if out.exists() and not is_empty(out) and not overwrite:
             raise LikewiseError(
                 f"The folder {out} is not empty. Replace an earlier result in it with --overwrite, or choose "
                 f"another, for instance --out {out}-2."

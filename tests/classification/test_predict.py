@@ -159,7 +159,12 @@ def test_rows_of_another_precision_or_other_images_are_not_continued(folder, pho
     key = {"precise": 0.5}
     file = PredictionFile(tmp_path / "p.csv", key)
     file.append([Prediction("a", "dark", 0.5, "grey", False, False, "")])
-    assert PredictionFile(tmp_path / "p.csv", key).written == 1
+    with pytest.raises(LikewiseError, match="Another process"):
+        PredictionFile(tmp_path / "p.csv", key)
+    file.close()
+    again = PredictionFile(tmp_path / "p.csv", key)
+    assert again.written == 1
+    again.close()
     made = predict(folder, photos, tmp_path / "p.csv")
     assert made.started_again and made.continued_from == 0 and len(made) == 50
 

@@ -20,6 +20,7 @@ from likewise.field_types import SHARE, Range, checked_arguments
 from likewise.randomness import restored_rng
 from likewise.runs.data_name import free_folder
 from likewise.training.launch import DeviceKind, choose_device
+from likewise.write_lock import is_empty, only_writer_in
 
 LONGER = 3
 """times the time, in the command for a longer advice"""
@@ -87,13 +88,12 @@ def advise(
     )
     opened = open_labelled(data, labels, budget, seed, columns, pixel_range)
     folder = Path(out) if out is not None else free_folder(data, "advice")
-    if folder.exists() and any(folder.iterdir()) and not overwrite:
+    if folder.is_dir() and not is_empty(folder) and not overwrite:
         raise LikewiseError(
             f"The folder {folder} is not empty. Replace an earlier advice in it with --overwrite, or choose another, "
             f"for instance --out {folder}-2."
         )
     quiet = Console(quiet=True)
-    session = Session(opened, folder, clock, choose_device(device), seed, console or quiet, max_bad)
     named = labels if isinstance(labels, str | int | Path) else "all"
     options = {
         "labels": "" if named == "all" else named,
@@ -106,7 +106,10 @@ def advise(
         "max-bad": "" if max_bad == MAX_BAD else f"{max_bad:g}",
         "time": in_words(LONGER * clock.seconds),
     }
-    return session.run(_command(data, options), overwrite)
+    with only_writer_in(folder):
+        where = choose_device(device)
+        session = Session(opened, folder, clock, where, seed, console or quiet, max_bad)
+        return session.run(_command(data, options), overwrite)
 
 
 def _command(data: Any, options: Mapping[str, Any]) -> str:

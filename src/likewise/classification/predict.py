@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -147,19 +148,21 @@ def predict(
         if out is None:
             return RowsInMemory(judge.columns)
         key = {**options, **_hashes(RunFolder(folder), names)}
-        return PredictionFile(Path(out), key, overwrite, judge.columns)
+        file = PredictionFile(Path(out), key, overwrite, judge.columns)
+        return stack.enter_context(closing(file))
 
-    if has_vectors(data):
-        index = open_vectors(Path(data), judge, folder)
-        sink = open_sink([*index.ids(), *index.skipped])
-        before = sink.written
-        predict_vectors(judge, index, sink)
-    else:
-        manifest = _listed(data, settings, pixel_range)
-        sink = open_sink([*manifest.ids, *manifest.left_out])
-        before = sink.written
-        _predict(judge, _images(manifest, settings), manifest, sink, batch_size)
-    return _finished(sink, judge, before)
+    with ExitStack() as stack:
+        if has_vectors(data):
+            index = open_vectors(Path(data), judge, folder)
+            sink = open_sink([*index.ids(), *index.skipped])
+            before = sink.written
+            predict_vectors(judge, index, sink)
+        else:
+            manifest = _listed(data, settings, pixel_range)
+            sink = open_sink([*manifest.ids, *manifest.left_out])
+            before = sink.written
+            _predict(judge, _images(manifest, settings), manifest, sink, batch_size)
+        return _finished(sink, judge, before)
 
 
 def _listed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -17,6 +18,7 @@ from likewise.classification.csv_cells import as_cell, names_of
 from likewise.data.columns.targets import TargetTask
 from likewise.errors import DamagedFile, LikewiseError
 from likewise.json_files import read_object, write_json
+from likewise.write_lock import only_writer
 
 COLUMNS = pa.schema(
     {
@@ -131,7 +133,7 @@ class PredictionFile:
         columns: of the rows.
 
     Raises:
-        LikewiseError: another ending, no such folder, or the file exists.
+        LikewiseError: another ending, no such folder, the file exists, or another process writes it.
     """
 
     def __init__(
@@ -143,11 +145,20 @@ class PredictionFile:
     ) -> None:
         _require_writable(out, overwrite)
         self.out, self.key, self.columns = out, dict(key), columns
+        self._lock = ExitStack()
+        self._lock.enter_context(only_writer(out))
         self._partial = out.with_name(f"{out.name}.partial")
         self._state = out.with_name(f"{out.name}.partial.json")
         self.written = 0
         self.started_again = False
         """whether there was a partial file of another key"""
+        with ExitStack() as on_error:
+            on_error.callback(self.close)
+            _require_writable(out, overwrite)  # another process may have finished it
+            self._begin()
+            on_error.pop_all()
+
+    def _begin(self) -> None:
         try:
             self._open()
         except OSError as error:
@@ -209,6 +220,10 @@ class PredictionFile:
             self._write_parquet()
         self._partial.unlink(missing_ok=True)
         self._state.unlink()
+
+    def close(self) -> None:
+        """Other processes may write the file now."""
+        self._lock.close()
 
     def _write_parquet(self) -> None:
         """The rows as a Parquet file under the file's own name."""

@@ -29,6 +29,7 @@ from likewise.training import Interrupted
 from likewise.training.processes import started_processes
 from likewise.vectors.parts import PART_SIZE
 from likewise.vectors.vectors import require_writable
+from likewise.write_lock import only_writer
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,12 @@ def embed(words: list[str]) -> None:
                 f"--out {out}: vectors are a Parquet file. Give a name in .parquet."
             )
         require_writable(out, given.overwrite)  # before hours of embedding
-        if of_texts:
-            vectors = run.embed_text(lines_of(Path(given.data)))
-        else:
-            vectors = run.embed(given.data, pixel_range=given.pixel_range)
-        vectors.save(out, overwrite=given.overwrite)
+        with only_writer(Path(out)):
+            if of_texts:
+                vectors = run.embed_text(lines_of(Path(given.data)))
+            else:
+                vectors = run.embed(given.data, pixel_range=given.pixel_range)
+            vectors.save(out, overwrite=given.overwrite)
         print(
             f"{amount(len(vectors.ids), 'vector')} of {vectors.vectors.shape[1]} numbers -> {out}"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ from likewise.vectors import Part, Vectors, part_rows, require_own_parts
 from likewise.vectors.parts import whole_set
 from likewise.vectors.vectors import VectorFile
 from likewise.views.centre_view import CentreView
+from likewise.write_lock import only_writer_in
 
 
 class TrainedEncoder(NamedTuple):
@@ -146,13 +148,14 @@ class PartWriter:
         self.count = math.ceil(len(images.manifest) / part_size)
         self.identity = images.identity(part_size)
 
-    def begin(self, overwrite: bool) -> int:
-        """Make the folder; how many parts it has already.
+    def begin(self, overwrite: bool, stack: ExitStack) -> int:
+        """Make the folder, which is this writer's until the stack is closed; how many parts it has already.
 
         Raises:
-            LikewiseError: it holds parts of something else, and ``overwrite`` is not set.
+            LikewiseError: it holds parts of something else, and ``overwrite`` is not set; or another process writes
+                to it.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(only_writer_in(self.folder))
         if overwrite:
             for file in self.folder.glob("part-*.parquet"):
                 file.unlink()
@@ -208,11 +211,12 @@ def embed_parts(
     images = EmbeddedImages(encoder, data, pixel_range)
     # Processes that exist already are counted by `launch`; one device is what is given where nothing is said.
     wanted = 0 if devices == 1 and started_processes() is not None else devices
-    with RankWatch("Finished parts stay. To go on, give the same command again.") as watch:
+    to_go_on = "Finished parts stay. To go on, give the same command again."
+    with ExitStack() as stack, RankWatch(to_go_on) as watch:
         fabric, _ = launch(devices=wanted, watch=watch)
         screen = Screen(console, enabled=fabric.is_global_zero)
         writer = PartWriter(images, out, part_size, batch_size)
-        found = on_first_rank(lambda: writer.begin(overwrite))
+        found = on_first_rank(lambda: writer.begin(overwrite, stack))
         if found:
             screen.say(f"{found:,} of {amount(writer.count, 'part')} are there already.")
         writer.write(fabric.global_rank, fabric.world_size, fabric.device, screen.say)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -27,6 +28,7 @@ from likewise.runs.api import prepare
 from likewise.runs.prepare import Prepared
 from likewise.training.launch import DeviceKind, choose_device
 from likewise.views.centre_view import CentreView
+from likewise.write_lock import only_writer
 
 By = Literal["ensemble", "propagation"]
 
@@ -92,22 +94,23 @@ def pseudo_label(
     ways = [Adaptation.parse(each) for each in adaptations]
     if not settings.get("from_run"):
         settings = {"pretrained": "lite0", **settings}
-    prepared = prepare(data, labels, "cross-entropy", device=device, **settings)
-    if not prepared.encoder.pretrained:
-        raise LikewiseError(
-            "Pseudo-labels need a trained encoder, but this one starts from random weights. Give --pretrained lite0 or "
-            "--from RUN."
-        )
-    where = choose_device(device)
-    known = _readable(prepared)
-    if by == "ensemble":
-        probabilities = _votes(prepared, known, ways, steps, batch_size, where)
-    else:
-        probabilities = _propagated(prepared, known, where)
-    found = _table(prepared, known, probabilities, min_probability)
-    if file is not None:
-        with atomic_write(file) as unfinished:
-            arrow_csv.write_csv(cells_of(found.table), unfinished)
+    with nullcontext() if file is None else only_writer(file):
+        prepared = prepare(data, labels, "cross-entropy", device=device, **settings)
+        if not prepared.encoder.pretrained:
+            raise LikewiseError(
+                "Pseudo-labels need a trained encoder, but this one starts from random weights. Give --pretrained "
+                "lite0 or --from RUN."
+            )
+        where = choose_device(device)
+        known = _readable(prepared)
+        if by == "ensemble":
+            probabilities = _votes(prepared, known, ways, steps, batch_size, where)
+        else:
+            probabilities = _propagated(prepared, known, where)
+        found = _table(prepared, known, probabilities, min_probability)
+        if file is not None:
+            with atomic_write(file) as unfinished:
+                arrow_csv.write_csv(cells_of(found.table), unfinished)
     return found
 
 

@@ -6,22 +6,18 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from filelock import FileLock, Timeout
-
-from likewise.atomic_write import write_bytes
+from likewise.atomic_write import disk_error, write_bytes
 from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import FORMAT, PackFacts
 from likewise.errors import LikewiseError
+from likewise.write_lock import LOCK, only_writer_in
 
 MANIFEST, JOURNAL = "manifest.json", "packing.jsonl"
 """Files next to the shards: what they are once all are there, and until then those that are finished."""
-
-LOCK = ".packing.lock"
-"""An empty file next to them, which the process that packs holds locked."""
 
 
 class WrittenShard(NamedTuple):
@@ -93,9 +89,7 @@ def open_journal(folder: Path, identity: str) -> Iterator[PackJournal]:
     Raises:
         LikewiseError: the folder holds something else, or another process is packing into it.
     """
-    _require_room(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder), (folder / JOURNAL).open("a+", encoding="utf-8") as stream:
+    with only_writer_in(folder), _opened(folder) as stream:
         stream.seek(0)
         lines = [line for line in stream.read().splitlines(keepends=True) if line.endswith("\n")]
         # A line that a kill left unfinished.
@@ -111,9 +105,17 @@ def open_journal(folder: Path, identity: str) -> Iterator[PackJournal]:
         yield PackJournal(folder, stream, [WrittenShard(**json.loads(line)) for line in lines[1:]])
 
 
+def _opened(folder: Path) -> IO[str]:
+    _require_room(folder)
+    try:
+        return (folder / JOURNAL).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise disk_error(folder / JOURNAL, error) from error
+
+
 def _require_room(folder: Path) -> None:
     """Refuse a folder that holds something besides unfinished shards."""
-    if not folder.is_dir() or (folder / JOURNAL).exists():
+    if (folder / JOURNAL).exists():
         return
     found = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
     if found:
@@ -121,24 +123,6 @@ def _require_room(folder: Path) -> None:
         raise LikewiseError(
             f"{folder} is not empty ({', '.join(found[:3])}{more}). Choose another --out."
         )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """While the context is open, no other process packs into the folder; the lock ends with its process."""
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise LikewiseError(
-            f"Another process is packing into {folder}. Wait for it, or choose another --out."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-        with suppress(OSError):
-            (folder / LOCK).unlink(missing_ok=True)
 
 
 def identity_of(manifest: Manifest, facts: PackFacts, options: Sequence[object]) -> str:
