@@ -60,7 +60,7 @@ def _locked(file: Path, out: Path) -> Iterator[None]:
             f"Another process writes to {out}. Wait for its end, or choose another --out."
         ) from None
     except OSError as error:
-        raise disk_error(out, error) from error
+        raise disk_error(out if out.parent == file.parent else file, error) from error
     try:
         yield
     finally:

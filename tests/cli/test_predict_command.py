@@ -2,8 +2,10 @@
 
 import csv
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import likewise as lw
 from likewise.classification import load_reference
@@ -35,6 +37,19 @@ def test_counts_are_on_the_screen_and_strict_ends_with_an_error(
     with pytest.raises(SystemExit) as stopped:
         main(["predict", str(run.folder.path), "new", "--out", "again.csv", "--strict"])
     assert stopped.value.code == 1 and (tmp_path / "again.csv").exists()
+
+
+@pytest.mark.parametrize("words", [["embed"], ["embed", "--part-size", "2"], ["predict"]])
+def test_pixels_that_are_no_number_are_told(run, tmp_path, capsys, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "new").mkdir()
+    pixels = np.random.default_rng(0).random((3, 16, 16)).astype(np.float32)
+    pixels[1, :2] = np.nan
+    for number, each in enumerate(pixels):
+        Image.fromarray(each).save(tmp_path / "new" / f"{number}.tif")
+    command, *more = words
+    main([command, str(run.folder.path), "new", *more])
+    assert "NaN in 1 image" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

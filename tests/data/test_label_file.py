@@ -33,6 +33,14 @@ def test_paths_may_begin_at_the_file_or_be_absolute(tmp_path, photos):
     assert manifest.labels.tolist() == [0, 1, 2, -1]
 
 
+def test_whole_numbers_below_minus_one_are_no_labels(tmp_path, photos):
+    file = write(tmp_path, "x/a.png,-2", "x/b.png,-1", "x/c.png,0", "x/d.png,1")
+    with pytest.raises(LikewiseError, match=r"-2 .*--task regression"):
+        open_manifest(photos, labels=file)
+    named = write(tmp_path, "x/a.png,-2", "x/b.png,-1", "x/c.png,cold", "x/d.png,warm")
+    assert open_manifest(photos, labels=named).class_names == ("-2", "cold", "warm")
+
+
 def test_a_split_column_moves_examples(tmp_path, photos):
     file = write(
         tmp_path,

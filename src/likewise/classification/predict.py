@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import torch
+from rich.console import Console
 from torch import nn
 
 from likewise.classification.csv_cells import cells_of
@@ -31,6 +32,7 @@ from likewise.classification.selective import Threshold
 from likewise.counts import amount
 from likewise.data.images import Images, open_images, stored_size
 from likewise.data.manifest import Manifest
+from likewise.data.pixel_range import say_pixels
 from likewise.data.sources.open import open_for_encoder
 from likewise.data.video.clip_frames import open_frames
 from likewise.data.video.clip_reading import with_clips
@@ -118,6 +120,7 @@ def predict(
     batch_size: int = 256,
     module: nn.Module | None = None,
     pixel_range: tuple[float, float] | None = None,
+    console: Console | None = None,
 ) -> Predictions:
     """Classify images with the classifier in a run's or an advice's folder.
 
@@ -135,6 +138,7 @@ def predict(
         batch_size: images at a time.
         module: of the shape of the encoder, for a user's module that cannot be rebuilt from its name.
         pixel_range: values that become black and white; None: those of the encoder's training.
+        console: where it is said how pixels of more than 8 bits are taken; None: nowhere.
 
     Raises:
         LikewiseError: there is no classifier, no image, or the file exists.
@@ -159,6 +163,7 @@ def predict(
             predict_vectors(judge, index, sink)
         else:
             manifest = _listed(data, settings, pixel_range)
+            say_pixels(manifest, console)
             sink = open_sink([*manifest.ids, *manifest.left_out])
             before = sink.written
             _predict(judge, _images(manifest, settings), manifest, sink, batch_size)

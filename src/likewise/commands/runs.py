@@ -114,7 +114,7 @@ def embed(words: list[str]) -> None:
             if of_texts:
                 vectors = run.embed_text(lines_of(Path(given.data)))
             else:
-                vectors = run.embed(given.data, pixel_range=given.pixel_range)
+                vectors = run.embed(given.data, pixel_range=given.pixel_range, console=Console())
             vectors.save(out, overwrite=given.overwrite)
         print(
             f"{amount(len(vectors.ids), 'vector')} of {vectors.vectors.shape[1]} numbers -> {out}"
@@ -192,6 +192,7 @@ def predict(words: list[str]) -> None:
             given.overwrite,
             given.batch_size,
             given.pixel_range,
+            Console(),
         )
     except KeyboardInterrupt:
         raise Interrupted(f"Interrupted. The same command goes on with {given.out}.") from None

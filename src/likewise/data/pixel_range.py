@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from rich.console import Console
+from rich.markup import escape
 
 from likewise.counts import amount
 from likewise.data.manifest import Manifest
@@ -62,6 +64,9 @@ class PixelRange(NamedTuple):
         scaled = (exact - self.low) * (255 / (self.high - self.low))
         return np.rint(scaled.clip(0, 255)).astype(np.uint8)
 
+
+PIXELS = "pixels: "
+"""What a note about the range begins with."""
 
 UNIT = PixelRange(0, 1)
 BYTE = PixelRange(0, 255)
@@ -123,7 +128,7 @@ def _with_unread(manifest: Manifest, given: PixelRange) -> Manifest:
     if isinstance(manifest.pixels, ArrayPixels) or (manifest.pixels.headers.modes != "").all():
         return manifest
     note = (
-        f"pixels: {given.low:g} becomes black and {given.high:g} white, as --pixel-range says, in images of more than "
+        f"{PIXELS}{given.low:g} becomes black and {given.high:g} white, as --pixel-range says, in images of more than "
         f"8 bits; those that were looked at have 8 bits"
     )
     pixels = _scaled(manifest.pixels, given, strict=False)
@@ -197,12 +202,19 @@ def _range_of(seen: Seen, source: str) -> PixelRange:
 def _note(found: PixelRange, seen: Seen, is_given: bool) -> str:
     how = "as --pixel-range says" if is_given else f"found in {seen.images:,} of them"
     note = (
-        f"pixels: {found.low:g} becomes black and {found.high:g} white, one scale for all images of more than 8 bits, "
+        f"{PIXELS}{found.low:g} becomes black and {found.high:g} white, one scale for all images of more than 8 bits, "
         f"{how} (values from {seen.low:g} to {seen.high:g})"
     )
     if seen.missing:
         note += f"; NaN in {amount(seen.missing, 'image')}, which becomes black"
     return note if is_given else f"{note}. Another scale: --pixel-range LOW HIGH"
+
+
+def say_pixels(manifest: Manifest, console: Console | None) -> None:
+    """Say how the pixels of more than 8 bits are taken, where there are some, and how many images hold NaN."""
+    for note in manifest.notes:
+        if console is not None and note.startswith(PIXELS):
+            console.print(f"note: {escape(note)}", highlight=False)
 
 
 def _scaled(source: PixelSource, found: PixelRange, strict: bool) -> PixelSource:

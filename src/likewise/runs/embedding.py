@@ -19,6 +19,7 @@ from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import stored_size
 from likewise.data.left_out import some_files
+from likewise.data.pixel_range import say_pixels
 from likewise.data.sharded_pixels import read_in_order
 from likewise.data.sources.open import open_for_encoder
 from likewise.data.video.clip_frames import open_frames
@@ -215,6 +216,8 @@ def embed_parts(
     with ExitStack() as stack, RankWatch(to_go_on) as watch:
         fabric, _ = launch(devices=wanted, watch=watch)
         screen = Screen(console, enabled=fabric.is_global_zero)
+        if fabric.is_global_zero:
+            say_pixels(images.manifest, console)
         writer = PartWriter(images, out, part_size, batch_size)
         found = on_first_rank(lambda: writer.begin(overwrite, stack))
         if found:

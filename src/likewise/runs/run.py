@@ -17,6 +17,7 @@ from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.masks import VOID, MaskClasses
 from likewise.data.data_settings import DataSettings
 from likewise.data.left_out import require_all_read
+from likewise.data.pixel_range import say_pixels
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.encoders.weights_hash import weights_hash
 from likewise.errors import LikewiseError
@@ -86,7 +87,11 @@ class Run:
 
     @checked_arguments(batch_size=Range(1))
     def embed(
-        self, data: Any, batch_size: int = 256, pixel_range: tuple[float, float] | None = None
+        self,
+        data: Any,
+        batch_size: int = 256,
+        pixel_range: tuple[float, float] | None = None,
+        console: Console | None = None,
     ) -> Vectors:
         """Vectors of images, as the encoder sees their centre.
 
@@ -96,13 +101,14 @@ class Run:
             data: images, by any door that `likewise.train` takes.
             batch_size: images at a time.
             pixel_range: values that become black and white; None: those of the encoder's training.
+            console: where it is said how pixels of more than 8 bits are taken; None: nowhere.
 
         Raises:
             LikewiseError: the data hold no image that can be read, or pixels whose scale is not known.
         """
-        return EmbeddedImages(self._trained_encoder(), data, pixel_range).vectors(
-            batch_size, choose_device("auto")
-        )
+        images = EmbeddedImages(self._trained_encoder(), data, pixel_range)
+        say_pixels(images.manifest, console)
+        return images.vectors(batch_size, choose_device("auto"))
 
     @checked_arguments(part_size=Range(1), batch_size=Range(1), devices=Range(0))
     def embed_parts(
@@ -157,6 +163,7 @@ class Run:
         overwrite: bool = False,
         batch_size: int = 256,
         pixel_range: tuple[float, float] | None = None,
+        console: Console | None = None,
     ) -> Predictions:
         """The class of each image, with a calibrated probability and whether it is sure.
 
@@ -169,12 +176,21 @@ class Run:
             overwrite: whether ``out`` may be replaced.
             batch_size: images at a time.
             pixel_range: values that become black and white; None: those of the encoder's training.
+            console: where it is said how pixels of more than 8 bits are taken; None: nowhere.
 
         Raises:
             LikewiseError: training saw no labels, there is no image, or the file exists.
         """
         return predict(
-            self.folder.path, data, out, precise, overwrite, batch_size, self._module, pixel_range
+            self.folder.path,
+            data,
+            out,
+            precise,
+            overwrite,
+            batch_size,
+            self._module,
+            pixel_range,
+            console,
         )
 
     @checked_arguments()

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +84,8 @@ class Packer:
         try:
             write_shard(self.settings.to, partial, self.facts, first, filling)
         except OSError as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise EnvironmentIOError(
                 f"{partial} cannot be written: {error.strerror or error}. Free some space, then type the same command: "
                 f"it goes on with the next shard."

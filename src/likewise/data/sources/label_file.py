@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -263,8 +264,22 @@ def _labels_of(cells: Sequence[str], source: str, task: Task) -> Labels:
         # What is no label is blank already.
         return read_labels(list(cells), source, task=task, missing="class")
     names = class_names_of(cells)
+    _refuse_negative(names, source)
     number = {name: i for i, name in enumerate(names)} | {"": UNLABELLED}
     return Labels(torch.tensor([number[cell] for cell in cells], dtype=torch.int64), names, {})
+
+
+def _refuse_negative(names: Sequence[str], source: str) -> None:
+    """Whole numbers below -1 as labels, next to which -1 would be a class and no missing label."""
+    if not names or not all(re.fullmatch(r"-?\d+", name) for name in names):
+        return
+    least = min(names, key=int)
+    if int(least) < UNLABELLED:
+        raise LikewiseError(
+            f"{source}: {least} is no label. Labels are whole numbers from 0, names, or -1 for none. Where these are "
+            f"classes, give them names, for instance minus{least}; where they are values to predict: likewise train "
+            f"--task regression."
+        )
 
 
 def _one_row_each(rows: LabelRows, matches: Matches) -> tuple[dict[int, int], int]:
