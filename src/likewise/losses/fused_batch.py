@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, ParamSpec, get_args
+from typing import Any, Literal, ParamSpec
 
 import torch
 from torch import Tensor
@@ -46,7 +46,6 @@ from likewise.losses.triton_launch import (
 P = ParamSpec("P")
 
 Form = Literal["pairs", "out", "in", "nca"]
-FORMS: tuple[Form, ...] = get_args(Form)
 
 SAFE_SCORE = 50.0
 """In powers of two: scores from -50 to 50, shifted by the greatest, lose nothing in float32."""
@@ -96,8 +95,10 @@ def loss_within_batch(
         form: as above.
         by_all: divide by N instead of the rows that have a positive.
     """
-    views = rows.shape[1] if rows.dim() == 3 else 1
-    rows = rows.reshape(-1, rows.shape[-1])
+    views = 1
+    if rows.dim() == 3:
+        views = rows.shape[1]
+        rows = rows.flatten(0, 1)
     shard = shard_of(len(rows))
     if shard is not None:
         rows = rows.roll(-shard.start, 0)
@@ -141,11 +142,10 @@ class _WithinBatch(torch.autograd.Function):
         unit = rows.new_empty(rows.shape, dtype=torch.float32)
         numbers = unit.new_empty(4, count)
         # [N] each: by what rows were multiplied; the log-sums over all and over the positives, and how many these are.
-        factor, *sums = numbers
+        factor, *sums = numbers.unbind()
         mean = unit.new_empty(2)  # the loss, and the weight of a row in it
         labels = mean if labels is None else labels.contiguous()  # "pairs" reads none
-        form_number = FORMS.index(form)
-        kind = {"D": width, "FORM": form_number, "VIEWS": views, "PRECISION": float32_products()}
+        kind = {"D": width, "FORM": form, "VIEWS": views, "PRECISION": float32_products()}
         at_once = height(width, 16)
         made = kernels("triton_batch_kernels")
         with torch.cuda.device_of(rows):
@@ -161,7 +161,7 @@ class _WithinBatch(torch.autograd.Function):
                 parts = _of_all_ranks(parts, shard)
             made.mean_kernel[(1,)](
                 *(parts, *sums, mean, count, parts.shape[1]),
-                FORM=form_number,
+                FORM=form,
                 BLOCK=BLOCK,
                 BY_ALL=by_all,
             )
@@ -174,7 +174,7 @@ class _WithinBatch(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         refuse_second_derivatives()
         rows, unit, kept, labels, numbers, mean = ctx.saved_tensors
-        factor, *sums = numbers
+        factor, *sums = numbers.unbind()
         count, own = len(rows), ctx.own
         gradient = torch.empty_like(rows)
         width = rows.shape[1]

@@ -13,7 +13,6 @@ import triton.language as tl
 from likewise.losses.triton_blocks import (
     LN2,
     LOG2E,
-    NOTHING,
     add_tile,
     load_part,
     load_rows,
@@ -24,12 +23,6 @@ from likewise.losses.triton_blocks import (
     store_part,
     store_rows,
 )
-
-PAIRS = tl.constexpr(0)
-OUT = tl.constexpr(1)
-IN = tl.constexpr(2)
-NCA = tl.constexpr(3)
-"""The forms of `fused_batch.FORMS`."""
 
 
 @triton.jit(do_not_specialize=["rows"])
@@ -85,7 +78,7 @@ def _scores(
         )
     score *= LOG2E
     compared = (column < rows)[None, :] & (row[:, None] != column[None, :])
-    return tl.where(compared, score, NOTHING), compared
+    return tl.where(compared, score, float("-inf")), compared
 
 
 @triton.jit
@@ -113,13 +106,13 @@ def rows_kernel(
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = row < rows
     held = load_part(unit, row, rows, 0, D, WIDTH)
-    top = tl.full([ROWS], NOTHING, tl.float32)
+    top = tl.full([ROWS], float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     top_same = top
     total_same = total
     positives = total
     near = total
-    id_here = (row + rows // 2) % rows if FORM == PAIRS else _ids(labels, row, there, VIEWS)
+    id_here = (row + rows // 2) % rows if FORM == "pairs" else _ids(labels, row, there, VIEWS)
     start, end = own_share(tl.cdiv(rows, COLUMNS))
     for tile in range(start, end):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
@@ -131,15 +124,15 @@ def rows_kernel(
             total += tl.sum(tl.exp2(score - bound), 1)
         else:
             top, total = add_tile(top, total, score)
-        id_there = column if FORM == PAIRS else _ids(labels, column, column < rows, VIEWS)
+        id_there = column if FORM == "pairs" else _ids(labels, column, column < rows, VIEWS)
         is_positive = compared & (id_here[:, None] == id_there[None, :])
-        if FORM != PAIRS:
+        if FORM != "pairs":
             is_positive = is_positive & (id_here != -1)[:, None]
             positives += tl.sum(is_positive.to(tl.float32), 1)
-        if (FORM == PAIRS) or (FORM == OUT):
+        if (FORM == "pairs") or (FORM == "out"):
             near += tl.sum(tl.where(is_positive, score, 0.0), 1)
         else:
-            score_same = tl.where(is_positive, score, NOTHING)
+            score_same = tl.where(is_positive, score, float("-inf"))
             top_same, total_same = add_tile(top_same, total_same, score_same)
     if BOUNDED:
         top = tl.full([ROWS], 0.0, tl.float32) + bound  # every score was shifted by the bound
@@ -155,7 +148,7 @@ def rows_kernel(
 def _joined(parts, row, rows, splits, BLOCK: tl.constexpr):
     """What `rows_kernel` found of some rows, over all shares."""
     there = row < rows
-    top = tl.full([BLOCK], NOTHING, tl.float32)
+    top = tl.full([BLOCK], float("-inf"), tl.float32)
     total = tl.zeros([BLOCK], tl.float32)
     top_same = top
     total_same = total
@@ -164,8 +157,8 @@ def _joined(parts, row, rows, splits, BLOCK: tl.constexpr):
     size = rows * splits
     for split in range(0, splits):
         source = parts + split * rows + row
-        of_all = tl.load(source, mask=there, other=NOTHING)
-        of_positives = tl.load(source + size, mask=there, other=NOTHING)
+        of_all = tl.load(source, mask=there, other=float("-inf"))
+        of_positives = tl.load(source + size, mask=there, other=float("-inf"))
         top, total = merge(top, total, of_all)
         top_same, total_same = merge(top_same, total_same, of_positives)
         positives += tl.load(source + 2 * size, mask=there, other=0.0)
@@ -187,15 +180,15 @@ def mean_kernel(
         there = row < rows
         all_sum, same_sum, positives, near = _joined(parts, row, rows, splits, BLOCK)
         number = tl.maximum(positives, 1.0)
-        if FORM == PAIRS:
+        if FORM == "pairs":
             counts = there
             attraction = near
-        elif FORM == OUT:
+        elif FORM == "out":
             counts = there & (positives > 0.0)
             attraction = near / number
         else:
             counts = there & (positives > 0.0)
-            attraction = same_sum - tl.log2(number) if FORM == IN else same_sum
+            attraction = same_sum - tl.log2(number) if FORM == "in" else same_sum
             useful += (counts & (positives < rows - 1)).to(tl.float32)
         total += tl.where(counts, (all_sum - attraction) * LN2, 0.0)
         valid += counts.to(tl.float32)
@@ -204,7 +197,7 @@ def mean_kernel(
         tl.store(count + row, positives, mask=there)
     number = tl.sum(valid, 0)
     teaches = number > 0.0
-    if (FORM == IN) or (FORM == NCA):
+    if (FORM == "in") or (FORM == "nca"):
         teaches = tl.sum(useful, 0) > 0.0
     weight = 1.0 / (rows + tl.zeros_like(number)) if BY_ALL else 1.0 / tl.maximum(number, 1.0)
     weight = tl.where(teaches, weight, float("nan"))
@@ -222,12 +215,12 @@ def _of_rows(
     share = counts
     same_sum = all_sum
     ident = row
-    if FORM != PAIRS:
+    if FORM != "pairs":
         ident = _ids(labels, row, there, VIEWS)
         positives = tl.load(count + row, mask=there, other=0.0)
         counts = (positives > 0.0).to(tl.float32)
         share = counts / tl.maximum(positives, 1.0)
-        if FORM != OUT:
+        if FORM != "out":
             same_sum = tl.load(same + row, mask=there, other=0.0)
     return ident, all_sum, same_sum, counts, share
 
@@ -266,10 +259,10 @@ def slopes_kernel(
         # A score is one of both its rows: its softmax among those of each is added.
         slope = tl.exp2(score - all_row[:, None]) * counts_row[:, None]
         slope += tl.exp2(score - all_column[None, :]) * counts_column[None, :]
-        if FORM != PAIRS:
+        if FORM != "pairs":
             same_id = id_row[:, None] == id_column[None, :]
             is_positive = compared & same_id & (id_row != -1)[:, None]
-            if FORM == OUT:
+            if FORM == "out":
                 pull = share_row[:, None] + share_column[None, :]
             else:
                 pull = tl.exp2(score - same_row[:, None])
@@ -299,7 +292,7 @@ def gradient_kernel(
     for split in range(0, splits):
         share = parts + (split * rows).to(tl.int64) * D
         found += load_rows(share, row, rows, D, WIDTH, True)
-    if FORM == PAIRS:
+    if FORM == "pairs":
         partner = (row + rows // 2) % rows
         found -= 2.0 * load_rows(unit, partner, rows, D, WIDTH, True)
     scale = tl.load(factor + row, mask=there, other=0.0)

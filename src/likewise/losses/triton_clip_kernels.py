@@ -13,7 +13,6 @@ import triton.language as tl
 from likewise.losses.triton_blocks import (
     LN2,
     LOG2E,
-    NOTHING,
     add_tile,
     load_part,
     number,
@@ -48,7 +47,7 @@ def _scores(
     compared = other_side & (column < 2 * pairs)[None, :]
     partner = (row + pairs) % (2 * pairs)
     partners = partner[:, None] == column[None, :]
-    return tl.where(compared, score, NOTHING), compared, partners
+    return tl.where(compared, score, float("-inf")), compared, partners
 
 
 @triton.jit(do_not_specialize=["pairs"])
@@ -62,7 +61,7 @@ def rows_kernel(
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     held = load_part(rows, row, 2 * pairs, 0, D, WIDTH).to(tl.float32)
     factor = number(scale, LEARNED)
-    top = tl.full([ROWS], NOTHING, tl.float32)
+    top = tl.full([ROWS], float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     expected = tl.zeros([ROWS], tl.float32)
     first, end = _tiles(pairs, ROWS, COLUMNS)

@@ -21,7 +21,6 @@ import triton.language as tl
 from likewise.losses.triton_blocks import (
     LN2,
     LOG2E,
-    NOTHING,
     add_tile,
     load_rows,
     own_share,
@@ -64,7 +63,7 @@ def _log_sums(
     """Natural logarithms of a block's two sums over this program's share of the tiles."""
     whole, rest, first, after = _turns(span, columns, COLUMNS, HAS_OWN)
     masked = after - first
-    top = tl.full([ROWS], 0.0 if BOUNDED else NOTHING, tl.float32)
+    top = tl.full([ROWS], 0.0 if BOUNDED else float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     top_same = top
     total_same = total
@@ -77,9 +76,9 @@ def _log_sums(
             key = load_rows(keys, column, columns, D, WIDTH, MASKED)
             score = scores(query, key, ROWS, COLUMNS, PRECISION) * LOG2E
             if MASKED:
-                score = tl.where((column < columns)[None, :], score, NOTHING)
+                score = tl.where((column < columns)[None, :], score, float("-inf"))
                 if HAS_OWN:
-                    score = tl.where(own_key[:, None] == column[None, :], NOTHING, score)
+                    score = tl.where(own_key[:, None] == column[None, :], float("-inf"), score)
             if BOUNDED:
                 power = tl.exp2(score)
                 total += tl.sum(power, 1)
@@ -91,10 +90,10 @@ def _log_sums(
                 if BOUNDED:
                     total_same += tl.sum(tl.where(is_positive, power, 0.0), 1)
                 else:
-                    score_same = tl.where(is_positive, score, NOTHING)
+                    score_same = tl.where(is_positive, score, float("-inf"))
                     top_same, total_same = add_tile(top_same, total_same, score_same)
-    all_logsumexp = tl.where(total == 0.0, NOTHING, (top + tl.log2(total)) * LN2)
-    same = tl.where(total_same == 0.0, NOTHING, (top_same + tl.log2(total_same)) * LN2)
+    all_logsumexp = tl.where(total == 0.0, float("-inf"), (top + tl.log2(total)) * LN2)
+    same = tl.where(total_same == 0.0, float("-inf"), (top_same + tl.log2(total_same)) * LN2)
     return all_logsumexp, same
 
 

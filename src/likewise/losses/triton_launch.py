@@ -222,6 +222,7 @@ def float32_products() -> str:
     return "tf32x3" if torch.get_float32_matmul_precision() == "highest" else "tf32"
 
 
+@functools.cache
 def kernels(file: str) -> ModuleType:
     """A file of kernels, imported here, since it needs Triton, and since its import takes long."""
     return importlib.import_module(f"likewise.losses.{file}")

@@ -13,9 +13,6 @@ import triton.language as tl
 from likewise.losses.triton_blocks import (
     LN2,
     LOG2E,
-    NARROW,
-    NOTHING,
-    STEP,
     load_part,
     load_rows,
     number,
@@ -40,6 +37,7 @@ def _scores(
     queries, teachers, side, row, rows, keys, column, columns, held, key,
     D: tl.constexpr, WIDTH: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr,
+    NARROW: tl.constexpr = 128, STEP: tl.constexpr = 64,
 ):  # fmt: skip
     """Inner products of rows of one side with some keys; as `row_scores`, which has one side."""
     if D <= NARROW:
@@ -71,7 +69,7 @@ def softmax_kernel(
     held = _queries(queries, teachers, side, row, rows, part, D, WIDTH)
     divisor = tl.where(side == 0, number(temperature, LEARNED), teacher_temperature)
     scale = LOG2E / divisor
-    top = tl.full([ROWS], NOTHING, tl.float32)
+    top = tl.full([ROWS], float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     found = tl.zeros([ROWS, WIDTH], tl.float32)
     start, end = own_share(tl.cdiv(columns, COLUMNS))
@@ -83,7 +81,7 @@ def softmax_kernel(
             D, WIDTH, ROWS, COLUMNS, PRECISION,
         )  # fmt: skip
         # The first of a tile is always there.
-        score = tl.where((column < columns)[None, :], score * scale, NOTHING)
+        score = tl.where((column < columns)[None, :], score * scale, float("-inf"))
         highest = tl.maximum(top, tl.max(score, 1))
         shrunk = tl.exp2(top - highest)
         power = tl.exp2(score - highest[:, None])
@@ -91,7 +89,7 @@ def softmax_kernel(
         found = product(power, key, found * shrunk[:, None], PRECISION)
         top = highest
     empty = total == 0.0  # a share of no tiles
-    log_sum = tl.where(empty, NOTHING, top + tl.log2(total))
+    log_sum = tl.where(empty, float("-inf"), top + tl.log2(total))
     found = found / tl.where(empty, 1.0, total)[:, None]
     there = row < rows
     share = side * tl.num_programs(1) + tl.program_id(1)
@@ -106,7 +104,7 @@ def _joined(
 ):  # fmt: skip
     """Log-sum and mean key of some rows over all shares of the keys."""
     there = row < rows
-    top = tl.full([ROWS], NOTHING, tl.float32)
+    top = tl.full([ROWS], float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     found = tl.zeros([ROWS, WIDTH], tl.float32)
     for split in range(0, splits):  # of which the first is never empty

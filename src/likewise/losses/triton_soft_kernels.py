@@ -13,7 +13,6 @@ import triton.language as tl
 from likewise.losses.triton_blocks import (
     LN2,
     LOG2E,
-    NOTHING,
     add_tile,
     load_part,
     merge,
@@ -66,7 +65,7 @@ def rows_kernel(
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     held = load_part(queries, row, rows, 0, D, WIDTH).to(tl.float32)
     scale = LOG2E / number(temperature, LEARNED)
-    top = tl.full([ROWS], NOTHING, tl.float32)
+    top = tl.full([ROWS], float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     weight = tl.zeros([ROWS], tl.float32)
     expected = tl.zeros([ROWS], tl.float32)
@@ -81,7 +80,7 @@ def rows_kernel(
             *(targets, row_ids, column_ids, own, row, rows, column, columns, of_row, of_column),
             True, BY_ID, HAS_OWN,
         )  # fmt: skip
-        score = tl.where(compared, score * scale, NOTHING)
+        score = tl.where(compared, score * scale, float("-inf"))
         top, total = add_tile(top, total, score)
         weight += tl.sum(target, 1)
         expected += tl.sum(tl.where(target == 0.0, 0.0, target * score), 1)
@@ -109,13 +108,13 @@ def mean_kernel(
     for start in range(0, rows, BLOCK):
         row = start + tl.arange(0, BLOCK)
         there = row < rows
-        top = tl.full([BLOCK], NOTHING, tl.float32)
+        top = tl.full([BLOCK], float("-inf"), tl.float32)
         total = tl.zeros([BLOCK], tl.float32)
         weight = tl.zeros([BLOCK], tl.float32)
         expected = tl.zeros([BLOCK], tl.float32)
         for split in range(0, splits):
             source = parts + split * rows + row
-            top, total = merge(top, total, tl.load(source, mask=there, other=NOTHING))
+            top, total = merge(top, total, tl.load(source, mask=there, other=float("-inf")))
             weight += tl.load(source + size, mask=there, other=0.0)
             expected += tl.load(source + 2 * size, mask=there, other=0.0)
         log_sum = top + tl.log2(total)
