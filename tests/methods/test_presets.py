@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import typing
 
 import pytest
@@ -22,6 +23,10 @@ from likewise.training.manual_backward import ManualBackward
 from methods.fixtures import SIZE, loader, nets_of, progress
 
 ALL = [(name, preset) for name, kind in sorted(METHODS.items()) for preset in kind.card.presets]
+CITED_LINES = re.compile(
+    r"[\w./-]+\.\w+ lines \d[^;:]* of https://github\.com/[\w.-]+/[\w.-]+ \(commit [0-9a-f]{7}\)"
+)
+"""a file, its lines, the repository and the commit in which they were read"""
 SMALLER = {
     "queue": 16,
     "hidden": 16,
@@ -48,6 +53,8 @@ def test_a_preset_says_who_ran_it(name, preset):
     source = METHODS[name].card.presets[preset].source
     assert source.startswith("ours: ") or "https://" in source
     assert not source.endswith(".")
+    if not source.startswith("ours: "):
+        assert len(CITED_LINES.findall(source)) == source.count("https://github.com/")
 
 
 @pytest.mark.parametrize(("name", "preset"), ALL)

@@ -21,7 +21,8 @@ from likewise.views.view_policy import ViewPolicy
 PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px, ResNet-18",
-        "ours: networks, teacher and length of solo-learn's run, https://github.com/vturrisi/solo-learn; its rate of 1 "
+        "ours: networks, teacher and length of solo-learn's run, https://github.com/vturrisi/solo-learn; its rate of "
+        "1 "
         "belongs to a LARS that clips",
         Recipe("lars", learning_rate=0.4, weight_decay=1e-5),
         batch_size=256,
@@ -47,8 +48,7 @@ PRESETS = {
     ),
     "imagenet-short": Preset(
         "ImageNet, 224 px, ResNet-50, a tenth of the epochs",
-        "the presets for 100 epochs of the authors' code, "
-        "https://github.com/deepmind/deepmind-research/tree/master/byol",
+        "byol/configs/byol.py lines 21-65 of https://github.com/google-deepmind/deepmind-research (commit f5de0ed)",
         Recipe("lars", learning_rate=0.45, weight_decay=1e-6, warm_up=0.1),
         batch_size=4096,
         epochs=100,

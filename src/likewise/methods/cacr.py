@@ -30,8 +30,8 @@ SMALL_VIEWS = replace(supcon(), jitter=1.0, hue=0.4)
 PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px, a small AlexNet",
-        "small_scale_experiments, https://github.com/JegZheng/CACR-SSL; their rate is divided by 10 at epochs 155, "
-        "170 and 185, here it falls by a cosine",
+        "small_scale_experiments/cifar10/main_ours.py lines 20-56 of https://github.com/JegZheng/CACR-SSL (commit "
+        "fbc9d94); their rate is divided by 10 at epochs 155, 170 and 185, here it falls by a cosine",
         Recipe(
             "sgd", learning_rate=0.12, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
         ),
@@ -41,7 +41,8 @@ PRESETS = {
     ),
     "middle": Preset(
         "STL-10 at 64 px, and CIFAR-100",
-        "small_scale_experiments, https://github.com/JegZheng/CACR-SSL; the rate falls as above",
+        "small_scale_experiments/stl10/main_ours.py lines 20-57 of https://github.com/JegZheng/CACR-SSL (commit "
+        "fbc9d94); the rate falls as above",
         Recipe(
             "sgd", learning_rate=0.12, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
         ),
@@ -54,7 +55,7 @@ PRESETS = {
     ),
     "imagenet": Preset(
         "ImageNet-1k and -22k and WebVision, 224 px, ResNet-50",
-        "large_scale_shift_experiments, https://github.com/JegZheng/CACR-SSL",
+        "large_scale_shift_experiments/README.md lines 44-59 of https://github.com/JegZheng/CACR-SSL (commit fbc9d94)",
         Recipe(
             "sgd", learning_rate=0.03, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
         ),

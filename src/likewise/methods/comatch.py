@@ -44,7 +44,9 @@ from likewise.views.view_policy import ViewPolicy
 PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px, 2 to 8 labels a class, WRN-28-2",
-        "Train_CoMatch.py, https://github.com/salesforce/CoMatch: 524,288 steps of 64 labelled and 448 other images",
+        "Train_CoMatch.py lines 242-277 of https://github.com/salesforce/CoMatch (commit 08b4cce): 524,288 steps of "
+        "64 "
+        "labelled and 448 other images",
         RECIPE,
         batch_size=448,
         epochs=4700,
@@ -52,7 +54,8 @@ PRESETS = {
     ),
     "middle": Preset(
         "STL-10, 96 px, 100 labels a class",
-        "the USB benchmark, https://github.com/microsoft/Semi-supervised-learning; the length is ours, as above",
+        "config/classic_cv/comatch/comatch_stl10_1000_0.yaml lines 9-40 of "
+        "https://github.com/microsoft/Semi-supervised-learning (commit 1ef4cbe); the length is ours, as above",
         RECIPE,
         batch_size=448,
         epochs=4700,

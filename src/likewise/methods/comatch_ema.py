@@ -21,7 +21,11 @@ EPOCHS = 400
 """Of the authors' run, in which the graph's weight starts at 1 and rises by 1 an epoch."""
 
 
-SCRIPT = "imagenet/Train_CoMatch.py, https://github.com/salesforce/CoMatch: 160 labelled and 640 other images a step"
+SCRIPT = (
+    "imagenet/Train_CoMatch.py lines 45-91 of https://github.com/salesforce/CoMatch (commit 08b4cce): 160 labelled "
+    "and "
+    "640 other images a step"
+)
 RECIPE = Recipe(
     "sgd",
     learning_rate=0.04,

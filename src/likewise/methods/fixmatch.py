@@ -58,7 +58,7 @@ PRESETS = {
     ),
     "imagenet": Preset(
         "ImageNet, 224 px, 10% of the labels, ResNet-50",
-        "ours in rate and batch: threshold and weight are those of the authors' imagenet/fixmatch.py, "
+        "ours: rate and batch; threshold and weight are those of the authors' imagenet/fixmatch.py, "
         "https://github.com/google-research/fixmatch",
         Recipe("sgd", learning_rate=0.03, nesterov=True, weight_decay=3e-4, warm_up=0.02),
         batch_size=1024,
@@ -73,7 +73,8 @@ PRESETS = {
     ),
     "comatch-baseline": Preset(
         "CIFAR-10, 32 px, 4 labels a class",
-        "Train_fixmatch.py, https://github.com/salesforce/CoMatch: distribution alignment, half of the operations "
+        "Train_fixmatch.py lines 202-227 of https://github.com/salesforce/CoMatch (commit 08b4cce): distribution "
+        "alignment, half of the operations "
         "made, 1,048,576 steps",
         RECIPE,
         batch_size=448,

@@ -27,7 +27,9 @@ from likewise.methods.recipe import Recipe
 from likewise.views.view import View
 from likewise.views.view_policy import ViewPolicy
 
-CODE = "https://github.com/yunyikristy/global_local"
+CODE = (
+    "pretrain.py lines 17-19 and 64 of https://github.com/yunyikristy/global_local (commit 75c3c89)"
+)
 WIDE = {"sound_network": "resnet18", "bands": 80, "steps": 3, "dim": 512}
 """As wide as the public code has it."""
 

@@ -38,7 +38,9 @@ PRESETS = {
     ),
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
-        "the authors' train_isd_plus.py as their README starts it, https://github.com/UMBCvision/ISD",
+        "train_isd_plus.py lines 36-57 as README.md lines 52-64 start it, of https://github.com/UMBCvision/ISD "
+        "(commit "
+        "4bdd603)",
         Recipe(
             "sgd", learning_rate=0.05, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
         ),
@@ -49,7 +51,8 @@ PRESETS = {
     ),
     "imagenet-resnet18": Preset(
         "ImageNet, 224 px, ResNet-18",
-        "the authors' train_isd.py as their README starts it, https://github.com/UMBCvision/ISD; their rate falls to a "
+        "train_isd.py lines 36-57 as README.md lines 37-46 start it, of https://github.com/UMBCvision/ISD (commit "
+        "4bdd603); their rate falls to a "
         "fifth at epochs 140 and 180, here by a cosine",
         Recipe(
             "sgd", learning_rate=0.01, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False

@@ -22,8 +22,9 @@ from likewise.views.view_policy import ViewPolicy
 PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px, ResNet-18",
-        "the notebook for CIFAR-10 that https://github.com/facebookresearch/moco links, which has no hidden layer in "
-        "the head",
+        "colab/moco_cifar10_demo.ipynb lines 150-169 of https://github.com/facebookresearch/moco (commit f736491), "
+        "which "
+        "has no hidden layer in the head",
         Recipe(
             "sgd", learning_rate=0.03, weight_decay=5e-4, warm_up=0.0, exclude_bias_and_norm=False
         ),
@@ -41,7 +42,8 @@ PRESETS = {
     ),
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
-        "Sec. 3 of the paper and the authors' README, https://github.com/facebookresearch/moco; 800 epochs at best",
+        "README.md lines 44-51 of https://github.com/facebookresearch/moco (commit 132aea9); Sec. 3 of the paper; 800 "
+        "epochs at best",
         Recipe(
             "sgd", learning_rate=0.03, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
         ),

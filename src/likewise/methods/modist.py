@@ -25,8 +25,8 @@ from likewise.views.motion.motion_views import MotionKind, MotionViews
 from likewise.views.policies import moco_v2, weak
 from likewise.views.view_policy import ViewPolicy
 
-AUTHORS = "https://github.com/amazon-science/self-supervised-maclr"
-MSCL = "https://github.com/megvii-research/MSCL"
+AUTHORS = "https://github.com/amazon-science/self-supervised-maclr (commit 8a92ef0)"
+MSCL = "https://github.com/megvii-research/MSCL (commit 0b080e5)"
 
 PRESETS = {
     "small": Preset(
@@ -38,8 +38,10 @@ PRESETS = {
     ),
     "middle": Preset(
         "Kinetics-400, 112 px, 3-D ResNet-18 (--image-size 112 --encoder torchvision/r3d_18), 8 frames, 8 apart",
-        f"{MSCL}, mscl_r18_cosm_lr2e-2.py: its terms between whole clips, without its local ones; five epochs of "
-        "warm-up; the network for flow, which theirs has 2-D and of 128 features, is a 2-D ResNet-18",
+        f"configs/recognition/moco/mscl_r18_cosm_lr2e-2.py lines 7-55 and 91-123 of {MSCL}: its "
+        "terms between whole clips, without its local ones; five epochs of warm-up; the network for flow, which "
+        "theirs "
+        "has 2-D and of 128 features, is a 2-D ResNet-18",
         Recipe("sgd", learning_rate=0.04, weight_decay=1e-4, warm_up=5 / 400),
         batch_size=128,
         epochs=400,
@@ -47,8 +49,8 @@ PRESETS = {
     ),
     "imagenet": Preset(
         "Kinetics-400, 224 px, 3-D ResNet-50 of the authors', which is not here; 8 frames, 8 apart",
-        f"settings in {AUTHORS}, slowfast/config/defaults.py, whose batch of 64 may not be that of the paper's runs; "
-        "its motion network is not stated: a 2-D ResNet-18",
+        f"slowfast/config/defaults.py lines 61, 400-415 and 806-854 of {AUTHORS}, "
+        "whose batch of 64 may not be that of the paper's runs; its motion network is not stated: a 2-D ResNet-18",
         Recipe("sgd", learning_rate=0.4, nesterov=True, weight_decay=1e-4, warm_up=0.0),
         batch_size=64,
         epochs=300,

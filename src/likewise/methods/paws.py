@@ -23,7 +23,7 @@ from likewise.views.view_policy import ViewPolicy
 PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px, 4,000 labels, WRN-28-2",
-        "configs/paws/cifar10_train.yaml, https://github.com/facebookresearch/suncet",
+        "configs/paws/cifar10_train.yaml lines 2-41 of https://github.com/facebookresearch/suncet (commit 731547d)",
         Recipe("lars", learning_rate=3.2, weight_decay=1e-6, start_factor=0.25, end_factor=0.01),
         batch_size=256,
         epochs=600,
@@ -44,7 +44,9 @@ PRESETS = {
     ),
     "imagenet": Preset(
         "ImageNet, 224 px, 1 or 10% of the labels, ResNet-50",
-        "configs/paws/imgnt_train.yaml, https://github.com/facebookresearch/suncet, on 64 GPUs; 300 epochs at best",
+        "configs/paws/imgnt_train.yaml lines 2-41 of https://github.com/facebookresearch/suncet (commit 731547d), on "
+        "64 "
+        "GPUs; 300 epochs at best",
         Recipe(
             "lars",
             learning_rate=0.4,

@@ -34,7 +34,7 @@ class MatchedViews(NamedTuple):
     pairs: Tensor
 
 
-CODE = "https://github.com/DerrickWang005/SetSim.pytorch"
+CODE = "train_pretrain.sh lines 2-23 of https://github.com/DerrickWang005/SetSim.pytorch (commit 6a439e2)"
 RECIPE = Recipe(
     "sgd", learning_rate=0.06, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
 )

@@ -37,7 +37,8 @@ PRESETS = {
     ),
     "imagenet": Preset(
         "ImageNet, 224 px, a tenth of the labels, ResNet-50",
-        "train_suncet_imgnt_u90_tr500.yaml in the first commit of https://github.com/facebookresearch/suncet: 64 GPUs "
+        "configs/train_suncet_imgnt_u90_tr500.yaml lines 2-30 of https://github.com/facebookresearch/suncet (commit "
+        "5245e4a): 64 GPUs "
         "of 44 images and of 2 images of the same 20 classes, a rate of 4.8 after 0.6",
         Recipe(
             "lars",

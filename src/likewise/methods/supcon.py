@@ -20,7 +20,8 @@ from likewise.views.view_policy import ViewPolicy
 PRESETS = {
     "small": Preset(
         "CIFAR-10 and CIFAR-100, 32 px, ResNet-50",
-        "the authors' README, https://github.com/HobbitLong/SupContrast: a rate of 0.5 for 1,024 images",
+        "main_supcon.py lines 38-51 as README.md lines 73-76 start it, of https://github.com/HobbitLong/SupContrast "
+        "(commit 66a8fe5): a rate of 0.5 for 1,024 images",
         Recipe(
             "sgd",
             learning_rate=0.125,
@@ -43,7 +44,8 @@ PRESETS = {
     ),
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
-        "supcon_imagenet_resnet50.sh, https://github.com/google-research/google-research/tree/master/supcon, whose "
+        "supcon/scripts/supcon_imagenet_resnet50.sh lines 31-39 of "
+        "https://github.com/google-research/google-research (commit 0c1bbe5), whose "
         "head is one layer and whose views are AutoAugment's; here they are SimCLR's",
         Recipe("lars", learning_rate=0.4, weight_decay=1e-3),
         batch_size=6144,

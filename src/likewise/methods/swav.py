@@ -24,7 +24,7 @@ CODED = ("first", "second")
 """The views that get codes; small crops only predict them."""
 
 
-SCRIPTS = "https://github.com/facebookresearch/swav/tree/main/scripts"
+SWAV = "https://github.com/facebookresearch/swav (commit 06b1b7c)"
 LARGE = {
     "prototypes": 3000,
     "hidden": 2048,
@@ -51,7 +51,7 @@ PRESETS = {
     ),
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
-        f"swav_800ep_pretrain.sh, {SCRIPTS}; Sec. 4 and App. A of the paper",
+        f"scripts/swav_800ep_pretrain.sh lines 28-50 of {SWAV}; Sec. 4 and App. A of the paper",
         Recipe(
             "lars",
             learning_rate=0.3,
@@ -67,7 +67,7 @@ PRESETS = {
     ),
     "imagenet-256": Preset(
         "ImageNet, 224 px, ResNet-50, 4 GPUs",
-        f"swav_200ep_bs256_pretrain.sh, {SCRIPTS}",
+        f"scripts/swav_200ep_bs256_pretrain.sh lines 28-50 of {SWAV}",
         Recipe(
             "lars",
             learning_rate=0.6,

@@ -38,8 +38,9 @@ RATE = 1e-3 * (256 / 64) ** 0.5
 PRESETS = {
     "small": Preset(
         "SVHN, 32 px, 100 labels a class, nine convolutions with weight norm (conv9-half)",
-        "svhn_config of config.py, https://github.com/kimiyoung/ssl_bad_gan; good fakes by Triple-GAN's SVHN script, "
-        "https://github.com/zhenxuan00/triple-gan; the two were not trained together there",
+        "config.py lines 42-71 of https://github.com/kimiyoung/ssl_bad_gan (commit 2863f0a); good fakes by "
+        "x2y_yz2x_xy2p_ssl_svhn.py lines 66-104 of https://github.com/zhenxuan00/triple-gan (commit 9691c00); "
+        "the two were not trained together there",
         Recipe("adamw", learning_rate=RATE, momentum=0.5, weight_decay=0.0, warm_up=0.0),
         batch_size=64,
         epochs=900,
@@ -176,7 +177,8 @@ class UGAN(Method):
         size = self.views.size
         if size is None:
             raise LikewiseError(
-                f"{self.card.title} makes images of one size, but its views name none: take views=identity(28), or let "
+                f"{self.card.title} makes images of one size, but its views name none: take views=identity(28), or "
+                "let "
                 f"likewise.train choose it."
             )
         return {
