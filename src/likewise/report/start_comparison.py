@@ -63,15 +63,21 @@ def no_better_than_start(
     before = {score.name: score for score in scores.get(start, ())}
     paired = {each.name: each.low for each in differences if each.over == start}
     found = []
+    any_higher = False
     for score in scores.get("trained", ()):
         other = before.get(score.name)
         if other is None or not is_main(score.name):
             continue
         if paired.get(score.name, score.low - other.high) > 0:
             return ""
+        any_higher = any_higher or score.value > other.value
         found.append(
             f"{score_name(score.name)} {percent(score.value)} against {percent(other.value)}"
         )
     if not found:
         return ""
-    return f"This model is no better than {STARTS[start]}, by its own scores: {listed(found)}."
+    # Higher numbers next to "no better" would read as a contradiction.
+    why = (
+        " What is higher may be chance: the 95% intervals do not exclude it." if any_higher else ""
+    )
+    return f"This model is no better than {STARTS[start]}, by its own scores: {listed(found)}.{why}"

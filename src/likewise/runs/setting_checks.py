@@ -142,7 +142,8 @@ def check_recipe(recipe: Recipe) -> None:
     if recipe.nesterov and (recipe.optimizer != "sgd" or recipe.momentum == 0):
         raise LikewiseError(
             f"--recipe.nesterov was given with --recipe.optimizer {recipe.optimizer} and --recipe.momentum "
-            f"{recipe.momentum}; it belongs to sgd with a momentum above 0: add --recipe.no-nesterov."
+            f"{recipe.momentum}; it belongs to sgd with a momentum above 0: give --recipe.optimizer sgd and "
+            f"--recipe.momentum 0.9, or --recipe.no-nesterov instead."
         )
 
 
