@@ -38,6 +38,15 @@ def test_pooled_features_and_feature_map(name, statistics):
     assert maps.shape[0] == 2
 
 
+@pytest.mark.parametrize("name", ["conv4", "timm/vit_tiny_patch16_224"])
+def test_pixels_of_8_bits_are_refused_and_not_taken_for_bright_ones(name):
+    encoder = build_encoder(choose_encoder(name, 32, *COLOUR)).eval()
+    pixels = torch.full((2, 3, 32, 32), 128, dtype=torch.uint8)
+    with pytest.raises(LikewiseError, match="uint8"):
+        encoder(pixels)
+    assert encoder(pixels / 255).isfinite().all()
+
+
 @pytest.mark.parametrize("name", ["conv4", "timm/resnet18", "timm/convnext_atto"])
 def test_stages_in_order_are_the_feature_map(name):
     encoder = build_encoder(choose_encoder(name, 32, *COLOUR)).eval()

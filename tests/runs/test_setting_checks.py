@@ -117,6 +117,11 @@ def test_a_setting_of_a_method_or_a_recipe_is_told_where_it_belongs(method, name
         lw.prepare(data, method=method, **{name: 1})
 
 
+def test_an_augmentation_is_told_that_it_is_called_views(data):
+    with pytest.raises(LikewiseError, match="views="):
+        lw.prepare(data, augment=lambda image: image)
+
+
 def test_no_number_is_no_value(data):
     with pytest.raises(LikewiseError, match=r"--epochs.*nan"):
         lw.prepare(data, epochs=float("nan"))

@@ -71,7 +71,15 @@ class Encoder(nn.Module):
         )
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Float [B, C, S, S] in [0, 1] -> zero mean, unit variance per channel."""
+        """Float [B, C, S, S] in [0, 1] -> zero mean, unit variance per channel.
+
+        Raises:
+            LikewiseError: the pixels are whole numbers, which would be taken for a hundred times too bright.
+        """
+        if not pixels.is_floating_point():
+            raise LikewiseError(
+                f"The encoder was given pixels of {pixels.dtype}; it reads floats in [0, 1]: pixels / 255 of 8 bits."
+            )
         return (pixels - self.mean) / self.std
 
     @torch.no_grad()

@@ -149,6 +149,8 @@ def _where_it_belongs(name: str, method: str | Method, known: Collection[str]) -
         return f"It is one of the recipe, of {names}: recipe=likewise.methods.Recipe({recipe_name}=...)."
     if name in ("callbacks", "recipe"):  # a loop of your own has its own
         return f"{name} belongs to likewise.train: leave it out here."
+    if name in ("augment", "augmentation", "augmentations", "transform", "transforms"):
+        return "Views are given as views=, for instance views=torchvision.transforms.v2.Compose([...])."
     return did_you_mean(name, {*known, "callbacks", "method", "recipe", "views"})
 
 
