@@ -34,7 +34,7 @@ def only_writer(out: Path) -> Iterator[None]:
 
 @contextmanager
 def only_writer_in(folder: Path) -> Iterator[None]:
-    """The same for a folder, which is made if it is not there.
+    """The same for a folder, which is made if it is not there, and removed again if nothing was written.
 
     Raises:
         LikewiseError: another process writes to it, or it is a file.
@@ -42,12 +42,18 @@ def only_writer_in(folder: Path) -> Iterator[None]:
     """
     if folder.exists() and not folder.is_dir():
         raise LikewiseError(f"The output {folder} is a file; --out takes a folder.")
+    was_there = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise disk_error(folder, error) from error
-    with _locked(folder / LOCK, folder):
-        yield
+    try:
+        with _locked(folder / LOCK, folder):
+            yield
+    finally:
+        if not was_there:
+            with suppress(OSError):  # something was written
+                folder.rmdir()
 
 
 @contextmanager

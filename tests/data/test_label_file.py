@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from data.pictures import photo_folder
@@ -133,6 +137,24 @@ def test_numbers_that_are_written_in_two_ways_are_told(tmp_path, photos):
         for warning in open_manifest(photos, labels=file).warnings()
         if warning.startswith("01, 1:")
     ]
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2", "3", "4"])
+def test_classes_of_one_value_have_the_same_order_in_every_process(hash_seed):
+    code = (
+        "from likewise.data.sources.label_file import class_names_of; "
+        "from likewise.data.columns.targets import multilabel_targets; "
+        "print(class_names_of(['3', '01', '1', '001'])); "
+        "print(multilabel_targets(['3', '01|1', '001'], 'x').names)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.split("\n")[:2] == ["('001', '01', '1', '3')"] * 2
 
 
 def test_a_zero_byte_does_not_make_a_file_utf_16(tmp_path, photos):

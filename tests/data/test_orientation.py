@@ -136,7 +136,11 @@ def test_a_turn_of_sixteen_bit_colours_is_applied():
     np.testing.assert_array_equal(found, upright(pixels, 6))
 
 
-def test_a_turn_that_is_told_behind_the_pixels_does_not_squash_the_image(tmp_path):
+@pytest.mark.parametrize("rows_worth_processes", [1, 2000])
+def test_a_turn_that_is_told_behind_the_pixels_does_not_squash_the_image(
+    tmp_path, monkeypatch, rows_worth_processes
+):
+    monkeypatch.setattr("likewise.data.parallel_map.ROWS_WORTH_PROCESSES", rows_worth_processes)
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     turn = chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))

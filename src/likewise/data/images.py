@@ -382,16 +382,14 @@ def _decode_all(manifest: Manifest, size: int, channels: int) -> InMemoryImages:
 
     for row, found in enumerate(parallel_map(decode, len(manifest))):
         if isinstance(found, str):
-            lost[row] = found
+            lost[row] = UnreadableImage(found).reason(manifest.ids[row])
         else:
             aspect[row] = found
     if len(lost) == len(manifest):
         reasons = {manifest.ids[row]: reason for row, reason in lost.items()}
         raise NothingReadable(
-            f"{manifest.source}: no image can be decoded. The first: {lost[0]}.", reasons
+            f"{manifest.source}: no image can be decoded. The first: {manifest.ids[0]}: {lost[0]}.",
+            reasons,
         )
-    named = {
-        row: Skipped(manifest.ids[row], UnreadableImage(reason).reason(manifest.ids[row]))
-        for row, reason in lost.items()
-    }
+    named = {row: Skipped(manifest.ids[row], reason) for row, reason in lost.items()}
     return InMemoryImages(Pixels(torch.from_numpy(images), torch.from_numpy(aspect)), named)

@@ -280,7 +280,9 @@ def _stored(manifest: Manifest, offsets: np.ndarray, channels: int) -> StoredPix
     """Decode a whole set on all cores, at its own resolution."""
     values = shared_array((int(offsets[-1]),), np.uint8)
     headers = manifest.pixels.headers
-    sizes = headers.sizes.copy()
+    # Processes write there too.
+    sizes = shared_array(headers.sizes.shape, headers.sizes.dtype.type)
+    sizes[:] = headers.sizes
 
     def decode(row: int) -> str | None:
         try:

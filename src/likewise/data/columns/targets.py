@@ -156,7 +156,9 @@ def multilabel_targets(
         ]
         found = set(names)
     are_numbers = all(name.isdecimal() for name in found)
-    in_order = sorted(found, key=int if are_numbers else str)
+    in_order = sorted(found)  # 01 and 1 have one value, and a set has no order of its own
+    if are_numbers:
+        in_order.sort(key=int)
     values = np.zeros((len(sets), len(in_order)), np.float32)
     for row, classes in enumerate(sets):
         if classes is None:

@@ -129,8 +129,9 @@ def open_label_file(file: Path, columns: ColumnNames = USUAL_COLUMNS) -> Manifes
 
 def class_names_of(labels: Sequence[str]) -> tuple[str, ...]:
     """Class names in order: whole numbers by value, else by letter; the blank is no class."""
-    names = {label for label in labels if label}
-    return tuple(sorted(names, key=int if all(name.isdecimal() for name in names) else str))
+    # In order of letters first: 01 and 1 have one value, and a set has no order of its own.
+    names = sorted({label for label in labels if label})
+    return tuple(sorted(names, key=int) if all(name.isdecimal() for name in names) else names)
 
 
 def _images(manifest: Manifest, file: Path, folder: Path | None) -> ImagePaths:
