@@ -15,6 +15,7 @@ from likewise.advice.clock import Clock, in_words, parse_time
 from likewise.advice.opened_data import open_labelled
 from likewise.advice.session import Session
 from likewise.data.columns.column_names import ColumnNames, MissingLabels
+from likewise.data.left_out import MAX_BAD
 from likewise.errors import LikewiseError
 from likewise.field_types import SHARE, Range, checked_arguments
 from likewise.randomness import restored_rng
@@ -24,9 +25,6 @@ from likewise.write_lock import is_empty, only_writer_in
 
 LONGER = 3
 """times the time, in the command for a longer advice"""
-
-MAX_BAD = 0.01
-"""share of the files that may be unreadable, unless another is given"""
 
 
 @checked_arguments(seed=Range(0), max_bad=SHARE)

@@ -18,7 +18,6 @@ from likewise.data.columns.targets import targets_in
 from likewise.data.encoder_range import refuse_unused_range
 from likewise.data.even_sample import evenly_spaced
 from likewise.data.images import (
-    FileImages,
     Images,
     default_channels,
     fits_in_memory,
@@ -26,8 +25,9 @@ from likewise.data.images import (
     stored_size,
 )
 from likewise.data.label_budget import LabelBudget
-from likewise.data.left_out import require_few_unread, some_files
+from likewise.data.left_out import some_files
 from likewise.data.manifest import Manifest
+from likewise.data.readable_rows import readable_rows
 from likewise.data.sources.label_file import is_label_file
 from likewise.data.sources.open import open_manifest
 from likewise.encoders import EncoderSettings
@@ -105,24 +105,15 @@ class LabelledData:
             LikewiseError: no labelled image of some class is left.
         """
         images = self.images(size)
-        if isinstance(images, FileImages):
-            images.find_unreadable()
-        unread = images.unreadable
         files = len(images) + len(self.left_out)
-        require_few_unread({**self.left_out, **unread}, files, max_bad)
+        rows = readable_rows(
+            self.manifest, images, self.labels, self.class_names, self.left_out, files, max_bad
+        )
+        unread = images.unreadable
         if not unread:
             return self, images
-        rows = torch.tensor(
-            [row for row, name in enumerate(self.manifest.ids) if name not in unread]
-        )
         note = f"{amount(len(unread), 'image')} cannot be decoded and are left out. {some_files(unread)}"
         left = replace(self.take(rows), notes=(*self.notes, note))
-        gone = set(range(self.classes)) - set(left.labels.tolist())
-        if gone:
-            raise LikewiseError(
-                f"No labelled image of {self.class_names[min(gone)]} can be decoded. {some_files(unread)} Fetch "
-                f"those files again, or label others."
-            )
         return left, images.take(rows)
 
     def take(self, rows: Tensor) -> LabelledData:

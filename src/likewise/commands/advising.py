@@ -8,6 +8,7 @@ from rich.console import Console
 
 from likewise.commands.words import DataArgument, parse
 from likewise.data.columns.column_names import MissingLabels
+from likewise.data.left_out import MAX_BAD
 from likewise.training.launch import DeviceKind
 
 
@@ -38,7 +39,7 @@ class Advise:
     """what NaN, NA, N/A, None and null mean as a label: unlabelled, or a class of that name"""
     pixel_range: tuple[float, float] | None = None
     """values of pixels of more than 8 bits that become black and white; default: found in the images"""
-    max_bad: float = 0.01
+    max_bad: float = MAX_BAD
     """share of the files that may be unreadable, 0 to 1; they are left out and named, and above this share nothing is
     tried"""
     seed: int = 0

@@ -8,6 +8,7 @@ from likewise.commands.words import DataArgument, parse, say_skipped
 from likewise.counts import amount
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.targets import Task
+from likewise.data.left_out import MAX_BAD
 from likewise.data.packing.pack import pack as pack_data
 from likewise.data.packing.packer import SHARD_SIZE
 from likewise.data.packing.shard_writers import ShardFormat
@@ -48,7 +49,7 @@ class Pack:
     """what NaN, NA, N/A, None and null mean as a label: unlabelled, or a class of that name"""
     shuffle: int | None = None
     """seed of the order of the images in the shards, for shards that are streamed; default: the order of DATA"""
-    max_bad: float = 0.01
+    max_bad: float = MAX_BAD
     """share of the files, 0 to 1, that may be unreadable and are left out; packing stops above it"""
     strict: bool = False
     """end with code 1 where files could not be read; the others are packed all the same"""

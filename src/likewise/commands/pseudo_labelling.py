@@ -10,6 +10,7 @@ import tyro
 from likewise.commands.words import DataArgument, parse, say_skipped, spell_out
 from likewise.counts import amount
 from likewise.data.columns.column_names import MissingLabels
+from likewise.data.left_out import MAX_BAD
 from likewise.runs.pseudo_labels import By
 from likewise.training.launch import DeviceKind
 
@@ -63,7 +64,7 @@ class PseudoLabel:
     """what NaN, NA, N/A, None and null mean as a label: unlabelled, or a class of that name"""
     pixel_range: tuple[float, float] | None = None
     """values of pixels that become black and white, where they have more than 8 bits; default: found in the set"""
-    max_bad: float = 0.01
+    max_bad: float = MAX_BAD
     """share of the files, 0 to 1, that may be unreadable; they get no label"""
     val_fraction: float = 0.1
     """share of the labelled training images that validates, 0 to 1, where the data have no val split"""

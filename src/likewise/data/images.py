@@ -71,6 +71,10 @@ class Images(Protocol):
         """
         ...
 
+    def find_unreadable(self) -> None:
+        """See to it that ``unreadable`` names all that cannot be decoded."""
+        ...
+
     def take(self, index: Tensor) -> Images:
         """A set of the images at some positions, numbered anew from 0."""
         ...
@@ -110,6 +114,9 @@ class InMemoryImages:
     def replaced(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
         """An image for each position, and the positions that were read."""
         return self._rows(self._fallbacks.replace(index, labels))
+
+    def find_unreadable(self) -> None:
+        """Nothing: all images have been decoded."""
 
     def take(self, index: Tensor) -> InMemoryImages:
         """A set of the images at some positions."""

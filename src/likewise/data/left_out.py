@@ -9,6 +9,9 @@ from typing import NamedTuple
 from likewise.counts import amount
 from likewise.errors import FilesLeftOut
 
+MAX_BAD = 0.01
+"""Share of the files that may be unreadable, unless another is given."""
+
 
 class Skipped(NamedTuple):
     """A file that is no example, and why."""

@@ -17,8 +17,7 @@ from likewise.adaptation.ensemble import VOTERS
 from likewise.atomic_write import atomic_write
 from likewise.classification.csv_cells import cells_of
 from likewise.data.batch import UNLABELLED
-from likewise.data.images import FileImages
-from likewise.data.left_out import require_few_unread, some_files
+from likewise.data.readable_rows import readable_rows
 from likewise.data.splits import Split
 from likewise.encoders import build_encoder
 from likewise.errors import LikewiseError, WrongArgument
@@ -144,21 +143,18 @@ def _readable(prepared: Prepared) -> _Readable:
         LikewiseError: no labelled image of some class is left.
     """
     train, images = prepared.train, prepared.train.images
-    if isinstance(images, FileImages):
-        images.find_unreadable()
-    left_out = prepared.manifest.unread
+    labels, left_out = prepared.visible_labels, prepared.manifest.unread
     files = len(prepared.manifest) + len(left_out)
-    require_few_unread(left_out | images.unreadable, files, prepared.settings.max_bad)
-    is_read = [name not in images.unreadable for name in train.manifest.ids]
-    positions = torch.tensor(is_read).nonzero().flatten()
-    labels = prepared.visible_labels[positions]
-    gone = set(prepared.visible_labels.tolist()) - set(labels.tolist()) - {UNLABELLED}
-    if gone:
-        raise LikewiseError(
-            f"No labelled image of {train.manifest.class_names[min(gone)]} can be decoded. "
-            f"{some_files(images.unreadable)} Fetch those files again, or label others."
-        )
-    return _Readable(train.take(positions), labels, positions)
+    positions = readable_rows(
+        train.manifest,
+        images,
+        labels,
+        train.manifest.class_names,
+        left_out,
+        files,
+        prepared.settings.max_bad,
+    )
+    return _Readable(train.take(positions), labels[positions], positions)
 
 
 def _votes(

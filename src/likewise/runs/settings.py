@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from likewise.data.data_settings import DataSettings
+from likewise.data.left_out import MAX_BAD
 from likewise.errors import LikewiseError
 from likewise.field_types import with_checked_types
 from likewise.json_files import read_json, reading
@@ -113,7 +114,7 @@ class TrainSettings(DataSettings):
     them, for networks that one GPU cannot train, such as ViT-L and larger"""
     num_workers: int = -1
     """processes that decode images which do not fit in memory; -1: one for each core, at most 8"""
-    max_bad: float = 0.01
+    max_bad: float = MAX_BAD
     """share of the training images that may turn out unreadable, 0 to 1; another image replaces each, and above
     this share the run stops"""
     num_evals: int = 10

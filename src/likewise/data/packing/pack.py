@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from likewise.data.columns.column_names import ColumnNames, MissingLabels
 from likewise.data.columns.targets import Task
-from likewise.data.left_out import require_all_read
+from likewise.data.left_out import MAX_BAD, require_all_read
 from likewise.data.manifest import SPLITS, Manifest
 from likewise.data.packing.pack_facts import PackFacts, require_held
 from likewise.data.packing.pack_journal import MANIFEST, identity_of, open_journal
@@ -47,7 +47,7 @@ def pack(
     caption_column: str | None = None,
     missing_labels: MissingLabels = "unlabelled",
     shuffle: int | None = None,
-    max_bad: float = 0.01,
+    max_bad: float = MAX_BAD,
     strict: bool = False,
 ) -> PackedSet:
     """Write a set of image files as shards: tar archives (WebDataset) or Parquet files.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from likewise.atomic_write import write_bytes
-from likewise.data.left_out import require_few_unread
+from likewise.data.left_out import MAX_BAD, require_few_unread
 from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import PackFacts
 from likewise.data.packing.pack_journal import PackJournal, WrittenShard
@@ -43,7 +43,7 @@ class PackSettings(NamedTuple):
     """megabytes (10^6 bytes) of image files in a shard, after which the next one begins"""
     shuffle: int | None = None
     """seed of the order in which examples lie in the shards; None: as in the source"""
-    max_bad: float = 0.01
+    max_bad: float = MAX_BAD
     """share of the files, 0 to 1, that may be unreadable; more of them end the packing"""
 
 

@@ -111,6 +111,9 @@ class ClipImages:
         left = torch.from_numpy(np.minimum(valid - first, self.frames))
         return Pixels(_with_channels(images, self.channels), clips.aspect[rows], left)
 
+    def find_unreadable(self) -> None:
+        """Nothing: none of the clips is unreadable."""
+
     def take(self, index: Tensor) -> ClipImages:
         """Some of the clips."""
         return ClipImages(self._pixels.take(index.numpy()), self.channels, self.frames)

@@ -151,9 +151,8 @@ def _build(compiler: list[str], cached: Path) -> None:
     """Compile in a temporary folder, then move the library into the cache, so that no process loads half a file."""
     start = time.perf_counter()
     cached.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(
-        cached.with_suffix(".lock")
-    )  # several compilers at once may want more memory than there is
+    # Several compilers at once may want more memory than there is.
+    lock = FileLock(cached.with_suffix(".lock"))
     with lock, tempfile.TemporaryDirectory(dir=cached.parent) as folder:
         if _is_intact(cached):
             return
