@@ -6,26 +6,34 @@ from dataclasses import replace
 import pytest
 import torch
 from lightning_fabric import Fabric
+from timm.models.convnext import ConvNeXt
+from timm.models.resnet import BasicBlock, ResNet
+from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+from torch.distributed.fsdp import FSDPModule
+from torchvision.models import VisionTransformer as OfTorchvision
 
 from likewise.collectives import synchronise_batch_norm
+from likewise.data.batch import UNLABELLED
 from likewise.data.loader import Loader
+from likewise.data.samplers import shuffled
 from likewise.encoders import Encoder
 from likewise.encoders.from_timm import TimmEncoder
 from likewise.errors import LikewiseError
-from likewise.methods import Recipe
+from likewise.methods import Nets, Recipe
 from likewise.run_folder import RunFolder
 from likewise.runs.setting_checks import FULLY_SHARDED, check_fully_sharded
 from likewise.runs.settings import TrainSettings
 from likewise.training import Callback, LoopSettings, train
-from likewise.training.fully_sharded import own_part, sharding_strategy
+from likewise.training.fully_sharded import own_part, sharding_strategy, whole_tensor
 from likewise.training.launch import launch
 from methods.fixtures import ALL, CLASSES, SIZE, images, method, modalities
 from ranks import become_rank, needs_gloo, results_of_ranks
 
 pytestmark = [needs_gloo, pytest.mark.long]
 
-STEPS = 4
+STEPS, IMAGES = 4, 48
 SGD = Recipe("sgd", 0.2)
 SPECIAL = {
     # No batch norm makes a gradient zero, which AdamW would enlarge.
@@ -38,7 +46,76 @@ CASES = {name: (name, SGD, {}) for name in FULLY_SHARDED} | SPECIAL
 RESUMED = ("moco-v2", "suncet", "adamw", "lars", "clipped average")
 MAIN = ("simclr", "supcon", "cross-entropy", "byol", "accumulated", *RESUMED)
 BFLOAT16 = ("supcon", "moco-v2")
+FEW = ("supcon", "suncet", "cross-entropy")
+"""Cases whose labels are those of one process in each step."""
 OTHERS = [case for case in CASES if case not in MAIN]
+
+
+def labels_of_one_rank(batch_size, ranks):
+    """In each step another process has labels, and the others have none."""
+    labels = torch.full((IMAGES,), UNLABELLED)
+    for step in range(STEPS - 1):  # after which the images come again
+        of_ranks = shuffled(IMAGES, batch_size, 5, step).view(ranks, -1)
+        own = of_ranks[step % ranks]
+        labels[own] = (torch.arange(len(own)) + step) % CLASSES
+    return labels
+
+
+class OwnTransformer(nn.Module):
+    """As a user may write it: the list of its blocks has a name of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 8, 8)
+        self.every_layer = nn.ModuleList(
+            nn.TransformerEncoderLayer(8, 2, 16, dropout=0, batch_first=True) for _ in range(3)
+        )
+
+    def forward(self, pixels):
+        tokens = self.patches(pixels).flatten(2).transpose(1, 2)
+        for layer in self.every_layer:
+            tokens = layer(tokens)
+        return tokens.mean(1)
+
+
+NETWORKS = {
+    "ViT": lambda: VisionTransformer(32, 8, num_classes=0, embed_dim=16, depth=3, num_heads=2),
+    "ViT of torchvision": lambda: OfTorchvision(32, 8, 3, 2, 16, 32),
+    "ConvNeXt": lambda: ConvNeXt(depths=(1, 2, 1, 1), dims=(8, 8, 8, 8), num_classes=0),
+    "Swin": lambda: SwinTransformer(
+        32, 2, depths=(1, 2), num_heads=(1, 1), embed_dim=8, window_size=4, drop_path_rate=0.0
+    ),
+    "ResNet": lambda: ResNet(BasicBlock, (1, 2, 1, 1), num_classes=0, channels=(8, 8, 8, 8)),
+    "own": OwnTransformer,
+}
+BLOCKS = {"ViT": 3, "ViT of torchvision": 3, "ConvNeXt": 9, "Swin": 5, "ResNet": 5, "own": 3}
+"""How many parts of a network are cut by themselves: blocks, and stages that hold blocks."""
+
+
+class Alone(nn.Module):
+    """A network as the loop's learner holds it."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.nets = Nets(encoder=network)
+
+    def forward(self, pixels):
+        return self.nets.encoder(pixels).square().mean()
+
+
+def gradients_of_network(name, fabric=None):
+    """How many parts were cut by themselves, and the gradients of all parameters."""
+    torch.manual_seed(0)
+    network = NETWORKS[name]().eval()  # whose batch normalisation does not depend on the batch
+    learner = Alone(network)
+    if fabric is not None:
+        learner = fabric.setup_module(learner)
+    learner(torch.rand(4, 3, 32, 32)).backward()
+    cut = [module for module in network.modules() if isinstance(module, FSDPModule)]
+    gradients = {
+        key: each.grad for key, each in network.named_parameters() if each.grad is not None
+    }
+    return len(cut) - 1, {key: whole_tensor(each) for key, each in gradients.items()}
 
 
 class Stop(Callback):
@@ -58,7 +135,15 @@ class Stop(Callback):
 
 
 def trained(
-    case, devices=1, folder=None, stop_after=None, microbatch=None, precision="32-true", dtypes=None
+    case,
+    devices=1,
+    folder=None,
+    stop_after=None,
+    microbatch=None,
+    precision="32-true",
+    dtypes=None,
+    batch_size=16,
+    labels=None,
 ):
     """What the caller's networks hold after some steps in float64, or in float32 and bfloat16.
 
@@ -83,8 +168,20 @@ def trained(
         nets.double()
         for encoder in [module for module in nets.modules() if isinstance(module, Encoder)]:
             encoder.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
-    labels, at = torch.arange(48) % CLASSES, fabric.global_rank
-    loader = Loader(images(48), labels, 16, 5, rule.support, 0, at, devices, modalities(rule, 48))
+    if hasattr(rule, "images_per_class"):  # a support of 12 is cut in two, or in three
+        rule = replace(rule, images_per_class=3)
+    labels = torch.arange(IMAGES) % CLASSES if labels is None else labels
+    loader = Loader(
+        images(IMAGES),
+        labels,
+        batch_size,
+        5,
+        rule.support,
+        0,
+        fabric.global_rank,
+        devices,
+        modalities(rule, IMAGES),
+    )
     steps = STEPS if case in RESUMED else STEPS // 2
     plan = LoopSettings(
         steps, seed=4, log_every=1, eval_every=2, save_every=2, microbatch=microbatch, **settings
@@ -118,6 +215,12 @@ def one_of_two(at, port, folder, cases, results):
     if cases == MAIN:
         found["moved here"] = trained("suncet", 2, folder / "one process")
         found["microbatches"] = trained("byol", 2, microbatch=4)
+        for case in FEW:
+            found[f"{case}, few labels"] = trained(case, 2, labels=labels_of_one_rank(16, 2))
+        fabric = Fabric(accelerator="cpu", strategy=sharding_strategy(2), devices=2)
+        fabric.launch()
+        for name in NETWORKS:
+            found[name] = gradients_of_network(name, fabric)
     results[at] = found
     torch.distributed.destroy_process_group()
 
@@ -167,6 +270,22 @@ def assert_learned(case, found):
         weights, share = found[at][case]
         assert_close(weights, wanted)
         assert 0.3 < share < 0.7
+
+
+@pytest.mark.parametrize("case", FEW)
+def test_labels_of_one_process_alone_teach_all(case, two_processes):
+    wanted, _ = trained(case, labels=labels_of_one_rank(16, 2))
+    assert_close(two_processes[1][f"{case}, few labels"][0], wanted)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_blocks_are_cut_one_by_one(name, two_processes):
+    blocks, gradients = two_processes[0][name]
+    assert blocks == BLOCKS[name]
+    _, wanted = gradients_of_network(name)
+    assert gradients.keys() == wanted.keys()
+    for key, value in wanted.items():
+        torch.testing.assert_close(gradients[key], value)
 
 
 @pytest.mark.parametrize("case", RESUMED)

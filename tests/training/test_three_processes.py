@@ -13,6 +13,8 @@ from likewise.training import Callback
 from methods.fixtures import ALL, CLASSES, method
 from ranks import become_rank, needs_gloo, results_of_ranks
 from training.test_cached_gradients import trained
+from training.test_fully_sharded import labels_of_one_rank
+from training.test_fully_sharded import trained as trained_fully_sharded
 
 pytestmark = [pytest.mark.slow, needs_gloo]
 
@@ -69,6 +71,24 @@ def one_of_three(at, port, results):
     torch.distributed.destroy_process_group()
 
 
+FULLY_SHARDED = ("supcon", "suncet", "comatch", "cross-entropy")
+
+
+def fully_sharded(name, devices=1):
+    """Weights where each process has a third of them, and another process has labels in each step."""
+    labels = labels_of_one_rank(BATCH, 3)
+    return trained_fully_sharded(name, devices, batch_size=BATCH, labels=labels)[0]
+
+
+def one_of_three_fully_sharded(at, port, results):
+    """What each process does; the last one stores what it found."""
+    become_rank(at, port)
+    found = {name: fully_sharded(name, 3) for name in FULLY_SHARDED}
+    if at == 2:
+        results.update(found)
+    torch.distributed.destroy_process_group()
+
+
 def one_of_three_without_compiled_views(at, port, results):
     """The second process has no compiler."""
     if at == 1:
@@ -106,4 +126,19 @@ def test_three_processes_equal_one(name, labels, three_processes):
     for key, value in weights.items():
         torch.testing.assert_close(
             other_weights[key], value, rtol=1e-6, atol=1e-8, msg=lambda m, key=key: f"{key}: {m}"
+        )
+
+
+@pytest.fixture(scope="module")
+def three_fully_sharded():
+    return results_of_ranks(one_of_three_fully_sharded, 3)
+
+
+@pytest.mark.parametrize("name", FULLY_SHARDED)
+def test_a_third_of_the_weights_each_equals_one_process(name, three_fully_sharded):
+    found, wanted = three_fully_sharded[name], fully_sharded(name)
+    assert found.keys() == wanted.keys()
+    for key, value in wanted.items():
+        torch.testing.assert_close(
+            found[key], value, rtol=1e-9, atol=1e-10, msg=lambda m, key=key: f"{key}: {m}"
         )

@@ -1,7 +1,7 @@
 """Weights, gradients and optimiser states cut among the ranks, for networks that one GPU cannot train: FSDP2.
 
-Each rank holds its part of every parameter. A block of a transformer gathers its own before it is used and drops them
-after; its gradient goes back by a reduce-scatter. See https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html
+Each rank holds its part of every parameter. A block, as of a transformer, gathers its own before it is used and drops
+them after; its gradient goes back by a reduce-scatter. See https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html
 and Zhao et al. 2023, https://arxiv.org/abs/2304.11277. Checkpoints hold whole tensors, as those of one process do.
 """
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 Strategy = Literal["ddp", "fsdp"]
 """How several processes share a run: each with all weights, or each with its part of them."""
 
-BLOCKS = ("blocks", "layers", "stages")
-"""What timm and torchvision call the sequence of a network's blocks."""
+SEQUENCES = (nn.Sequential, nn.ModuleList)
+"""What holds the blocks of a network."""
 
 
 def sharding_strategy(ranks: int, precision: str = "32-true") -> ModelParallelStrategy:
@@ -92,9 +92,16 @@ def _shard(part: nn.Module, mesh: Any, policy: MixedPrecisionPolicy) -> None:
 
 
 def _blocks(part: nn.Module) -> Iterator[nn.Module]:
-    for name, module in part.named_modules():
-        if name.rpartition(".")[2] in BLOCKS and isinstance(module, nn.Sequential | nn.ModuleList):
-            yield from (block for block in module if next(block.parameters(), None) is not None)
+    """What sequences hold that is made of modules itself, such as the blocks of a transformer; inner ones first."""
+    held: set[nn.Module] = set()
+    for module in part.modules():
+        if isinstance(module, SEQUENCES):
+            held.update(module.children())
+    for module in reversed(list(part.modules())):  # a module comes before those that it holds
+        is_block = module in held and not isinstance(module, SEQUENCES)
+        has_modules = next(module.children(), None) is not None
+        if is_block and has_modules and next(module.parameters(), None) is not None:
+            yield module
 
 
 def is_cut(value: Any) -> TypeGuard[DTensor]:
