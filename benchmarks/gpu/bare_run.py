@@ -20,7 +20,8 @@ from likewise.methods import Method, Progress, Recipe, Step
 from likewise.methods.isd import ISD
 from likewise.methods.moco import MoCoV2
 from likewise.randomness import BatchRNG
-from likewise.training.captured_step import FixedProgress, apart, captured
+from likewise.training import captured_step
+from likewise.training.captured_step import FixedProgress, apart
 from likewise.training.memory_layout import channels_last
 from likewise.training.optimizers import build_optimizer
 from likewise.views.prepared import PreparedViews
@@ -204,12 +205,12 @@ class BareRun:
         """From the graph, once there is one."""
         fixed, form = cast(Progress, FixedProgress(progress, self.device)), self.has_support
         batch = self.batch if form else self.batch._replace(support=None)
-        if self.warm[form] < WARM_UP or self.device.type != "cuda":
+        if self.warm[form] < WARM_UP or not captured_step.has_graphs(self.device):
             self.warm[form] += 1
             return apart(lambda: self.work(batch, fixed), self.device)
         if form not in self.graphs and not self.refused:
             try:
-                self.graphs[form] = captured(lambda: self.work(batch, fixed))
+                self.graphs[form] = captured_step.captured(lambda: self.work(batch, fixed))
             except RuntimeError as error:
                 self.refused = str(error)[:300]
         if self.refused:

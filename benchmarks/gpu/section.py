@@ -52,6 +52,11 @@ class Section:
     """seconds after which it is to stop"""
 
 
+def not_measured(reason: object) -> Result:
+    """What a section keeps where something is missing here, such as a package."""
+    return {"not measured": str(reason)[:300]}
+
+
 def take_turns(title: str, work: Mapping[str, Callable[[], Any]], clock: Clock) -> None:
     """One measurement after the other, each printed at once; one that fails stops no other.
 
@@ -64,9 +69,11 @@ def take_turns(title: str, work: Mapping[str, Callable[[], Any]], clock: Clock) 
             clock.found[name] = measure()
         except OutOfTime:
             raise
+        except ImportError as missing:
+            clock.found[name] = not_measured(missing)
         except Exception as error:
             clock.found[name] = {"ended": repr(error)[:600]}
-        print(f"{title}, {name}: {json.dumps(clock.found[name])}", flush=True)
+        print(f"{title}, {name}: {json.dumps(clock.found[name], default=str)}", flush=True)
 
 
 def milliseconds(work: Callable[[], object], repeats: int = 20, warm_up: int = 3) -> float:
@@ -102,8 +109,8 @@ def graph_milliseconds(work: Callable[[], object], calls: int = 10, repeats: int
     return milliseconds(graph.replay, repeats) / calls
 
 
-def copy_speed(device: torch.device) -> float:
+def copy_speed(device: torch.device, size: int = 2**30) -> float:
     """Bytes a second of a large copy on the device, read and written: the ceiling of what only moves bytes."""
-    source = torch.empty(2**30, dtype=torch.uint8, device=device).random_()
+    source = torch.empty(size, dtype=torch.uint8, device=device).random_()
     target = torch.empty_like(source)
-    return 2 * 2**30 / (milliseconds(lambda: target.copy_(source), 10) / 1e3)
+    return 2 * size / (milliseconds(lambda: target.copy_(source), 10) / 1e3)

@@ -8,12 +8,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch.profiler import ProfilerActivity, profile
 
+from gpu import floors
 from gpu.bare_run import BareRun, Run
 from gpu.cifar import Split
 from gpu.section import Clock, Result, Section, milliseconds, take_turns
@@ -29,11 +32,29 @@ from likewise.training.callbacks import Callback, CallbackState
 from likewise.training.captured_step import CUDAGraph
 from likewise.views.policies import simclr_small
 
-IMAGES, BATCH, SIDE, CLASSES = 20_000, 512, 32, 10
-EPOCH = 50_000 // BATCH
+CLASSES = 10
+EPOCH = 50_000 // 512
+"""steps of CIFAR-10 with batches of 512"""
 UNCOUNTED = 12
 """steps before the clock starts: warm-up and capture"""
-OTHERS = ("moco-v2", "byol", "isd", "suncet", "comatch", "supcon", "fixmatch")
+COMPARED = ("moco-v2", "byol", "isd", "suncet", "comatch")
+"""beside the time of their own views and networks"""
+OTHERS = ("fixmatch", "supcon")
+RECIPE = Recipe("sgd", learning_rate=0.06, weight_decay=5e-4)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of what is trained; small ones try the section on a CPU."""
+
+    images: int = 20_000
+    batch: int = 512
+    side: int = 32
+    encoder: str = "timm/resnet18"
+    steps: int = 60
+    """that are timed where they come from a graph; half of them for the other methods, a third eager or profiled"""
+    replays: int = 15
+    """of a graph alone"""
 
 
 class Watch(Callback):
@@ -77,132 +98,150 @@ def busy(profiler: Any, spent: float, steps: int) -> Result:
     }
 
 
-def loader_for(method: Method, device: torch.device) -> Loader:
+def loader_for(method: Method, device: torch.device, sizes: Sizes) -> Loader:
     """Random images; a tenth of them labelled where a support asks for it."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (IMAGES, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator)
-    labels = torch.arange(IMAGES) % CLASSES
+    shape = (sizes.images, 3, sizes.side, sizes.side)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    labels = torch.arange(sizes.images) % CLASSES
     return Loader(
-        InMemoryImages(Pixels(images, torch.ones(IMAGES))),
+        InMemoryImages(Pixels(images, torch.ones(sizes.images))),
         labels,
-        BATCH,
+        sizes.batch,
         seed=0,
         support=method.support,
     ).on_device(device)
 
 
-def networks(method: Method) -> Nets:
+def networks(method: Method, sizes: Sizes) -> Nets:
     """Of a method, with the same first weights each time."""
     torch.manual_seed(0)
     settings = EncoderSettings(
-        "timm/resnet18", SIDE, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26), small_stem=True
+        sizes.encoder, sizes.side, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26), small_stem=True
     )
     return method.build(build_encoder(settings), CLASSES)
 
 
-def steps_of(
-    method: Method,
-    device: torch.device,
-    cuda_graph: CUDAGraph,
-    steps: int,
-    compile: bool = False,
-    look: bool = False,
-) -> Result:
-    """Through the training loop."""
-    fabric = Fabric(accelerator=device.type, devices=1, precision="bf16-mixed")
-    nets, watch = networks(method).to(device), Watch(look)
-    if compile:
-        nets.encoder.compile()
-    recipe = Recipe("sgd", learning_rate=0.06, weight_decay=5e-4)
-    settings = LoopSettings(steps, cuda_graph=cuda_graph)
-    start = time.perf_counter()
-    train(fabric, method, nets, loader_for(method, device), recipe, settings, callbacks=[watch])
-    watch.found["seconds with start"] = round(time.perf_counter() - start, 1)
-    return watch.found
+@dataclass(frozen=True)
+class Steps:
+    """Steps of a method through the training loop."""
+
+    method: Method
+    device: torch.device
+    sizes: Sizes
+    compile: bool = False
+
+    def timed(self, cuda_graph: CUDAGraph, steps: int, look: bool = False) -> Result:
+        """Milliseconds of so many steps after the first ones, and seconds with the start."""
+        watch, start = Watch(look), time.perf_counter()
+        self.train(LoopSettings(UNCOUNTED + steps, cuda_graph=cuda_graph), watch, "bf16-mixed")
+        watch.found["seconds with start"] = round(time.perf_counter() - start, 1)
+        return watch.found
+
+    def train(self, settings: LoopSettings, callback: Callback, precision: Any) -> None:
+        """As the settings say."""
+        fabric = Fabric(accelerator=self.device.type, devices=1, precision=precision)
+        nets = networks(self.method, self.sizes).to(self.device)
+        if self.compile:
+            nets.encoder.compile()
+        loader = loader_for(self.method, self.device, self.sizes)
+        train(fabric, self.method, nets, loader, RECIPE, settings, callbacks=[callback])
+
+    def losses(self, cuda_graph: CUDAGraph) -> list[float]:
+        """Of six steps in float32."""
+        seen: list[float] = []
+
+        class Losses(Callback):
+            def on_step(self, state: CallbackState) -> None:
+                if state.newest is not None:
+                    seen.append(float(state.newest.loss))
+
+        self.train(LoopSettings(6, cuda_graph=cuda_graph), Losses(), "32-true")
+        return seen
 
 
-def graph_alone(device: torch.device, compile: bool = False) -> Result:
-    """The floor of a step: its graph, replayed without views and without the loop."""
+def bare(device: torch.device, sizes: Sizes, compile: bool = False) -> BareRun:
+    """SimCLR without the loop's log, display and files, after five steps."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(
-        0, 256, (4 * BATCH, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator
-    ).to(device)
+    shape = (sizes.images, 3, sizes.side, sizes.side)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
     views = {"first view": simclr_small(), "second view": simclr_small()}
-    recipe = Recipe("sgd", learning_rate=0.06, weight_decay=5e-4)
-    run = Run(SimCLR(), views, recipe, batch=BATCH, compile=compile)
-    bare = BareRun(
-        run, Split(images, torch.zeros(len(images), dtype=torch.int64, device=device)), None, 100
-    )
+    run = Run(SimCLR(), views, RECIPE, batch=sizes.batch, encoder=sizes.encoder, compile=compile)
+    labels = torch.zeros(len(images), dtype=torch.int64, device=device)
+    made = BareRun(run, Split(images, labels), None, 5 + sizes.steps)
+    made.train(5)
+    return made
+
+
+def graph_alone(device: torch.device, sizes: Sizes, compile: bool = False) -> Result:
+    """The floor of a step: its graph, replayed without views and without the loop."""
     start = time.perf_counter()
-    bare.train(5)
+    made = bare(device, sizes, compile)
     found: Result = {"seconds of warm-up and capture": round(time.perf_counter() - start, 1)}
-    if bare.refused:
-        return {**found, "not captured": bare.refused}
-    return {**found, "ms": round(milliseconds(bare.graphs[False].replay, 15), 3)}
+    if made.refused:
+        return {**found, "not captured": made.refused}
+    return {**found, "ms": round(milliseconds(made.graphs[False].replay, sizes.replays), 3)}
 
 
-def agreement(device: torch.device) -> Result:
+def bare_steps(device: torch.device, sizes: Sizes) -> Result:
+    """Milliseconds of a bare step, with its views."""
+    made = bare(device, sizes)
+    before = made.seconds
+    made.train(sizes.steps)
+    return {"ms a step": round(1e3 * (made.seconds - before) / sizes.steps, 2)}
+
+
+def agreement(device: torch.device, sizes: Sizes) -> Result:
     """Greatest difference of the losses of captured and eager steps, over the loss, while rounding has not grown."""
     found: Result = {}
     for name in ("simclr", "suncet", "comatch"):
-        losses = [losses_of(METHODS[name](), device, graph) for graph in ("off", "auto")]
-        found[name] = [
-            round(float(abs(one - two) / abs(one)), 6) for one, two in zip(*losses, strict=True)
-        ]
+        steps = Steps(METHODS[name](), device, sizes)
+        both = zip(steps.losses("off"), steps.losses("auto"), strict=True)
+        found[name] = [round(float(abs(one - two) / abs(one)), 6) for one, two in both]
     return found
 
 
-def losses_of(method: Method, device: torch.device, cuda_graph: CUDAGraph) -> list[float]:
-    """Of six steps."""
-    seen: list[float] = []
-
-    class Losses(Callback):
-        def on_step(self, state: CallbackState) -> None:
-            if state.newest is not None:
-                seen.append(float(state.newest.loss))
-
-    fabric = Fabric(accelerator=device.type, devices=1)
-    recipe = Recipe("sgd", learning_rate=0.06)
-    settings = LoopSettings(6, cuda_graph=cuda_graph)
-    train(
-        fabric,
-        method,
-        networks(method).to(device),
-        loader_for(method, device),
-        recipe,
-        settings,
-        callbacks=[Losses()],
-    )
-    return seen
+def other(name: str, device: torch.device, sizes: Sizes) -> Result:
+    """Captured milliseconds of a step, or eager ones and why."""
+    steps = Steps(METHODS[name](), device, sizes)
+    try:
+        return steps.timed("on", sizes.steps // 2)
+    except (LikewiseError, RuntimeError) as reason:
+        eager = steps.timed("off", sizes.steps // 4)
+        return {"not captured": str(reason)[:500], "eager": eager}
 
 
-def run(device: torch.device, clock: Clock) -> None:
-    """SimCLR in every way, then the others, then what takes longest."""
-    simclr = SimCLR(views=simclr_small())
+def compared(name: str, device: torch.device, sizes: Sizes) -> Result:
+    """The same, beside the time that the views and networks of the method take alone."""
+    found = other(name, device, sizes)
+    method = METHODS[name]()
+    batch = next(iter(loader_for(method, device, sizes).batches(0, 1))).to(device)
+    floor = floors.floor(method, networks(method, sizes).to(device).train(), batch)
+    spent = found.get("ms a step", found.get("eager", {}).get("ms a step"))
+    return {**found, **floor, "times the floor": round(spent / floor["floor (ms)"], 3)}
+
+
+def run(device: torch.device, clock: Clock, sizes: Sizes | None = None) -> None:
+    """SimCLR as it is and compiled, then the other methods, then what explains the times."""
+    sizes = sizes or Sizes()
+    simclr = Steps(SimCLR(views=simclr_small()), device, sizes)
+    compiled = Steps(simclr.method, device, sizes, compile=True)
+    few = sizes.steps // 3
     work: dict[str, Callable[[], Result]] = {
-        "graph alone": lambda: graph_alone(device),
-        "simclr captured": lambda: steps_of(simclr, device, "auto", 72),
-        "simclr eager": lambda: steps_of(simclr, device, "off", 36),
-        "graph alone, compiled": lambda: graph_alone(device, compile=True),
-        "simclr captured, compiled": lambda: steps_of(simclr, device, "auto", 72, compile=True),
-        **{name: lambda name=name: other(name, device) for name in OTHERS},
-        "agreement": lambda: agreement(device),
-        "simclr captured, profiled": lambda: steps_of(simclr, device, "auto", 32, look=True),
-        "simclr compiled, profiled": lambda: steps_of(
-            simclr, device, "auto", 32, compile=True, look=True
-        ),
+        "simclr captured": lambda: simclr.timed("auto", sizes.steps),
+        "bare steps": lambda: bare_steps(device, sizes),
+        "simclr captured, compiled": lambda: compiled.timed("auto", sizes.steps),
+        "simclr captured, profiled": lambda: simclr.timed("auto", few, look=True),
+        "simclr compiled, profiled": lambda: compiled.timed("auto", few, look=True),
+        **{name: partial(compared, name, device, sizes) for name in COMPARED},
+        "graph alone": lambda: graph_alone(device, sizes),
+        "graph alone, compiled": lambda: graph_alone(device, sizes, compile=True),
+        "simclr eager": lambda: simclr.timed("off", few),
+        **{name: partial(other, name, device, sizes) for name in OTHERS},
+        "agreement": lambda: agreement(device, sizes),
     }
     clock.found["epoch"] = f"{EPOCH} steps"
     take_turns("step", work, clock)
-
-
-def other(name: str, device: torch.device) -> Result:
-    """Captured milliseconds of a step, or eager ones and why."""
-    method = METHODS[name]()
-    try:
-        return steps_of(method, device, "on", 42)
-    except (LikewiseError, RuntimeError) as reason:
-        return {"not captured": str(reason)[:500], "eager": steps_of(method, device, "off", 27)}
 
 
 SECTION = Section(run, 100.0)

@@ -5,11 +5,10 @@ Aims: two views of 50,000 images of 32 pixels in 3 ms, of 512 in 0.15 ms, and 22
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +22,7 @@ from gpu.section import (
     copy_speed,
     graph_milliseconds,
     milliseconds,
+    not_measured,
     take_turns,
 )
 from likewise.data.batch import Pixels
@@ -35,8 +35,29 @@ from likewise.views.policies import fixmatch_strong, simclr, simclr_small
 from likewise.views.view_policy import ViewPolicy
 
 LIMIT = 60.0
-COMPARED = 64
-"""views that are compared with those of the CPU"""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of what is made; small ones try the section without a GPU."""
+
+    few: int = 512
+    """images of a batch"""
+    many: int = 50_000
+    """of an epoch"""
+    compared: int = 64
+    """views that are compared with those of the CPU"""
+    sides: tuple[int, ...] = (32, 64, 96, 224)
+    """of views that are compared"""
+    small: int = 32
+    middle: int = 96
+    large: int = 224
+    stored: int = 256
+    """of images from which large views are cut"""
+    of_peers: tuple[int, int] = (4096, 256)
+    """images of a turn of small and of large views, for batched libraries"""
+    copied: int = 2**30
+    """bytes"""
 
 
 def images_of(count: int, side: int, device: torch.device, channels_last: bool = False) -> Tensor:
@@ -100,13 +121,13 @@ def set_to(**values: Any) -> Iterator[None]:
             setattr(fused, name, value)
 
 
-def agreement(policy: ViewPolicy, size: int, device: torch.device) -> Result:
+def agreement(policy: ViewPolicy, size: int, device: torch.device, count: int) -> Result:
     """How far a policy's views and boxes are from those of the CPU, of random images."""
     policy = replace(policy, size=size)
-    aspect = torch.rand(COMPARED, generator=torch.Generator().manual_seed(0)) + 0.5
-    there = Pixels(images_of(COMPARED, size + 5, device), aspect.to(device))
-    found = policy(there, BatchRNG((3,), COMPARED))
-    expected = policy(there.map(lambda part: part.cpu()), BatchRNG((3,), COMPARED))
+    aspect = torch.rand(count, generator=torch.Generator().manual_seed(0)) + 0.5
+    there = Pixels(images_of(count, size + 5, device), aspect.to(device))
+    found = policy(there, BatchRNG((3,), count))
+    expected = policy(there.map(lambda part: part.cpu()), BatchRNG((3,), count))
     off = (found.pixels.cpu() - expected.pixels).abs()
     return {
         "greatest, of 255 levels": 255 * off.max().item(),
@@ -156,34 +177,31 @@ def host_parts(policy: ViewPolicy, count: int, size: int, device: torch.device) 
         return {name: host_milliseconds(part, 50) for name, part in work.items()}
 
 
-def cuts(policy: ViewPolicy, device: torch.device, clock: Clock) -> Result:
-    """Other numbers of warps and another place for the blur, 50,000 images of 32 pixels and 512 of 224."""
+def cuts(policy: ViewPolicy, device: torch.device, clock: Clock, sizes: Sizes) -> Result:
+    """Other numbers of warps and another place for the blur, an epoch of small images and a batch of large ones."""
     found: Result = {}
+    small = (policy, sizes.many, sizes.small, sizes.small, device)
+    large = (policy, sizes.few, sizes.stored, sizes.large, device)
     for warps in (2, 4, 8):
         for within in (0, 32):
             clock.check()
             with set_to(WARPS={**fused.WARPS, 32: warps}, BLURS_WHOLE=within):
-                found[f"32 px, {warps} warps, blur within to {within}"] = kernels(
-                    policy, 50_000, 32, 32, device
-                )["ms"]
+                name = f"{sizes.small} px, {warps} warps, blur within to {within}"
+                found[name] = kernels(*small)["ms"]
     for warps in (4, 8):
         for tile in (16, 32):
             clock.check()
             with set_to(TILE_WARPS=warps, TILE=tile):
-                found[f"224 px, {warps} warps, tiles of {tile}"] = kernels(
-                    policy, 512, 256, 224, device
-                )["ms"]
+                found[f"{sizes.large} px, {warps} warps, tiles of {tile}"] = kernels(*large)["ms"]
     for blur_warps in (2, 8):
         clock.check()
         with set_to(BLUR_WARPS=blur_warps):
-            found[f"224 px, {blur_warps} warps blur"] = kernels(policy, 512, 256, 224, device)["ms"]
+            found[f"{sizes.large} px, {blur_warps} warps blur"] = kernels(*large)["ms"]
     return found
 
 
-def kornia_views(count: int, size: int, device: torch.device) -> Callable[[], object] | None:
+def kornia_views(count: int, size: int, device: torch.device) -> Callable[[], object]:
     """Two SimCLR views by kornia, batched, each image by its own draws."""
-    if importlib.util.find_spec("kornia") is None:
-        return None
     from kornia import augmentation  # pyright: ignore[reportMissingImports]
 
     images = images_of(count, size, device).float().div_(255)
@@ -198,10 +216,8 @@ def kornia_views(count: int, size: int, device: torch.device) -> Callable[[], ob
     return lambda: [pipeline(images) for _ in range(2)]
 
 
-def torchvision_views(count: int, size: int, device: torch.device) -> Callable[[], object] | None:
+def torchvision_views(count: int, size: int, device: torch.device) -> Callable[[], object]:
     """Two SimCLR views by torchvision v2, image by image, as its draws are for a whole batch."""
-    if importlib.util.find_spec("torchvision") is None:
-        return None
     from torchvision.transforms import v2
 
     images = images_of(count, size, device)
@@ -220,10 +236,10 @@ def torchvision_views(count: int, size: int, device: torch.device) -> Callable[[
     return lambda: [torch.stack([pipeline(image) for image in images]) for _ in range(2)]
 
 
-def peers(device: torch.device, clock: Clock) -> Result:
+def peers(device: torch.device, clock: Clock, sizes: Sizes) -> Result:
     """Views a second of each library, two views of SimCLR with the blur, draws included, in this run."""
     found: Result = {}
-    for size, count in ((32, 4096), (224, 256)):
+    for size, count in zip((sizes.small, sizes.large), sizes.of_peers, strict=True):
         clock.check()
         pixels = Pixels(images_of(count, size, device), torch.ones(count, device=device))
         policy = replace(simclr(), size=size)
@@ -235,44 +251,55 @@ def peers(device: torch.device, clock: Clock) -> Result:
             ("kornia", kornia_views, 1),
             ("torchvision v2", torchvision_views, 64),
         ):
-            try:
-                work = maker(count // share, size, device)
-                if work is not None:
-                    found[f"{name}, {size} px"] = (
-                        2 * (count // share) / milliseconds(work, 3, 1) * 1e3
-                    )
-            except Exception as reason:
-                found[f"{name}, {size} px"] = repr(reason)[:200]
+            found[f"{name}, {size} px"] = speed_of(maker, max(count // share, 2), size, device)
     return found
 
 
-def run(device: torch.device, clock: Clock) -> None:
+def speed_of(
+    maker: Callable[..., Callable[[], object]], count: int, size: int, device: torch.device
+) -> float | Result:
+    """Views a second of another library; why not, where it is missing or fails."""
+    try:
+        return 2 * count / milliseconds(maker(count, size, device), 3, 1) * 1e3
+    except ImportError as reason:
+        return not_measured(reason)
+    except Exception as reason:  # what others do stops nothing of ours
+        return {"ended": repr(reason)[:200]}
+
+
+def run(device: torch.device, clock: Clock, sizes: Sizes | None = None) -> None:
     """What is right first, then the most important times."""
+    sizes = sizes or Sizes()
+    few, many = sizes.few, sizes.many
+    small, large, stored = sizes.small, sizes.large, sizes.stored
     strong, everything = fixmatch_strong(), replace(simclr(), solarize=0.3, blur=0.7, cutout=0.3)
     plain, blurred = simclr_small(), simclr()
-    sizes = (32, 64, 96, 224)
+    of_large = f"{few:,} of {large} px from {stored}"
+    alike = partial(agreement, device=device, count=sizes.compared)
     work: dict[str, Callable[[], Any]] = {
-        **{f"agreement, {size} px": partial(agreement, everything, size, device) for size in sizes},
-        "agreement, FixMatch's strong view, 32 px": partial(agreement, strong, 32, device),
-        "whole call, 512 of 32 px": partial(whole_call, plain, 512, 32, device),
-        "host, 512 of 32 px, ms a view": partial(host_parts, plain, 512, 32, device),
-        "copy, GB/s": lambda: copy_speed(device) / 1e9,
-        "512 of 224 px from 256, blur": partial(kernels, blurred, 512, 256, 224, device),
-        "512 of 224 px from 256, no blur": partial(kernels, plain, 512, 256, 224, device),
-        "50,000 of 32 px, no blur": partial(kernels, plain, 50_000, 32, 32, device),
-        "50,000 of 32 px, blur": partial(kernels, blurred, 50_000, 32, 32, device),
-        "512 of 32 px, no blur": partial(kernels, plain, 512, 32, 32, device),
-        "512 of 32 px, blur": partial(kernels, blurred, 512, 32, 32, device),
-        "whole call, 512 of 32 px, FixMatch's strong view": partial(
-            whole_call, strong, 512, 32, device
+        **{f"agreement, {side} px": partial(alike, everything, side) for side in sizes.sides},
+        f"agreement, FixMatch's strong view, {small} px": partial(alike, strong, small),
+        f"whole call, {few:,} of {small} px": partial(whole_call, plain, few, small, device),
+        f"host, {few:,} of {small} px, ms a view": partial(host_parts, plain, few, small, device),
+        "copy, GB/s": lambda: copy_speed(device, sizes.copied) / 1e9,
+        f"{of_large}, blur": partial(kernels, blurred, few, stored, large, device),
+        f"{of_large}, no blur": partial(kernels, plain, few, stored, large, device),
+        f"{many:,} of {small} px, no blur": partial(kernels, plain, many, small, small, device),
+        f"{many:,} of {small} px, blur": partial(kernels, blurred, many, small, small, device),
+        f"{few:,} of {small} px, no blur": partial(kernels, plain, few, small, small, device),
+        f"{few:,} of {small} px, blur": partial(kernels, blurred, few, small, small, device),
+        f"whole call, {few:,} of {small} px, FixMatch's strong view": partial(
+            whole_call, strong, few, small, device
         ),
-        "whole call, 50,000 of 32 px": partial(whole_call, plain, 50_000, 32, device),
-        "peers, views a second": partial(peers, device, clock),
-        "512 of 224 px from 256, stored channels last": partial(
-            kernels, plain, 512, 256, 224, device, stored_last=True
+        f"whole call, {many:,} of {small} px": partial(whole_call, plain, many, small, device),
+        "peers, views a second": partial(peers, device, clock, sizes),
+        f"{of_large}, stored channels last": partial(
+            kernels, plain, few, stored, large, device, stored_last=True
         ),
-        "512 of 96 px": partial(kernels, plain, 512, 96, 96, device),
-        "other cuts, ms": partial(cuts, blurred, device, clock),
+        f"{few:,} of {sizes.middle} px": partial(
+            kernels, plain, few, sizes.middle, sizes.middle, device
+        ),
+        "other cuts, ms": partial(cuts, blurred, device, clock, sizes),
     }
     take_turns("views", work, clock)
 
