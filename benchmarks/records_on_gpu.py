@@ -3,18 +3,21 @@
 python benchmarks/records_on_gpu.py --data FOLDER --minutes 9 --out $OUT/records.json
 
 Every part is run with the first seed, in this order, then with the next, while there is time; what has been found
-stands. The file is written after each run. With 9 minutes an H100 runs the first three parts once, or
-``--parts support`` alone with two seeds and some of a third (a run of it is 1.1 million views, 20 s).
+stands. The file is written after each run. With 9 minutes an H100, which forwards about 3.3 million views a minute,
+runs the first two parts and most of the third once, or ``--parts support`` alone with two seeds. A unit is
+--million-views, by default 0.12 for each minute, which lets ``support`` fit into half of them; give more where few
+parts are run: ``--parts isd,comatch,out-or-in,robustness --million-views 1.5`` takes 7 minutes a seed.
 
-- ``simclr``: SimCLR until the neighbours' accuracy of lightly's published run, 0.848. 3 minutes.
-- ``supcon``: SupCon beside cross-entropy with all labels, a linear classifier on both (Khosla et al. 2020).
+- ``simclr``: SimCLR until the neighbours' accuracy of lightly's published run, 0.848; 100 epochs, 3 minutes. Lightly
+  took 200 with the same recipe, so that ``--record-epochs 200`` has the better chance, in twice the time.
+- ``supcon``: SupCon beside cross-entropy with all labels, a linear classifier on both (Khosla et al. 2020); 8 units.
 - ``support``: SuNCEt's support batch at 10 % and 1 % of the labels, against SimCLR at equal views, and cross-entropy
   and SupCon on the same labels (Assran et al. 2020, https://arxiv.org/abs/2006.10803). Chosen on validation images;
-  ``--batch 128`` and ``--batch 1024`` are the small and the large batch.
-- ``isd``: ISD beside MoCo v2 on long-tailed classes, the rare ones apart (Tejankar et al. 2021).
-- ``comatch``: CoMatch beside FixMatch with 4 and 25 labels a class (Li, Xiong & Hoi 2021).
-- ``out-or-in``: SupCon's two losses. ``robustness``: SupCon beside cross-entropy on corrupted images, and at learning
-  rates of a fifth and of five times the usual.
+  ``--batch 128`` and ``--batch 1024`` are the small and the large batch. 13 units.
+- ``isd``: ISD beside MoCo v2 on long-tailed classes, the rare ones apart (Tejankar et al. 2021); 2 units.
+- ``comatch``: CoMatch beside FixMatch with 4 and 25 labels a class (Li, Xiong & Hoi 2021); 8 units.
+- ``out-or-in``: SupCon's two losses; 2 units. ``robustness``: SupCon beside cross-entropy on corrupted images, and at
+  learning rates of a fifth and of five times the usual; 3 units.
 
 With ``--keep evidence/claims/gpu`` the outcomes of claims are written there, from which ``docs/results.md`` is made.
 """
@@ -26,6 +29,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +53,10 @@ PARTS = "simclr,supcon,support,isd,comatch,out-or-in,robustness"
 """In the order of their turns."""
 
 SGD = Recipe("sgd", learning_rate=0.06, weight_decay=5e-4)
-SUPERVISED = Recipe("sgd", learning_rate=0.05, weight_decay=5e-4)
+SUPCON = Recipe("sgd", learning_rate=0.125, weight_decay=5e-4)
+"""The rate of the authors' run on CIFAR-10, with the weight decay of short runs."""
+CROSS_ENTROPY = Recipe("sgd", learning_rate=0.2, weight_decay=5e-4)
+"""The same, of their baseline."""
 VIEWS = simclr_small()
 TWO_VIEWS: dict[str, ViewPolicy] = {"first view": VIEWS, "second view": VIEWS}
 RECORD = 0.848
@@ -77,7 +84,7 @@ class Settings:
     parts: str = PARTS
     """which, with commas between them"""
     million_views: float | None = None
-    """of a run of ``support``: what all its methods forward; default: what lets 14 of them fit into half the minutes"""
+    """of a run of ``support``, support rows too; default: 0.12 for each minute, so that 13 fit into half of them"""
     seeds: int = 3
     """one after the other, while there is time"""
     record_epochs: int = 100
@@ -92,6 +99,10 @@ class Settings:
     """of each file; all if None"""
     batch: int = 512
     """images of a step"""
+    looks: int = 6
+    """scores of a run of ``support`` while it trains"""
+    bank: int | None = None
+    """training images among which ``support`` seeks neighbours; all if None"""
 
     def views(self) -> float:
         """Of a run of ``support``; an H100 forwards 3.3 million a minute."""
@@ -157,6 +168,7 @@ class Session:
             bare.train(round(steps * (number + 1) / looks) - bare.done)
             seen = {
                 "views": bare.views_seen,
+                "epochs": round(bare.done * run.batch / len(images), 3),
                 "seconds": round(bare.seconds, 2),
                 **(look(bare) if look else {}),
             }
@@ -176,78 +188,103 @@ class Session:
 
 
 def support_part(session: Session, seed: int) -> None:
-    """SimCLR, and each method of `arms` by each budget of labels."""
+    """SimCLR, then each method of `arms` with each budget of labels."""
     plain = arm("SimCLR", SimCLR(views=VIEWS), seed)
     session.attempt("support", partial(support_run, session, plain, 0, seed))
-    for share in (0.1, 0.01):
-        each = max(round(len(session.data.train) / CLASSES * share), 2)
-        for name, method in arms(session.settings.batch).items():
-            run = arm(name, method, seed)
-            session.attempt("support", partial(support_run, session, run, each, seed, name))
+    batch, budgets = session.settings.batch, budgets_of(session.data.train)
+    for name, each in product(arms(batch, most=2), budgets):
+        run = arm(name, arms(batch, each)[name], seed)
+        session.attempt("support", partial(support_run, session, run, each, seed, name))
 
 
-def arms(batch: int) -> dict[str, Any]:
-    """Methods by name; the support of 45 % of the views is that of the authors' run on ImageNet."""
-    scaled = max(round(0.45 * 2 * batch / CLASSES), 2)
-    half = max(round(0.22 * 2 * batch / CLASSES), 2)
-    suncet = SuNCEt(views=VIEWS)
-    return {
-        f"SuNCEt 10 x {scaled}": replace(suncet, images_per_class=scaled),
-        "SuNCEt 10 x 8": replace(suncet, images_per_class=8),
-        f"SuNCEt 10 x {half}": replace(suncet, images_per_class=half),
-        f"SuNCEt 10 x {scaled}, half the run": replace(
-            suncet, images_per_class=scaled, supervised_until=0.5
-        ),
-        "SupCon": SupCon(views=VIEWS),
-        "cross-entropy": CrossEntropy(views=VIEWS),
+def arms(batch: int, most: int) -> dict[str, Any]:
+    """Methods by name; the support of 45 % of the views is that of the authors' run on ImageNet.
+
+    Args:
+        batch: images of a step.
+        most: labels of each class; a support has no more.
+    """
+    suncet = SuNCEt(views=VIEWS, support_share=0.45)
+    methods: dict[str, Any] = {
+        "SuNCEt 0.45": suncet,
+        "SuNCEt 0.22": replace(suncet, support_share=0.22),
+        "SuNCEt 8 a class": replace(suncet, images_per_class=8),
+        "SupCon": SupCon(),
+        "cross-entropy": CrossEntropy(),
+        "SuNCEt 0.45, half the run": replace(suncet, supervised_until=0.5),
     }
+    for name, method in methods.items():
+        if isinstance(method, SuNCEt):
+            images = method.support.images_for_batch(batch, most=most)
+            methods[name] = replace(method, images_per_class=images)
+    return methods
 
 
 def arm(name: str, method: Any, seed: int) -> Run:
     """A run of a method by its own views and recipe."""
     if isinstance(method, CrossEntropy):
-        return Run(method, {"view": VIEWS}, SUPERVISED, seed=seed)
-    recipe = SUPERVISED if isinstance(method, SupCon) else SGD
-    return Run(method, TWO_VIEWS, recipe, support_views=VIEWS, seed=seed)
+        return Run(method, {"view": method.views}, CROSS_ENTROPY, seed=seed)
+    views = {"first view": method.views, "second view": method.views}
+    recipe = SUPCON if isinstance(method, SupCon) else SGD
+    return Run(method, views, recipe, support_views=method.views, seed=seed)
 
 
 def support_run(session: Session, run: Run, each: int, seed: int, name: str = "SimCLR") -> None:
-    """One run; its accuracy on validation images by neighbours among all images, and among the labelled alone."""
-    train, validation = session.data.train, session.data.validation
+    """One run, its curve on validation images, and classifiers of its features at its end."""
+    settings, train = session.settings, session.data.train
     known = train.take(cifar.labelled(train.labels, each, seed)) if each else None
-
-    def look(bare: BareRun) -> dict[str, float]:
-        bank = scores.features(bare.nets.encoder, train.images)
-        queries = scores.features(bare.nets.encoder, validation.images)
-        found = {
-            "knn": scores.share(scores.neighbours(bank, train.labels, queries), validation.labels)
-        }
-        for few in (max(round(len(train) / CLASSES * share), 2) for share in (0.1, 0.01)):
-            place = cifar.labelled(train.labels, few, seed)
-            predicted = scores.neighbours(bank[place], train.labels[place], queries, k=min(20, few))
-            found[f"knn of {few} labels a class"] = scores.share(predicted, validation.labels)
-        return found
-
     has_support = run.method.support is not None
     images = train if known is None or has_support else known
-    views = session.settings.views()
     labels = known if has_support else None
-    bare, result = session.run(run, images, views, labels, looks=6, look=look)
-    session.keep(
-        "support",
-        {
-            "method": name,
-            "labels a class": each,
-            "seed": seed,
-            **result,
-            "test": tested(session, bare),
-        },
-    )
+    few = labelled(train, seed)
+    look = partial(support_look, session, few)
+    bare, result = session.run(run, images, settings.views(), labels, settings.looks, look)
+    encoder, validation = bare.nets.encoder, session.data.validation
+    queries = scores.features(encoder, validation.images)
+    linear: dict[str, float] = {}
+    for budget_name, part in few.items():
+        predicted = scores.linear(scores.features(encoder, part.images), part.labels, queries)
+        linear[f"linear of {budget_name}"] = scores.share(predicted, validation.labels)
+    about = {"method": name, "labels a class": each, "seed": seed, "batch": settings.batch}
+    about["support"] = run.support_size
+    # On the test images, for the report: nothing is chosen by it.
+    test = {"knn": scores.knn_accuracy(encoder, bank_of(session), session.data.test)}
+    session.keep("support", {**about, **result, "validation": linear, "test": test})
 
 
-def tested(session: Session, bare: BareRun) -> dict[str, float]:
-    """On the test images, for the report: nothing is chosen by it."""
-    return {"knn": scores.knn_accuracy(bare.nets.encoder, session.data.train, session.data.test)}
+def support_look(session: Session, few: dict[str, Split], bare: BareRun) -> dict[str, float]:
+    """Accuracy on validation images by neighbours among all images, and among the labelled alone."""
+    encoder, validation = bare.nets.encoder, session.data.validation
+    queries = scores.features(encoder, validation.images)
+    found: dict[str, float] = {}
+    for name, part, k in (
+        ("knn", bank_of(session), 200),
+        *((f"knn of {budget_name}", part, 20) for budget_name, part in few.items()),
+    ):
+        near = scores.features(encoder, part.images)
+        k = min(k, len(part) // CLASSES)
+        predicted = scores.neighbours(near, part.labels, queries, k)
+        found[name] = scores.share(predicted, validation.labels)
+    return found
+
+
+def budgets_of(train: Split) -> list[int]:
+    """Labels of each class that are 10 % and 1 %, at least two."""
+    return [max(round(len(train) / CLASSES * share), 2) for share in (0.1, 0.01)]
+
+
+def labelled(train: Split, seed: int) -> dict[str, Split]:
+    """The labelled images of each budget."""
+    found: dict[str, Split] = {}
+    for each in budgets_of(train):
+        place = cifar.labelled(train.labels, each, seed)
+        found[f"{each} labels a class"] = train.take(place)
+    return found
+
+
+def bank_of(session: Session) -> Split:
+    """The training images among which neighbours are sought; they are in random order."""
+    return Split(*(part[: session.settings.bank] for part in session.data.train))
 
 
 def simclr_part(session: Session, seed: int) -> None:
@@ -309,13 +346,12 @@ def isd_part(session: Session, seed: int) -> None:
     tail = train.take(cifar.long_tailed(train.labels, 100, seed))
     bank = train.take(cifar.labelled(train.labels, 500, 1))
     queue = min(4096, len(tail) // 4)
-    recipe = Recipe("sgd", learning_rate=0.06, weight_decay=5e-4)
     one_each: dict[str, ViewPolicy] = {"first view": VIEWS, "second view": weak()}
     for name, method, views in (
         ("ISD", ISD(queue=queue, student_views=VIEWS), one_each),
         ("MoCo v2", MoCoV2(queue=queue, views=VIEWS), TWO_VIEWS),
     ):
-        run = Run(method, views, recipe, seed=seed)
+        run = Run(method, views, method.card.recipe, seed=seed)
         bare, result = session.run(run, tail, session.settings.views())
         known, asked = (scores.features(bare.nets.encoder, part.images) for part in (bank, test))
         predicted = scores.neighbours(known, bank.labels, asked, k=1)
