@@ -19,6 +19,7 @@ LIMIT = 90.0
 FILES = (
     "tests/views/test_fused.py",
     "tests/training/test_captured_step.py",
+    "tests/training/test_batch_norm.py",
     "tests/losses/test_fused_queue_and_clip.py",
     "tests/losses/test_fused_batch.py",
     "tests/losses/test_tiles_triton.py",

@@ -1,4 +1,4 @@
-"""The page about GPUs: its example, run on a CPU with a stand-in for the graph."""
+"""The page about GPUs: its examples, run on a CPU with a stand-in for the graph."""
 
 import re
 
@@ -18,19 +18,20 @@ class Again:
         self.result = self.work()
 
 
-def test_the_example_trains(monkeypatch):
+def test_the_examples_train(monkeypatch):
     monkeypatch.setattr(captured_step, "captured", Again)
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    examples = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.S))
     images = torch.randint(0, 256, (4, 4, 3, 32, 32), dtype=torch.uint8)
     names = {
         "loader": [
             (batch, torch.zeros(4, dtype=torch.int64)) for batch in images.repeat(2, 1, 1, 1, 1)
         ]
     }
-    exec(example.replace('"cuda"', '"cpu"'), names)
+    exec(examples.replace('"cuda"', '"cpu"'), names)
     assert names["progress"].step == 7
     assert names["take"].failed == ""
     assert torch.isfinite(names["step"].loss)
+    assert names["network"].conv1.weight.grad is not None
 
 
 def test_each_value_of_the_option_stands_there():

@@ -105,6 +105,9 @@ class TrainSettings(DataSettings):
     cuda_graph: CUDAGraph = "auto"
     """capture training steps in a CUDA graph, so that a GPU does not wait for Python: auto where the method and the
     settings allow it (the screen says why not), on refuses to train without, off never"""
+    fused_batch_norm: bool = True
+    """normalise batches on one GPU by kernels that also do the ReLU and the residual sum after it; without, PyTorch's
+    layers do it"""
     device: DeviceKind = "auto"
     """kind of device to train on; auto takes a GPU where there is one"""
     devices: int = 0

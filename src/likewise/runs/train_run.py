@@ -227,6 +227,7 @@ def _loop_settings(prepared: Prepared, steps: int, microbatch: int | None) -> Lo
         max_bad=settings.max_bad,
         left_out=prepared.manifest.unread,
         cuda_graph=settings.cuda_graph,
+        fused_batch_norm=settings.fused_batch_norm,
         on_collapse=settings.on_collapse,
     )
 

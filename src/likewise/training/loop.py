@@ -25,6 +25,7 @@ from likewise.data.loader import Loader
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets, Recipe, Step
 from likewise.run_folder import RunFolder
+from likewise.training.batch_norm import fused_batch_norm
 from likewise.training.bottleneck import Bottleneck, remedy_for
 from likewise.training.callbacks import Callback, CallbackState
 from likewise.training.checkpoint import find_start, save_checkpoint
@@ -101,7 +102,8 @@ def train(
     train_step = TrainStep(fabric, method, trained, loader, recipe, settings)
     screen = screen or Screen(Console(quiet=True))
     loop = _Loop(train_step, loader, run, evaluate, screen, callbacks, nets)
-    loop.run()
+    with fused_batch_norm(trained, fabric.device) if settings.fused_batch_norm else nullcontext():
+        loop.run()
     nets.to(fabric.device).eval()
     return loop.state
 

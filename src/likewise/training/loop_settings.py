@@ -39,6 +39,8 @@ class LoopSettings:
     """what happens where the embeddings, the loss or the labels collapse"""
     cuda_graph: CUDAGraph = "auto"
     """whether steps are captured in a CUDA graph; auto: on a GPU, where the method allows it"""
+    fused_batch_norm: bool = True
+    """whether one GPU normalises batches by the kernels of `likewise.training.batch_norm`, not by PyTorch's layers"""
 
     @property
     def batches(self) -> int:

@@ -1,0 +1,5 @@
+"""Batch normalisation of channels-last maps in training on a GPU, in one with the ReLU and the sum after it."""
+
+from likewise.training.batch_norm.networks import fused_batch_norm
+
+__all__ = ["fused_batch_norm"]
