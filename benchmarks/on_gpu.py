@@ -1,37 +1,48 @@
 """Everything that a GPU is to tell of likewise, in one run of at most five minutes, into one JSON file.
 
+python benchmarks/on_gpu.py --check                       # a quarter of a minute: is all that the rest needs here?
 python benchmarks/on_gpu.py                               # every section
 python benchmarks/on_gpu.py --only views,losses           # these alone
 python benchmarks/on_gpu.py --out $OUT/on_gpu.json
 
 A section is a file of ``benchmarks/gpu`` with a ``SECTION``. One that fails, or runs out of its time, stops no other;
 what it had found by then is kept, with the reason. The file is written after each section, so that a run that is cut
-off leaves what came before. `benchmarks/records_on_gpu.py` is for whole training runs.
+off leaves what came before. At the end stand the aims, each with what was measured. ``benchmarks/gpu_pages.py`` makes
+tables for the documentation of the file. `benchmarks/records_on_gpu.py` is for whole training runs.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
-import tyro
-from gpu.section import Clock, OutOfTime, Result, Section
-from measuring import versions
+from gpu.packages import naming_what_is_missing
 
-from likewise.training.launch import machine
+with naming_what_is_missing():
+    import torch
+    import tyro
+    from gpu import aims
+    from gpu.section import Clock, OutOfTime, Result, Section
+    from measuring import versions
 
-NAMES = "losses,views,step,scoring,tests"
-"""In the order of their turns: first what tells whether the kernels are right. The tests take a minute alone; they get
-what is left, or all of it with ``--only tests``."""
+    from likewise.training.launch import machine
+
+NAMES = "step,views,losses,scoring,around,tests"
+"""In the order of their turns, by what is asked most. The tests take a minute alone; they get what is left, or all of
+it with ``--only tests``."""
+CHECK = "check"
 
 
 @dataclass(frozen=True)
@@ -40,19 +51,28 @@ class Settings:
 
     only: str = NAMES
     """sections, with commas between them"""
+    check: bool = False
+    """run the section "check" alone, which says what is missing and what does not work"""
     out: Path = Path("on_gpu.json")
     """the result's file"""
     limit: float = 290.0
     """seconds for all; a section gets at most what is left"""
+    device: str = "cuda"
+    """cpu to try the script itself"""
     section: str = ""
     """run this one in this process; for the script itself"""
+
+    @property
+    def sections(self) -> list[str]:
+        """Names of those that are wanted."""
+        return [CHECK] if self.check else self.only.split(",")
 
 
 GRACE = 8.0
 """seconds that a section may be late before it is killed"""
 
 
-def found_by(name: str, left: float) -> Result:
+def found_by(name: str, left: float, settings: Settings) -> Result:
     """A section's findings and seconds, from a process of its own, which is ended where it does not stop in time.
 
     Profilers and compilers want the main thread, and a section that hangs must not hold up the others.
@@ -60,27 +80,29 @@ def found_by(name: str, left: float) -> Result:
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "found.json"
-        command = [
-            sys.executable,
-            __file__,
-            "--section",
-            name,
-            "--out",
-            str(file),
-            "--limit",
-            str(left),
-        ]
-        ended = None
-        try:
-            subprocess.run(command, timeout=left + GRACE, check=False)
-        except subprocess.TimeoutExpired:
-            ended = "did not stop in time, and was killed"
+        words = ["--section", name, "--out", str(file), "--limit", str(left)]
+        command = [sys.executable, __file__, *words, "--device", settings.device]
+        ended = ended_by(command, left + GRACE)
         found: Result = (
             json.loads(file.read_text()) if file.exists() else {"ended": "it wrote nothing"}
         )
     if ended:
         found["ended"] = ended
     return {**found, "seconds": round(time.monotonic() - start, 1)}
+
+
+def ended_by(command: list[str], limit: float) -> str:
+    """Run a command; why it ended, where it did not by itself. Its own processes end with it."""
+    process = subprocess.Popen(command, preexec_fn=os.setpgrp)
+    try:
+        status = process.wait(limit)
+        return f"its process ended with {status}" if status else ""
+    except subprocess.TimeoutExpired:
+        return "did not stop in time, and was killed"
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def run_section(name: str, settings: Settings, device: torch.device) -> None:
@@ -95,50 +117,69 @@ def run_section(name: str, settings: Settings, device: torch.device) -> None:
         clock.found["ended"] = "out of time"
     except Exception:
         clock.found["ended"] = traceback.format_exc()[-3000:]
-    write(clock, settings.out)
+    write(clock.found, settings.out)
 
 
 def write_repeatedly(clock: Clock, file: Path) -> None:
     """Keep the file up to date."""
     while True:
         time.sleep(1)
-        write(clock, file)
+        with suppress(
+            RuntimeError
+        ):  # the section adds to it at this moment; a second later it is tried again
+            write(clock.found, file)
 
 
-def write(clock: Clock, file: Path) -> None:
+def write(found: Result, file: Path) -> None:
     """The findings so far, whole or not at all."""
     partial = file.with_suffix(f".{threading.get_ident()}")
-    partial.write_text(json.dumps(dict(clock.found), indent=1, default=str) + "\n")
+    partial.write_text(json.dumps(dict(found), indent=1, default=str) + "\n")
     partial.replace(file)
 
 
 def about(device: torch.device) -> Result:
     """The machine and the versions."""
-    properties = torch.cuda.get_device_properties(device)
-    return {
-        "device": properties.name,
-        "multiprocessors": properties.multi_processor_count,
-        "memory": properties.total_memory,
-        "machine": machine(),
-        "versions": versions(),
-    }
+    found: dict[str, Any] = {"device": "CPU", "machine": machine(), "versions": versions()}
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        found |= {
+            "device": properties.name,
+            "multiprocessors": properties.multi_processor_count,
+            "memory": properties.total_memory,
+            "cuda": torch.version.cuda,
+        }
+    return found
+
+
+def all_sections(settings: Settings, device: torch.device) -> Result:
+    """What each found, and the aims; written after each."""
+    until = time.monotonic() + settings.limit
+    result: Result = {"day": time.strftime("%Y-%m-%d"), "about": about(device)}
+    with tempfile.TemporaryDirectory() as compiled:
+        # Empty, so that the first start is a first one, and shared, so that the next section's is not.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = compiled
+        for name in settings.sections:
+            result[name] = found_by(name, max(1.0, until - time.monotonic() - GRACE), settings)
+            result["aims"] = aims.judged(result)
+            write(result, settings.out)
+            print(f"{name}: {json.dumps(result[name], default=str)[:2500]}", flush=True)
+    return result
 
 
 def main(settings: Settings) -> None:
     """Run the sections and write the file."""
-    if not torch.cuda.is_available():
+    if settings.device == "cuda" and not torch.cuda.is_available():
         print("No CUDA device is here, so nothing was measured.")
         return
-    device = torch.device("cuda", torch.cuda.current_device())
+    device = torch.device(settings.device)
+    if device.type == "cuda":
+        device = torch.device("cuda", torch.cuda.current_device())
     if settings.section:
         run_section(settings.section, settings, device)
         return
-    until = time.monotonic() + settings.limit
-    result: Result = {"about": about(device)}
-    for name in settings.only.split(","):
-        result[name] = found_by(name, max(1.0, until - time.monotonic() - GRACE))
-        settings.out.write_text(json.dumps(result, indent=1, default=str) + "\n")
-        print(f"{name}: {json.dumps(result[name], default=str)[:2500]}", flush=True)
+    result = all_sections(settings, device)
+    if not settings.check:
+        print(aims.table(result["aims"]), flush=True)
     print(f"written to {settings.out}")
 
 

@@ -361,4 +361,4 @@ def run(device: torch.device, clock: Clock) -> None:
             clock.found[f"{part.__name__} ended"] = repr(error)[:500]
 
 
-SECTION = Section(run, 92.0)
+SECTION = Section(run, 72.0)

@@ -120,4 +120,4 @@ def run(device: torch.device, clock: Clock, sizes: Sizes | None = None) -> None:
     measures(device, clock, sizes)
 
 
-SECTION = Section(run, 35.0)
+SECTION = Section(run, 25.0)

@@ -34,7 +34,7 @@ from likewise.views.image.view_params import ViewParams
 from likewise.views.policies import fixmatch_strong, simclr, simclr_small
 from likewise.views.view_policy import ViewPolicy
 
-LIMIT = 60.0
+LIMIT = 48.0
 
 
 @dataclass(frozen=True)

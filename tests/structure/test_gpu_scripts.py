@@ -46,7 +46,8 @@ def test_sections_but_the_tests_fit_into_the_run(section):
         for name in script.NAMES.split(",")
     }
     limits.pop("tests")
-    assert sum(limits.values()) <= script.Settings().limit
+    starts = 5 * len(limits)  # of processes, in seconds
+    assert sum(limits.values()) + starts <= script.Settings().limit
 
 
 def test_losses_are_checked_and_measured(section, monkeypatch):
@@ -68,6 +69,42 @@ def test_losses_are_checked_and_measured(section, monkeypatch):
     assert len(checks) == 24 and all(found["loss"] < 1e-5 for found in checks)
     assert all(max(found["gradients"]) < 1e-5 for found in checks)
     assert clock.found["KEPT_ROWS[8]"] == 16  # where both take as long
+
+
+def test_every_aim_of_losses_is_measured_at_its_size(section, monkeypatch):
+    script, aims = importlib.import_module("gpu.losses"), importlib.import_module("gpu.aims")
+    replayed = {"ms": 2.0, "ms in a graph": 1.0, "kernels": 5}
+    monkeypatch.setattr(script, "measured", lambda *_: dict(replayed))
+    monkeypatch.setattr(script, "checked", lambda case: {"loss": 1e-7, "gradients": [1e-6, 1e-8]})
+    monkeypatch.setattr(script, "errors", lambda inputs: {})
+    monkeypatch.setattr(script, "graph_milliseconds", lambda work: 1.0)
+    monkeypatch.setattr(torch, "compile", lambda loss, **options: loss)
+    clock = clock_for(section)
+    script.SECTION.run(torch.device("cpu"), clock)
+    judged = {each["name"]: each for each in aims.judged({"losses": clock.found})}
+    assert all(each["measured"] is not None for each in judged.values())
+    assert judged["greatest relative error of losses and gradients"]["measured"] == 1e-6
+    del clock.found["check queue_nce, 512 x 4096 x 128"]["gradients"]
+    (error,) = [each for each in aims.judged({"losses": clock.found}) if "error" in each["name"]]
+    assert error["measured"] is None and error["holds"] is None
+
+
+def test_an_aim_holds_on_its_side_of_the_number(section):
+    aims = importlib.import_module("gpu.aims")
+    for wanted, at_least, holds in (
+        (2, False, True),
+        (2, True, False),
+        (1.5, True, True),
+        (1.5, False, True),
+    ):
+        aim = aims.at("step", "name", wanted, "entry", "ms", at_least=at_least)
+        assert aim.judged({"entry": {"ms": 1.5}})["holds"] is holds
+    aim = aims.at("step", "name", 1, "entry", "ms")
+    assert "not captured: too large" in aim.judged({"entry": {"not captured": "too large"}})["note"]
+    assert "out of time" in aim.judged({"ended": "out of time"})["note"]
+    assert (
+        aims.at("step", "name", None, "entry", "ms").judged({"entry": {"ms": 1}})["holds"] is None
+    )
 
 
 def test_scores_are_kept_up_to_where_that_first_takes_longer(section):

@@ -1,0 +1,53 @@
+"""``benchmarks/on_gpu.py`` itself: a process for each section, its time, and the aims at the end."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+SECTIONS = """
+import subprocess, sys, time, types
+def section(name, run):
+    module = types.ModuleType("gpu." + name)
+    module.SECTION = types.SimpleNamespace(run=run, limit=60.0)
+    sys.modules["gpu." + name] = module
+def hang(device, clock):
+    clock.found["before"] = 1
+    clock.found["child"] = subprocess.Popen(["sleep", "600"]).pid
+    time.sleep(600)
+def fail(device, clock):
+    clock.found["before"] = 2
+    raise ValueError("a section that fails")
+section("hang", hang)
+section("fail", fail)
+"""
+"""Two sections that stand in for real ones, in every process of the script."""
+
+
+def is_alive(pid):
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_what_hangs_or_fails_leaves_what_it_had_found(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(SECTIONS)
+    out = tmp_path / "on_gpu.json"
+    words = ["--only", "hang,fail", "--device", "cpu", "--out", str(out), "--limit", "14"]
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    script = [sys.executable, str(BENCHMARKS / "on_gpu.py")]
+    subprocess.run([*script, *words], env=environment, check=True, timeout=100)
+    found = json.loads(out.read_text())
+    assert found["hang"]["before"] == 1 and "killed" in found["hang"]["ended"]
+    assert not is_alive(found["hang"]["child"])
+    assert found["fail"]["before"] == 2 and "a section that fails" in found["fail"]["ended"]
+    assert found["about"]["device"] == "CPU" and found["aims"] == []
