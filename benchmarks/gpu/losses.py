@@ -28,6 +28,8 @@ CROSSED_WIDTHS = (128, 256, 64)
 WIDE = 768
 """Columns of a large head."""
 WIDTH, TEMPERATURE = 128, 0.2
+BAG = 16
+"""Elements of a row's bag."""
 
 Loss = Callable[..., Tensor]
 
@@ -217,6 +219,8 @@ def cases(
     scale = torch.tensor(10.0, device=device)
     both = torch.stack([first, second], dim=1)
     targets = torch.randn(images, images, device=device).softmax(dim=1)
+    elements = second.repeat_interleave(BAG, dim=0)
+    elements = elements + torch.randn_like(elements)
 
     def wide(rows: Tensor) -> Tensor:
         return F.normalize(rows if rows.dtype == torch.float64 else rows.float(), dim=1)
@@ -224,8 +228,14 @@ def cases(
     def own(loss: Loss, rows: Tensor) -> Case:
         return Case(loss, loss, [rows])  # in float64 it is made of PyTorch's operations
 
-    def between(a: Tensor, b: Tensor) -> Tensor:
+    def out(a: Tensor, b: Tensor) -> Tensor:
         return losses.info_nce(unit(a), unit(b), labels, labels, TEMPERATURE)
+
+    def within(a: Tensor, b: Tensor) -> Tensor:
+        return losses.info_nce(unit(a), unit(b), labels, labels, TEMPERATURE, kind="in")
+
+    def bags(a: Tensor, b: Tensor) -> Tensor:
+        return losses.mil_nce(unit(a), unit(b).unflatten(0, (images, BAG)), TEMPERATURE)
 
     return {
         "queue_nce": Case(
@@ -250,7 +260,9 @@ def cases(
             lambda a, b: dense_soft(wide(a), wide(b), targets),
             [first, second],
         ),
-        "info_nce": Case(between, between, [first, second]),
+        "info_nce": Case(out, out, [first, second]),
+        "info_nce in": Case(within, within, [first, second]),
+        "mil_nce": Case(bags, bags, [first, elements]),
         "sup_con": own(lambda z: losses.sup_con(z, labels), both),
         "sup_con in": own(lambda z: losses.sup_con(z, labels, kind="in"), both),
         "suncet": own(lambda z: losses.suncet(z, labels), first),

@@ -1,4 +1,4 @@
-"""The losses against a queue, of pairs and of soft targets in few launches.
+"""The losses against a queue, of pairs, of soft targets, of ids and of bags in few launches.
 
 They are compared with the same in float64 by PyTorch's operations.
 """
@@ -56,6 +56,11 @@ def own_keys(count):
     return torch.where(index % 2 == 0, index.flip(0), -1).to(DEVICE)
 
 
+def bags(rows, size):
+    """Of each row, and of rows before it."""
+    return torch.stack([rows.roll(shift, 0) for shift in range(size)], dim=1)
+
+
 LOSSES = {
     "info_nce": lambda a, b, queue, t: losses.info_nce(
         a, b, ids(len(a)), ids(len(b), 2), t, own_keys(len(a))
@@ -63,6 +68,14 @@ LOSSES = {
     "info_nce, over all": lambda a, b, queue, t: losses.info_nce(
         a, b, ids(len(a)), ids(len(b), 2), t, reduction="all"
     ),
+    "info_nce in": lambda a, b, queue, t: losses.info_nce(
+        a, b, ids(len(a)), ids(len(b), 2), t, own_keys(len(a)), "in"
+    ),
+    "info_nce nca, over all": lambda a, b, queue, t: losses.info_nce(
+        a, b, ids(len(a)), ids(len(b), 2), t, kind="nca", reduction="all"
+    ),
+    "mil_nce": lambda a, b, queue, t: losses.mil_nce(a, bags(b, 3), t),
+    "mil_nce, large bags": lambda a, b, queue, t: losses.mil_nce(a, bags(b, 19), t),
     "queue_nce": lambda a, b, queue, t: losses.queue_nce(a, b, queue, t),
     "similarity_distillation": lambda a, b, queue, t: losses.similarity_distillation(
         a, b, queue, number(t), 0.04
@@ -82,7 +95,7 @@ def launched(monkeypatch):
     monkeypatch.setattr(fused_queue, "_tiles", lambda width: Tiles(16, 16, splits=3))
     for choice in ("FORWARD", "BACKWARD"):
         monkeypatch.setattr(fused_clip, choice, (Tiles(16, 32, splits=1),) * 2)
-        monkeypatch.setattr(fused_soft, choice, Tiles(16, 16, splits=2))
+        monkeypatch.setattr(fused_soft, choice, (Tiles(16, 16, splits=2),) * 2)
     return names
 
 
@@ -128,6 +141,10 @@ def test_kernels_of_ids_give_nan_where_nothing_can_be_learned(launched):
     unknown = torch.full_like(one, -1)
     assert losses.info_nce(row, row, unknown, unknown, 0.2).isnan()
     assert losses.info_nce(row, row[:1], one, one[:1], 0.2).isnan()
+    assert losses.info_nce(row, row, one, one, 0.2).isfinite()  # asks for equal similarities
+    for kind in ("in", "nca"):
+        assert losses.info_nce(row, row, one, one, 0.2, kind=kind).isnan()
+        assert losses.info_nce(row, row, one, 0 * one - 1, 0.2, kind=kind).isnan()
     only = torch.tensor([0, 0, 1], device=DEVICE)  # each is left with one key
     assert losses.info_nce(row, row[:2], one, one[:2], 0.2, only).isnan()
     assert launched
@@ -137,7 +154,7 @@ def test_kernels_of_ids_give_nan_where_nothing_can_be_learned(launched):
 @pytest.mark.parametrize("name", [name for name in LOSSES if "info_nce" not in name])
 def test_kernels_of_one_row_and_one_key(name, launched):
     leaves, queue = [rows(1, 5, 0), rows(1, 5, 1)], rows(1, 5, 2)
-    if "clip" in name:
+    if "clip" in name or "mil_nce" in name:
         with pytest.raises(losses.LossInputError):
             value_and_gradients(LOSSES[name], leaves, queue, 0.2)
         return
@@ -171,6 +188,9 @@ def test_kernels_take_half_precision_and_rows_that_are_not_contiguous(name, dtyp
         ("similarity_distillation", ["softmax_kernel", "loss_kernel"], (1, 1)),
         ("clip_loss", ["rows_kernel"], (2, 1)),
         ("soft_nce", ["rows_kernel", "mean_kernel"], (0, 1)),
+        ("info_nce in", ["rows_kernel", "mean_kernel"], (0, 1)),
+        ("info_nce nca", ["rows_kernel", "mean_kernel"], (0, 1)),
+        ("mil_nce", ["rows_kernel", "rows_kernel", "mean_kernel"], (0, 1)),
     ],
 )
 def test_kernels_are_few_and_little_stands_beside_them(
@@ -186,15 +206,18 @@ def test_kernels_are_few_and_little_stands_beside_them(
             a, b, queue
         ),
         "soft_nce": lambda a, b, queue, t: losses.soft_nce(a, b, targets, t),
+        "info_nce in": lambda a, b, queue, t: losses.info_nce(a, b, labels, labels, t, kind="in"),
+        "info_nce nca": lambda a, b, queue, t: losses.info_nce(a, b, labels, labels, t, kind="nca"),
+        "mil_nce": lambda a, b, queue, t: losses.mil_nce(a, b[:, None], t),
     }
-    targets = soft_targets(16, torch.float32)
-    monkeypatch.setattr(fused_soft, "BACKWARD", Tiles(16, 16, splits=1))
+    targets, labels = soft_targets(16, torch.float32), ids(16)
+    monkeypatch.setattr(fused_soft, "BACKWARD", (Tiles(16, 16, splits=1),) * 2)
     with Launches() as forward:
         value = calls[name](*leaves, queue, learned)
     assert launched == kernels
     with Launches() as backward:
         torch.autograd.grad(value, [leaves[0], learned], one, allow_unused=True)
-    of_sides = {"clip_loss": 1, "soft_nce": 2}.get(name, 0)
+    of_sides = 1 if name == "clip_loss" else 2 * ("mean_kernel" in kernels)
     assert launched[len(kernels) :] == ["gradient_kernel"] * of_sides
     counts = [beside(each) for each in (forward, backward)]
     assert tuple(sum(each.values()) for each in counts) == others, counts
@@ -278,9 +301,16 @@ for width, dtype in ((128, torch.bfloat16), (256, torch.float32), (768, torch.bf
     fused_queue.distillation_loss(z, z, torch.ones(4096, width), 0.2, 0.1).backward()
     fused_clip.pairs_loss(z, z, torch.tensor(10.0), 0.0).backward()
     fused_soft.soft_loss(z, z, fused_soft.SoughtKeys(torch.ones(512, 512)), 0.2).backward()
-z = torch.ones(512, 128, requires_grad=True)
 own = torch.arange(512)
-fused_soft.soft_loss(z, z, fused_soft.SoughtKeys(None, own // 2, own // 2, own), 0.2).backward()
+for form in ("out", "in", "nca"):
+    z = torch.ones(512, 128, requires_grad=True)
+    pairs = fused_soft.SoughtKeys(None, own // 2, own // 2, own, form)
+    fused_soft.soft_loss(z, z, pairs, 0.2).backward()
+for width, dtype in ((128, torch.bfloat16), (256, torch.float32), (768, torch.bfloat16)):
+    z, elements = torch.ones(512, width, dtype=dtype), torch.ones(512 * 49, width, dtype=dtype)
+    z.requires_grad_(), elements.requires_grad_()
+    pairs = fused_soft.SoughtKeys(form="bags", sizes=(1, 49))
+    fused_soft.soft_loss(z, elements, pairs, torch.tensor(0.2)).backward()
 z = torch.ones(4096, 128, requires_grad=True)
 fused_clip.pairs_loss(z, z, 10.0, 0.1).backward()
 """
@@ -289,4 +319,4 @@ fused_clip.pairs_loss(z, z, 10.0, 0.1).backward()
 @needs_triton
 @pytest.mark.slow
 def test_the_compiler_takes_all_for_a_gpu_that_is_not_here():
-    assert compiled_for_a_gpu_that_is_not_here(COMPILING) == 36
+    assert compiled_for_a_gpu_that_is_not_here(COMPILING) == 59

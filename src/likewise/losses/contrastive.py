@@ -9,7 +9,7 @@ in the keys, from one sum of keys for each id.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -44,9 +44,11 @@ def _info_nce_by_kernels(
     kind: Kind = "out",
     reduction: Literal["valid", "all"] = "valid",
 ) -> Tensor | None:
-    if kind != "out" or query_id is None or key_id is None or shard_of(len(queries)) is not None:
+    if kind not in get_args(Kind) or query_id is None or key_id is None:
         return None
-    pairs = fused_soft.SoughtKeys(None, query_id, key_id, self_index)
+    if shard_of(len(queries)) is not None:
+        return None
+    pairs = fused_soft.SoughtKeys(None, query_id, key_id, self_index, kind)
     if not fused_soft.serves(queries, keys, pairs, temperature):
         return None
     return fused_soft.soft_loss(queries, keys, pairs, temperature, reduction == "all")

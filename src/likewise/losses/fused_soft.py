@@ -1,20 +1,31 @@
-"""Contrast with soft targets on a GPU, in two launches forward and one backward for each side that learns.
+"""Contrast of queries with keys on a GPU, in two launches forward and one backward for each side that learns.
 
-With s_ia = q_i . k_a / temperature and targets t_ia, whose sum over the keys is w_i::
+With s_ia = q_i . k_a / temperature, A(i) the keys that query i is compared with, P(i) those of its id, and::
 
-    L_i  = log sum_a e^{s_ia}
-    loss = 1/N sum_i ( w_i L_i - sum_a t_ia s_ia )
+    L_i = log sum_{A(i)} e^{s_ia}        M_i = log sum_{P(i)} e^{s_ia}
 
-Its gradient by s_ia is (w_i e^{s_ia - L_i} - t_ia) / N; those of q_i and k_a are its sums with the other side's rows
-over the temperature, and that of the temperature is the sum of -q_i . gradient_i / temperature. With ids instead of
-targets t_ia is 1 / |P_i| for each positive, and N counts the queries that have one. Scores are made again in the
-backward; nothing of N x M is stored but the targets. `distillation.soft_nce` and `contrastive.info_nce` have the same
-from PyTorch's operations, for every device.
+the losses of a query, and their gradients by s_ia, are::
+
+    soft  w_i L_i - sum_a t_ia s_ia           w_i e^{s_ia - L_i} - t_ia       targets t_ia, whose sum is w_i
+    out   L_i - 1/|P(i)| sum_{P(i)} s_ia      e^{s_ia - L_i} - 1/|P(i)|
+    in    L_i - M_i + log |P(i)|              e^{s_ia - L_i} - e^{s_ia - M_i}
+    nca   L_i - M_i                           the same
+    bags  L_i - M_i                           the same, and e^{s_ia - L_j} for each key a of the bag of another query j
+
+where what is subtracted in a gradient belongs to the keys in P(i). Of "bags" the keys are in order, as many for each
+query, its P(i). A(i) is all of them, and L_i has the scores of the query's bag with all other queries too; they take
+one more launch.
+
+The loss is the mean over the queries, by ids over those that have a positive. The gradients of q_i and k_a are those of
+the scores' sums with the other side's rows over the temperature, and that of the temperature is the sum of
+-q_i . gradient_i / temperature. Scores are made again in the backward; nothing of N x M is stored but the targets.
+`distillation.soft_nce`, `contrastive.info_nce` and `mil_nce.mil_nce` have the same from PyTorch's operations, for every
+device.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,14 +46,14 @@ from likewise.losses.triton_launch import (
 WIDE = 4
 """Bytes of a float32, as which every row is held."""
 
-BLOCK = 1024
-"""Rows that the mean takes in at a time."""
+BLOCK, BLOCK_OF_BAGS = 1024, 128
+"""Queries that the mean takes in at a time; fewer where each has the sums of a bag's elements too."""
 
 
 class SoughtKeys(NamedTuple):
-    """What each query is to find among the keys: given targets, or the keys of its id."""
+    """What each query is to find among the keys: given targets, the keys of its id, or those of its bag."""
 
-    targets: Tensor | None
+    targets: Tensor | None = None
     """[N, M]"""
     query_id: Tensor | None = None
     """int64 [N]"""
@@ -50,19 +61,31 @@ class SoughtKeys(NamedTuple):
     """int64 [M]"""
     self_index: Tensor | None = None
     """int64 [N], the key that a query is not compared with; -1 for none"""
+    form: Literal["soft", "out", "in", "nca", "bags"] = "soft"
+    """as above"""
+    sizes: tuple[int, int] = (1, 1)
+    """of "bags", how many queries and how many keys of one bag follow each other"""
 
     def turned(self) -> SoughtKeys:
         """With the keys outside."""
-        targets = None if self.targets is None else self.targets.T
-        return self._replace(targets=targets, query_id=self.key_id, key_id=self.query_id)
+        return self._replace(
+            targets=None if self.targets is None else self.targets.T,
+            query_id=self.key_id,
+            key_id=self.query_id,
+            sizes=self.sizes[::-1],
+        )
+
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        """The first four."""
+        return self.targets, self.query_id, self.key_id, self.self_index
 
     def strides(self) -> tuple[int, ...]:
-        """Of the targets."""
-        return (0, 0) if self.targets is None else self.targets.stride()
+        """Of the targets; of bags the sizes."""
+        return self.sizes if self.targets is None else self.targets.stride()
 
-    def flags(self) -> dict[str, bool]:
+    def flags(self) -> dict[str, Any]:
         """The kernels' constants."""
-        return {"BY_ID": self.targets is None, "HAS_OWN": self.self_index is not None}
+        return {"FORM": self.form, "HAS_OWN": self.self_index is not None}
 
 
 def serves(queries: Tensor, keys: Tensor, pairs: SoughtKeys, temperature: float | Tensor) -> bool:
@@ -98,7 +121,7 @@ def soft_loss(
     temperature: float | Tensor,
     by_all: bool = False,
 ) -> Tensor:
-    """`distillation.soft_nce`, or `contrastive.info_nce` of the kind "out"; float32.
+    """`distillation.soft_nce`, `contrastive.info_nce` or `mil_nce.mil_nce`; float32.
 
     Gradients of ``queries``, ``keys`` and ``temperature``. By ids the mean is over queries that have a positive, or
     ``by_all`` over all.
@@ -114,46 +137,45 @@ class _Soft(torch.autograd.Function):
         keys: Tensor,
         temperature: float | Tensor,
         by_all: bool,
-        *given: Tensor | None,
+        *given: Any,
     ) -> Tensor:
         queries, keys = queries.contiguous(), keys.contiguous()
-        targets, *ids = given
-        pairs = SoughtKeys(targets, *(None if each is None else each.contiguous() for each in ids))
+        targets, *ids, form, sizes = given
+        ids = [None if each is None else each.contiguous() for each in ids]
+        pairs = SoughtKeys(targets, *ids, form, sizes)
         rows, columns = len(queries), len(keys)
-        held, _ = parts_of(queries.shape[1])
-        tiles = filled(FORWARD, queries[:, :held], keys, PROGRAMS, WIDE)
-        splits = tiles.splits or 1
-        parts = queries.new_empty([3, splits, rows], dtype=torch.float32)
-        sums = parts.new_empty([2, rows])  # the log-sums, and the sums of the targets
-        mean = parts.new_empty([2])  # the loss, and the weight of a query in it
-        numbers = rows, columns, *pairs.strides()
-        made = kernels("triton_soft_kernels")
+        has_bags = form == "bags"
+        of_keys, key_splits = None, 0
         with torch.cuda.device_of(queries):
-            made.rows_kernel[(blocks(rows, tiles.rows), splits)](
-                *(queries, keys, *pairs, temperature, parts, *numbers),
-                **_flags(queries, temperature, tiles),
+            parts = _parts(queries, keys, pairs, temperature, as_query=True)
+            if has_bags:
+                of_keys = _parts(keys, queries, pairs.turned(), temperature, as_query=False)
+                key_splits = of_keys.shape[1]
+            # The log-sums, the sums of the targets, and the targets' share of the scores.
+            sums = parts.new_empty([3, rows])
+            mean = parts.new_empty([2])  # the loss, and the weight of a query in it
+            counts = rows, columns, parts.shape[1], key_splits, sizes[1]
+            kernels("triton_soft_kernels").mean_kernel[(1,)](
+                *(parts, of_keys, pairs.self_index, sums, mean, *counts),
                 **pairs.flags(),
-            )
-            made.mean_kernel[(1,)](
-                *(parts, pairs.self_index, *sums, mean, rows, columns, splits),
-                **pairs.flags(),
-                BLOCK=BLOCK,
+                BLOCK=BLOCK_OF_BAGS if has_bags else BLOCK,
                 BY_ALL=by_all,
             )
         ctx.learns = isinstance(temperature, Tensor)
         ctx.temperature = None if ctx.learns else temperature
         learned = temperature if ctx.learns else None
-        ctx.save_for_backward(queries, keys, sums, mean, learned, *pairs)
+        ctx.form, ctx.sizes = form, sizes
+        ctx.save_for_backward(queries, keys, sums, mean, learned, *pairs.tensors())
         return mean[0]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         refuse_second_derivatives()
         queries, keys, sums, mean, learned, *given = ctx.saved_tensors
-        pairs = SoughtKeys(*given)
+        pairs = SoughtKeys(*given, form=ctx.form, sizes=ctx.sizes)
         temperature = ctx.temperature if learned is None else learned
-        wants_queries, wants_keys, wants_temperature, *_ = ctx.needs_input_grad
-        found = (*sums, mean, gradients[0])
+        wants_queries, wants_keys, wants_temperature, *others = ctx.needs_input_grad
+        found = (sums, mean, gradients[0])
         of_queries = of_keys = of_temperature = None
         if wants_queries or wants_temperature:
             of_queries, by_temperature = _gradient(
@@ -165,7 +187,34 @@ class _Soft(torch.autograd.Function):
             of_keys, _ = _gradient(
                 keys, queries, pairs.turned(), temperature, found, as_query=False
             )
-        return of_queries, of_keys, of_temperature, None, None, None, None, None
+        return of_queries, of_keys, of_temperature, *(None for _ in others)
+
+
+def _parts(
+    outer: Tensor, inner: Tensor, pairs: SoughtKeys, temperature: float | Tensor, as_query: bool
+) -> Tensor:
+    """What `rows_kernel` finds of the queries, [3, splits, N]; of keys their log-sums alone, [1, splits, N].
+
+    Args:
+        outer: [N, D].
+        inner: [M, D].
+        pairs: of them.
+        temperature: as given.
+        as_query: whether the outer rows are the queries.
+    """
+    rows, width = outer.shape
+    held, _ = parts_of(width)
+    tiles = filled(_choice(FORWARD, outer), outer[:, :held], inner, PROGRAMS, WIDE)
+    splits = tiles.splits or 1
+    found = outer.new_empty([3 if as_query else 1, splits, rows], dtype=torch.float32)
+    numbers = rows, len(inner), *pairs.strides()
+    kernels("triton_soft_kernels").rows_kernel[(blocks(rows, tiles.rows), splits)](
+        *(outer, inner, *pairs.tensors(), temperature, found, *numbers),
+        **_flags(outer, temperature, tiles),
+        **pairs.flags(),
+        AS_QUERY=as_query,
+    )
+    return found
 
 
 def _gradient(
@@ -188,7 +237,7 @@ def _gradient(
     """
     rows, width = outer.shape
     _, parts = parts_of(width)
-    tiles = filled(BACKWARD, outer, inner, PROGRAMS, WIDE, parts)
+    tiles = filled(_choice(BACKWARD, outer), outer, inner, PROGRAMS, WIDE, parts)
     splits = tiles.splits or 1
     dtype = outer.dtype if splits == 1 else torch.float32
     gradient = outer.new_empty([splits, rows, width], dtype=dtype)
@@ -197,7 +246,8 @@ def _gradient(
     gradient_kernel = kernels("triton_soft_kernels").gradient_kernel
     with torch.cuda.device_of(outer):
         gradient_kernel[(blocks(rows, tiles.rows), splits, parts)](
-            *(outer, inner, *pairs, temperature, *found, gradient, by_temperature, *numbers),
+            *(outer, inner, *pairs.tensors(), temperature, *found, gradient, by_temperature),
+            *numbers,
             **_flags(outer, temperature, tiles),
             **pairs.flags(),
             AS_QUERY=as_query,
@@ -222,5 +272,15 @@ def _flags(outer: Tensor, temperature: float | Tensor, tiles: Tiles) -> dict[str
     }
 
 
-FORWARD, BACKWARD = Tiles(16, 64), Tiles(16, 32)
-"""How the passes over scores are cut; NO GPU HAS MEASURED THEM YET."""
+FORWARD = Tiles(16, 64), Tiles(64, 64)
+BACKWARD = Tiles(16, 32), Tiles(32, 32)
+"""How the passes over scores are cut: small blocks, and those of many narrow rows, such as the elements of bags.
+
+NO GPU HAS MEASURED THEM YET.
+"""
+
+
+def _choice(choices: tuple[Tiles, Tiles], outer: Tensor) -> Tiles:
+    """One of them, for rows [N, D]."""
+    count, width = outer.shape
+    return choices[count > 2048 and width <= 128]

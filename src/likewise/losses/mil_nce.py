@@ -9,12 +9,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from likewise.collectives import shard_of
+from likewise.losses import fused_soft
 from likewise.losses.float32 import in_float32
+from likewise.losses.fused_batch import kernels_first
 from likewise.losses.input_checks import LossInputError, check_temperature, shapes
 from likewise.losses.similarity_sums import cross_logsumexp
 
 
+def _by_kernels(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor | None:
+    elements = bags.flatten(0, 1)  # [N L, D]
+    if len(rows) < 2 or shard_of(len(elements)) is not None:
+        return None
+    pairs = fused_soft.SoughtKeys(form="bags", sizes=(1, bags.shape[1]))
+    if not fused_soft.serves(rows, elements, pairs, temperature):
+        return None
+    return fused_soft.soft_loss(rows, elements, pairs, temperature)
+
+
 @shapes(rows="B D", bags="B P D")
+@kernels_first(_by_kernels)
 @in_float32
 def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
     """MIL-NCE (Miech et al. 2020, Eq. 1, https://arxiv.org/abs/1912.06430), both ways in one denominator.
