@@ -9,7 +9,8 @@ runs the first two parts and most of the third once, or ``--parts support`` alon
 parts are run: ``--parts isd,comatch,out-or-in,robustness --million-views 1.5`` takes 7 minutes a seed.
 
 - ``simclr``: SimCLR until the neighbours' accuracy of lightly's published run, 0.848; 100 epochs, 3 minutes. Lightly
-  took 200 with the same recipe, so that ``--record-epochs 200`` has the better chance, in twice the time.
+  took 200 with the same recipe and files that JPEG had not spoilt, so that ``--parts simclr --record-epochs 200`` has
+  the better chance, in twice the time.
 - ``supcon``: SupCon beside cross-entropy with all labels, a linear classifier on both (Khosla et al. 2020); 8 units.
 - ``support``: SuNCEt's support batch at 10 % and 1 % of the labels, against SimCLR at equal views, and cross-entropy
   and SupCon on the same labels (Assran et al. 2020, https://arxiv.org/abs/2006.10803). Chosen on validation images;
@@ -24,10 +25,11 @@ With ``--keep evidence/claims/gpu`` the outcomes of claims are written there, fr
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -35,9 +37,10 @@ from typing import Any
 
 import torch
 import tyro
-from gpu import cifar, outcomes, scores, semi_supervised, supervised
+from gpu import cifar, outcomes, scores, semi_supervised, supervised, tables
 from gpu.bare_run import BareRun, Run
 from gpu.cifar import CLASSES, Cifar, Split
+from measuring import versions
 
 from likewise.methods import Recipe
 from likewise.methods.cross_entropy import CrossEntropy
@@ -46,6 +49,7 @@ from likewise.methods.moco import MoCoV2
 from likewise.methods.simclr import SimCLR
 from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
+from likewise.training.launch import machine
 from likewise.views.policies import simclr_small, weak
 from likewise.views.view_policy import ViewPolicy
 
@@ -125,8 +129,20 @@ class Session:
     def keep(self, part: str, result: dict[str, Any]) -> None:
         """Add a result, print it, write the file."""
         self.found.setdefault(part, []).append(result)
-        self.settings.out.write_text(json.dumps(self.found, indent=1) + "\n")
+        self.write()
         print(f"{self.left():6.0f} s left  {part}: {json.dumps(result)}", flush=True)
+
+    def write(self) -> None:
+        """The file: the runs, and their tables for ``benchmarks/results/records_on_gpu.json``."""
+        page = {
+            "title": "Whole runs on a GPU",
+            "measured": self.found["about"],
+            "tables": [asdict(table) for table in tables.tables(self.found)],
+            "claims": [
+                asdict(each) | {"verdict": each.verdict} for each in tables.claims(self.found)
+            ],
+        }
+        self.settings.out.write_text(json.dumps(self.found | page, indent=1) + "\n")
 
     def attempt(self, part: str, work: Callable[[], None]) -> None:
         """Do a part of the work; where it fails, keep why, and go on."""
@@ -386,25 +402,32 @@ def all_parts(session: Session) -> None:
                 session.attempt(name, partial(RUNS[name], session, seed))
 
 
+def about(settings: Settings, device: torch.device, decoding: float) -> dict[str, Any]:
+    """What the tables stand on; the decoding is in seconds."""
+    return {
+        "day": datetime.date.today().isoformat(),
+        "machine": machine(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "encoder": settings.encoder,
+        "batch": settings.batch,
+        "seconds of decoding": round(decoding, 2),
+        "versions": versions(),
+    }
+
+
 def main(settings: Settings) -> None:
     """Decode, then run what fits."""
     start = time.monotonic()
     device = torch.device(settings.device)
     torch.backends.cudnn.benchmark = True
     data = cifar.opened(settings.data, device, settings.images)
-    about = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    found: dict[str, Any] = {
-        "device": about,
-        "encoder": settings.encoder,
-        "batch": settings.batch,
-        "seconds of decoding": round(time.monotonic() - start, 2),
-    }
+    found: dict[str, Any] = {"about": about(settings, device, time.monotonic() - start)}
     session = Session(settings, data, start + 60 * settings.minutes, found)
     try:
         all_parts(session)
     except OutOfTime:
         found["ended"] = "out of time"
-    settings.out.write_text(json.dumps(found, indent=1) + "\n")
+    session.write()
     print(f"written to {settings.out}")
     if settings.keep is not None:
         outcomes.write(found, settings.keep)

@@ -12,6 +12,7 @@ from statistics import mean
 from typing import Any
 
 from likewise.claims import CLAIMS, outcome, screens
+from likewise.counts import amount
 from likewise.methods import METHODS, Method
 from likewise.report.describe import (
     format_setting,
@@ -192,8 +193,7 @@ def results_page() -> str:
     for name, claim in CLAIMS.items():
         title = f"[`{name}`](#{name})" if name in outcomes else f"`{name}`"
         verdict = outcomes[name]["verdict"] if name in outcomes else "not run yet"
-        large = gpu_outcome(stored, name)
-        at_size = large["verdict"] if large else "not run"
+        at_size = verdict_at_size(gpu_outcome(stored, name))
         rows.append(f"| {title} | {claim.sentence} | {claim.paper} | {verdict} | {at_size} |")
     columns = "| claim | the paper's claim | paper | small, on a CPU | at size, on a GPU |"
     table = [columns, "| --- | --- | --- | --- | --- |", *rows]
@@ -211,6 +211,11 @@ def gpu_outcome(stored: Path, name: str) -> dict[str, Any] | None:
     return json.loads(file.read_text()) if file.exists() else None
 
 
+def verdict_at_size(large: dict[str, Any] | None) -> str:
+    """The verdict of a GPU and the seeds that it stands on."""
+    return f"{large['verdict']}, {amount(len(large['seeds']), 'seed')}" if large else "not run"
+
+
 def gpu_section(small: dict[str, Any], large: dict[str, Any]) -> str:
     """The statements of a claim at size, and whether they say what the small run says."""
     seeds = large["seeds"]
@@ -225,6 +230,8 @@ def gpu_section(small: dict[str, Any], large: dict[str, Any]) -> str:
     ]
     if large["verdict"] == outcome.HOLDS != small["verdict"]:
         lines += ["What the small run did not show holds at size.", ""]
+    if small["verdict"] == outcome.HOLDS != large["verdict"]:
+        lines += ["What the small run showed does not hold at size, or not in all statements.", ""]
     return "\n".join(lines)
 
 

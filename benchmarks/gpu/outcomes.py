@@ -200,9 +200,9 @@ def write(found: dict[str, Any], folder: Path) -> None:
         content = {
             "claim": name,
             "verdict": overall(judged),
-            "device": found["device"],
+            "device": found["about"]["device"],
             "data": DATA,
-            "encoder": found["encoder"],
+            "encoder": found["about"]["encoder"],
             "day": datetime.date.today().isoformat(),
             "versions": versions(),
             "seeds": [results.seed for results in whole],

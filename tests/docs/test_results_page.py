@@ -43,6 +43,13 @@ def test_a_claim_at_size_has_its_seeds_and_says_where_the_small_run_differed(gen
         in section
     )
     assert ("did not show" in section) == (small != "holds here")
+    worse = generate.gpu_section({"verdict": small}, on_gpu("does not hold here"))
+    assert ("run showed" in worse) == (small == "holds here")
+
+
+def test_a_verdict_at_size_has_its_number_of_seeds(generate):
+    assert generate.verdict_at_size(None) == "not run"
+    assert generate.verdict_at_size(on_gpu("holds here")) == "holds here, 2 seeds"
 
 
 def test_only_outcomes_that_a_gpu_wrote_are_shown(generate, tmp_path):

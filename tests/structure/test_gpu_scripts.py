@@ -132,6 +132,7 @@ def small_sets(section, tmp_path):
 
 
 def test_records_become_outcomes_of_claims(small_sets, monkeypatch):
+    monkeypatch.syspath_prepend("docs")
     script = importlib.import_module("records_on_gpu")
     monkeypatch.setattr(script.scores.linear, "__defaults__", (5, 1e-5))
     settings = script.Settings(
@@ -151,6 +152,9 @@ def test_records_become_outcomes_of_claims(small_sets, monkeypatch):
     assert (
         len(found["support"]) == 1 + 2 * len(script.arms(16, 2)) and len(found["robustness"]) == 6
     )
+    assert len(found["tables"]) == 6 and found["measured"]["device"] == "CPU"
+    page = importlib.import_module("generate").benchmark("records_on_gpu", found)
+    assert page.count("| method |") == 6
     outcomes = {file.stem: json.loads(file.read_text()) for file in settings.keep.glob("*.json")}
     assert set(outcomes) == {
         "isd-rare", "comatch-fixmatch", "supcon-out-or-in", "supcon-corruptions", "supcon-stability",
@@ -167,7 +171,7 @@ def test_records_become_outcomes_of_claims(small_sets, monkeypatch):
 def test_a_claim_without_all_of_its_runs_has_no_outcome(section, tmp_path):
     outcomes = importlib.import_module("gpu.outcomes")
     line = {"method": "ISD", "seed": 0, "test": {"rare": 0.5, "frequent": 0.5}}
-    found = {"device": "GPU", "encoder": "timm/resnet18", "isd": [line]}
+    found = {"about": {"device": "GPU", "encoder": "timm/resnet18"}, "isd": [line]}
     outcomes.write(found, tmp_path)
     assert not list(tmp_path.iterdir())
     worse = {"rare": 0.3, "frequent": 0.5}
@@ -192,8 +196,7 @@ def test_the_support_that_is_best_on_validation_is_compared_and_its_speed_found(
         return {**about, "curve": looks, "test": {"knn": test}}
 
     found = {
-        "device": "GPU",
-        "encoder": "timm/resnet18",
+        "about": {"device": "GPU", "encoder": "timm/resnet18"},
         "support": [run("SimCLR", 0, (0.2, 0.4), 0.4)],
     }
     for labels in (45, 450):
@@ -205,3 +208,21 @@ def test_the_support_that_is_best_on_validation_is_compared_and_its_speed_found(
     assert [ten, one] == pytest.approx([0.05, 0.05])  # not the support that is best on test images
     # Reached with the first look of the second curve; epochs are fewer than seconds.
     assert shares == pytest.approx(2 * [0.5 / 1.5, 0.5])
+
+
+def test_records_are_averaged_over_seeds_and_held_against_their_aims(section):
+    tables = importlib.import_module("gpu.tables")
+
+    def run(seed, knn, seconds):
+        look = {"views": 2e6, "epochs": 10.0, "seconds": seconds, "knn": knn}
+        return {"method": "SimCLR", "seed": seed, "curve": [look], "wanted": 0.5, "test": {}}
+
+    found = {"simclr": [run(0, 0.4, 10.0), run(1, 0.6, 20.0), {"ended": "out of memory"}]}
+    (table,) = tables.tables(found)
+    assert list(zip(table.columns, table.rows[0], strict=True)) == [
+        ("method", "SimCLR"), ("seeds", "2"), ("epochs", "10.0"), ("million views", "2.00"),
+        ("seconds", "15.0"), ("knn, last look", "50.0 ± 14.1"),
+    ]  # fmt: skip
+    assert [each.verdict for each in tables.claims(found)] == [
+        "does not hold", "not measured", "holds", "holds",
+    ]  # fmt: skip
