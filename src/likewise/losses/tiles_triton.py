@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from likewise.errors import LikewiseError
+from likewise.losses import gpu_sizes, tiles_triangle
 from likewise.losses.triton_launch import (
     Tiles,
     backward_tiles,
@@ -127,11 +128,14 @@ def forward(
     if rows == 0 or columns == 0:
         empty = queries.new_full([rows], -math.inf, dtype=torch.float32)
         return empty, None if query_id is None else empty.clone()
-    tiles = filled(tiles or forward_tiles(queries), queries, keys)
     is_square = keys is queries
     queries = queries.contiguous()
     keys = queries if is_square else keys.contiguous()
     ids = _packed(query_id), _packed(key_id)
+    is_symmetric = is_square and query_id is key_id and isinstance(self_index, str)
+    if is_symmetric and gpu_sizes.by_triangle(rows):
+        return tiles_triangle.forward(queries, ids[0], _bounded(queries, keys), tiles)
+    tiles = filled(tiles or forward_tiles(queries), queries, keys)
     own = _narrow(self_index, keys)
     span = _spans(self_index, own, tiles, (queries, keys), (True, False))
     all_logsumexp = queries.new_empty([tiles.splits or 1, rows], dtype=torch.float32)

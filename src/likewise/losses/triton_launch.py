@@ -182,10 +182,15 @@ def fitting(tiles: Tiles, width: int, item_size: int, shared_memory: int) -> Til
 
 
 def launch(
-    name: str, tiles: Tiles, outer: Tensor, arguments: tuple[Any, ...], **flags: bool
+    name: str,
+    tiles: Tiles,
+    outer: Tensor,
+    arguments: tuple[Any, ...],
+    file: str = "triton_kernels",
+    **flags: bool | int,
 ) -> None:
     """Start a kernel on the device of ``outer``, one program for each block of its rows and each split."""
-    kernel: Any = getattr(kernels("triton_kernels"), name)
+    kernel: Any = getattr(kernels(file), name)
     grid = (blocks(len(outer), tiles.rows), tiles.splits)
     start = time.perf_counter()
     with torch.cuda.device_of(outer):
