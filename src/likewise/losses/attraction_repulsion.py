@@ -7,10 +7,12 @@ them: it is the inverse of a temperature, and at 0 all weights are equal. No log
 from __future__ import annotations
 
 from itertools import combinations
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from likewise.losses import fused_cacr
 from likewise.losses.float32 import in_float32, unit
 from likewise.losses.input_checks import LossInputError, shapes
 from likewise.losses.row_means import mean_over_rows
@@ -109,8 +111,14 @@ def contrastive_repulsion(
     return 2 * (weights * similarities).sum(dim=1).mean() - 2
 
 
+class Terms(NamedTuple):
+    """CACR's terms, a scalar each."""
+
+    attraction: Tensor
+    repulsion: Tensor
+
+
 @shapes(z="B V D")
-@in_float32
 def cacr(
     z: Tensor,
     attraction_sharpness: float = 1.0,
@@ -129,9 +137,9 @@ def cacr(
     Returns:
         The sum of both terms, from -4 to 4. It is below 0 for embeddings that are spread out.
     """
-    views = unit_views(z)
-    attraction = multi_view_attraction(views, views, attraction_sharpness, through_weights)
-    return attraction + multi_view_repulsion(views, repulsion_sharpness, through_weights)
+    sharpness = attraction_sharpness, repulsion_sharpness
+    attraction, repulsion = terms_of_views(unit_views(z), *sharpness, through_weights)
+    return attraction + repulsion
 
 
 def unit_views(z: Tensor) -> Tensor:
@@ -143,6 +151,19 @@ def unit_views(z: Tensor) -> Tensor:
         )
     rows = unit(z.transpose(0, 1).flatten(0, 1))
     return rows.unflatten(0, (z.shape[1], z.shape[0]))
+
+
+def terms_of_views(
+    views: Tensor, attraction_sharpness: float, repulsion_sharpness: float, through_weights: bool
+) -> Terms:
+    """Both terms within a batch of unit rows [V, B, D]; see `cacr`."""
+    sharpness = attraction_sharpness, repulsion_sharpness
+    if fused_cacr.serves(views, *sharpness):
+        return Terms(*fused_cacr.terms(views, *sharpness, through_weights))
+    return Terms(
+        multi_view_attraction(views, views, attraction_sharpness, through_weights),
+        multi_view_repulsion(views, repulsion_sharpness, through_weights),
+    )
 
 
 def multi_view_attraction(

@@ -18,7 +18,7 @@ PyTorch's operations, for every device.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -86,34 +86,19 @@ class _AgainstQueue(torch.autograd.Function):
         queries, partners, queue = queries.contiguous(), partners.contiguous(), queue.contiguous()
         rows, width = queries.shape
         distils = teacher_temperature is not None
-        gradient = queries.new_empty(queries.shape, dtype=torch.float32)
-        held, parts = parts_of(width)
-        tiles = filled(_tiles(width), gradient, queue, PROGRAMS, parts=parts)
-        # The queries' side, and the teacher's, in the shares of the queue: log-sums and mean keys.
-        sides = 1 + distils
-        splits = tiles.splits or 1
-        log_sums = gradient.new_empty([sides, splits, rows])
-        mean_keys = gradient.new_empty([sides, splits, rows, width])
-        loss, by_temperature = gradient.new_empty([2, rows])
-        flags = {"D": width, "LEARNED": isinstance(temperature, Tensor)}
         temperatures = temperature, teacher_temperature or 1.0
-        softmax, results = (log_sums, mean_keys), (loss, gradient, by_temperature)
+        softmax = softmax_over(queue, queries, partners if distils else None, temperatures)
+        gradient = queries.new_empty(queries.shape, dtype=torch.float32)
+        loss, by_temperature = gradient.new_empty([2, rows])
+        results = loss, gradient, by_temperature
+        splits = softmax.log_sums.shape[1]
         at_once = height(width, LOSS_ROWS)
-        made = kernels("triton_queue_kernels")
         with torch.cuda.device_of(queries):
-            made.softmax_kernel[(blocks(rows, tiles.rows), splits, sides * parts)](
-                *(queries, partners, queue, *temperatures, *softmax, rows, len(queue)),
-                **flags,
-                WIDTH=held,
-                ROWS=tiles.rows,
-                COLUMNS=tiles.columns,
-                PRECISION=float32_products(),
-                num_warps=tiles.warps,
-                num_stages=tiles.stages,
-            )
-            made.loss_kernel[(blocks(rows, at_once),)](
+            loss_kernel = kernels("triton_queue_kernels").loss_kernel
+            loss_kernel[(blocks(rows, at_once),)](
                 *(queries, partners, *temperatures, *softmax, *results, rows, splits),
-                **flags,
+                D=width,
+                LEARNED=isinstance(temperature, Tensor),
                 WIDTH=padded(width),
                 ROWS=at_once,
                 DISTILS=distils,
@@ -132,6 +117,47 @@ class _AgainstQueue(torch.autograd.Function):
         if ctx.needs_input_grad[3]:
             of_temperature = (by_temperature.sum() * upstream).reshape(ctx.shape)
         return of_queries, None, None, of_temperature, None
+
+
+class Softmax(NamedTuple):
+    """What rows have of a queue, over each share of it."""
+
+    log_sums: Tensor
+    """[sides, splits, N]"""
+    mean_keys: Tensor
+    """[sides, splits, N, D], under the softmax"""
+
+
+def softmax_over(
+    queue: Tensor,
+    queries: Tensor,
+    teachers: Tensor | None,
+    temperatures: tuple[float | Tensor, float],
+) -> Softmax:
+    """The softmax over a queue [K, D] of each query [N, D], and on a second side of each teacher's row [N, D]."""
+    rows, width = queries.shape
+    held, parts = parts_of(width)
+    sides = 1 if teachers is None else 2
+    # A number is held in four bytes, however the rows come.
+    tiles = filled(_tiles(width), queries, queue, PROGRAMS, item_size=4, parts=parts)
+    splits = tiles.splits or 1
+    log_sums = torch.empty([sides, splits, rows], dtype=torch.float32, device=queries.device)
+    found = Softmax(log_sums, log_sums.new_empty([*log_sums.shape, width]))
+    second = queries if teachers is None else teachers
+    with torch.cuda.device_of(queries):
+        softmax_kernel = kernels("triton_queue_kernels").softmax_kernel
+        softmax_kernel[(blocks(rows, tiles.rows), splits, sides * parts)](
+            *(queries, second, queue, *temperatures, *found, rows, len(queue)),
+            D=width,
+            LEARNED=isinstance(temperatures[0], Tensor),
+            WIDTH=held,
+            ROWS=tiles.rows,
+            COLUMNS=tiles.columns,
+            PRECISION=float32_products(),
+            num_warps=tiles.warps,
+            num_stages=tiles.stages,
+        )
+    return found
 
 
 LOSS_ROWS = 4

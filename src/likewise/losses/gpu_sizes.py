@@ -16,6 +16,9 @@ of it; the wider the rows, the more it costs to make them again."""
 CLIP_PAIRS = 4096
 """Pairs that `fused_clip` takes; from where `tiles_triton` takes less was not measured."""
 
+CACR_ROWS = 8192
+"""Rows of all views that `fused_cacr` takes, which keeps 8 bytes a pair of them."""
+
 SOFT_TARGETS = 2**26
 """Queries times keys that `fused_soft` takes."""
 

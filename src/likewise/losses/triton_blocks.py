@@ -131,6 +131,18 @@ def add_tile(top, total, score) -> tuple[tl.tensor, tl.tensor]:
 
 
 @triton.jit
+def add_rows(
+    top, total, found, score, met, PRECISION: tl.constexpr
+) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
+    """`add_tile` of rows that have a score, with the sum `found` of the tile's columns `met` under the weights."""
+    highest = tl.maximum(top, tl.max(score, 1))
+    shrunk = tl.exp2(top - highest)
+    power = tl.exp2(score - highest[:, None])
+    total = total * shrunk + tl.sum(power, 1)
+    return highest, total, product(power, met, found * shrunk[:, None], PRECISION)
+
+
+@triton.jit
 def merge(top, total, log_sum) -> tuple[tl.tensor, tl.tensor]:
     """The same for one log-sum a row."""
     highest = tl.maximum(top, log_sum)

@@ -13,6 +13,7 @@ import triton.language as tl
 from likewise.losses.triton_blocks import (
     LN2,
     LOG2E,
+    add_rows,
     load_part,
     load_rows,
     number,
@@ -82,12 +83,7 @@ def softmax_kernel(
         )  # fmt: skip
         # The first of a tile is always there.
         score = tl.where((column < columns)[None, :], score * scale, float("-inf"))
-        highest = tl.maximum(top, tl.max(score, 1))
-        shrunk = tl.exp2(top - highest)
-        power = tl.exp2(score - highest[:, None])
-        total = total * shrunk + tl.sum(power, 1)
-        found = product(power, key, found * shrunk[:, None], PRECISION)
-        top = highest
+        top, total, found = add_rows(top, total, found, score, key, PRECISION)
     empty = total == 0.0  # a share of no tiles
     log_sum = tl.where(empty, float("-inf"), top + tl.log2(total))
     found = found / tl.where(empty, 1.0, total)[:, None]
@@ -99,10 +95,10 @@ def softmax_kernel(
 
 
 @triton.jit
-def _joined(
-    logsumexp, mean_key, side, row, rows, splits, D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr
+def joined(
+    logsumexp, mean_key, side, row, rows, splits, part, D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr
 ):  # fmt: skip
-    """Log-sum and mean key of some rows over all shares of the keys."""
+    """Log-sum and mean key, from a column on, of some rows over all shares of the keys."""
     there = row < rows
     top = tl.full([ROWS], float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
@@ -110,7 +106,7 @@ def _joined(
     for split in range(0, splits):  # of which the first is never empty
         first = (side * splits + split).to(tl.int64) * rows
         log_sum = tl.load(logsumexp + first + row, mask=there, other=0.0)
-        mean = load_rows(mean_key + first * D, row, rows, D, WIDTH, True)
+        mean = load_part(mean_key + first * D, row, rows, part, D, WIDTH)
         highest = tl.maximum(top, log_sum)
         shrunk = tl.exp2(top - highest)
         weight = tl.exp2(log_sum - highest)
@@ -133,9 +129,9 @@ def loss_kernel(
     query = load_rows(queries, row, rows, D, WIDTH, True).to(tl.float32)
     partner = load_rows(partners, row, rows, D, WIDTH, True).to(tl.float32)
     divisor = number(temperature, LEARNED)
-    log_sum, mean = _joined(logsumexp, mean_key, 0, row, rows, splits, D, WIDTH, ROWS)
+    log_sum, mean = joined(logsumexp, mean_key, 0, row, rows, splits, 0, D, WIDTH, ROWS)
     if DISTILS:
-        teacher_sum, expected = _joined(logsumexp, mean_key, 1, row, rows, splits, D, WIDTH, ROWS)
+        teacher_sum, expected = joined(logsumexp, mean_key, 1, row, rows, splits, 0, D, WIDTH, ROWS)
         cross_entropy = log_sum - tl.sum(query / divisor * expected, 1)
         entropy = teacher_sum - tl.sum(partner / teacher_temperature * expected, 1)
         found = cross_entropy - entropy

@@ -12,9 +12,10 @@ from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.heads import mlp
 from likewise.losses.attraction_repulsion import (
+    Terms,
     contrastive_repulsion,
     multi_view_attraction,
-    multi_view_repulsion,
+    terms_of_views,
     unit_views,
 )
 from likewise.memory import Queue, ema_update, make_ema_copy
@@ -146,17 +147,17 @@ class CACR(Method):
         queries, memory_updates = unit_views(outputs["queries"]), {}
         if "keys" in outputs:
             keys = unit_views(outputs["keys"])
-            repulsion = self._from_queue(queries, nets.queue.rows, sharpness, through)
+            terms = Terms(
+                multi_view_attraction(queries, keys, self.attraction_sharpness, through),
+                self._from_queue(queries, nets.queue.rows, sharpness, through),
+            )
             # Of one view, as in the authors' code: an image enters once.
             memory_updates = {"queue": keys[-1]}
         else:
-            keys = queries
-            repulsion = multi_view_repulsion(queries, sharpness, through)
-        attraction = multi_view_attraction(queries, keys, self.attraction_sharpness, through)
-        terms = {"attraction": attraction, "repulsion": repulsion}
+            terms = terms_of_views(queries, self.attraction_sharpness, sharpness, through)
         return Step(
-            attraction + repulsion,
-            {"feature_std": feature_std(queries[0]), **terms},
+            terms.attraction + terms.repulsion,
+            {"feature_std": feature_std(queries[0]), **terms._asdict()},
             memory_updates,
         )
 
