@@ -28,6 +28,8 @@ CROSSED_WIDTHS = (128, 256, 64)
 WIDE = 768
 """Columns of a large head."""
 WIDTH, TEMPERATURE = 128, 0.2
+PLACES = 49
+"""Locations of an image, in its last map of 7 x 7."""
 BAG = 16
 """Elements of a row's bag."""
 
@@ -237,6 +239,16 @@ def cases(
     def bags(a: Tensor, b: Tensor) -> Tensor:
         return losses.mil_nce(unit(a), unit(b).unflatten(0, (images, BAG)), TEMPERATURE)
 
+    places = torch.randn(2, images * PLACES, width, device=device)
+    keys_there = unit(places[1]).unflatten(0, (images, PLACES))
+    matched = torch.rand(images, PLACES, PLACES, device=device) < 0.02
+
+    def sets(q: Tensor) -> Tensor:
+        here = unit(q).unflatten(0, (images, PLACES))
+        return losses.set_similarity(
+            here, keys_there.to(here), matched, queue.to(here), TEMPERATURE
+        )
+
     return {
         "queue_nce": Case(
             lambda q: losses.queue_nce(unit(q), unit(second), queue, TEMPERATURE),
@@ -266,6 +278,8 @@ def cases(
         "sup_con": own(lambda z: losses.sup_con(z, labels), both),
         "sup_con in": own(lambda z: losses.sup_con(z, labels, kind="in"), both),
         "suncet": own(lambda z: losses.suncet(z, labels), first),
+        "cacr": own(losses.cacr, torch.stack([first, second, *drawn, drawn[0] - drawn[1]], dim=1)),
+        "set_similarity": own(sets, places[0].bfloat16()),
     }
 
 

@@ -36,7 +36,7 @@ def launched(monkeypatch):
         monkeypatch.setattr(module, "kernels", lambda file: Counted(kernels(file), names))
     monkeypatch.setattr(fused_queue, "_tiles", lambda width: Tiles(16, 16, splits=3))
     monkeypatch.setattr(fused_sets, "COLUMNS", 16)
-    monkeypatch.setattr(fused_cacr, "TILE", {"ROWS": 16, "COLUMNS": 4})
+    monkeypatch.setattr(fused_cacr, "TILE", {"ROWS": 16, "COLUMNS": 8})
     return names
 
 
@@ -190,7 +190,7 @@ def cacr_with_gradient(z, sharpness, through_weights=True):
         ((37, 3, 24), (0.0, 0.9)),
         ((16, 4, 16), (1.7, 0.0)),
         ((20, 2, 16), (60.0, 200.0)),
-        ((3, 5, 6), (1.0, 2.0)),
+        ((3, 9, 6), (1.0, 2.0)),
     ],
     ids=["least", "odd", "round", "sharp", "many views"],
 )
@@ -248,8 +248,8 @@ def test_kernels_of_cacr_give_zero_at_collapse_and_pass_nan_on(launched):
 @on_kernels
 def test_kernels_of_cacr_are_few_and_little_stands_beside_them(launched):
     """PyTorch multiplies matrices and adds; a method's views come view by view, and need no copy."""
-    z = drawn(5 * 20, 16).float().requires_grad_()
-    views = unit_views(z.unflatten(0, (5, 20)).transpose(0, 1))
+    z = drawn(3 * 6, 16).float().requires_grad_()
+    views = unit_views(z.unflatten(0, (3, 6)).transpose(0, 1))
     with Launches() as forward:
         terms = terms_of_views(views, 1.0, 2.0, True)
         value = terms.attraction + terms.repulsion
