@@ -7,8 +7,8 @@ python benchmarks/on_gpu.py --out $OUT/on_gpu.json
 
 A section is a file of ``benchmarks/gpu`` with a ``SECTION``. One that fails, or runs out of its time, stops no other;
 what it had found by then is kept, with the reason. The file is written after each section, so that a run that is cut
-off leaves what came before. At the end stand the aims, each with what was measured. ``benchmarks/gpu_pages.py`` makes
-tables for the documentation of the file. `benchmarks/records_on_gpu.py` is for whole training runs.
+off leaves what came before. At the end stand the aims, each with what was measured. ``benchmarks/keep_gpu_results.py``
+puts it all into the documentation. `benchmarks/records_on_gpu.py` is for whole training runs.
 """
 
 from __future__ import annotations

@@ -117,6 +117,31 @@ def label_dial_page() -> str:
     return renew(FOLDER / "label-dial.md", DEMO_BEGIN, DEMO_END, "\n".join([caption, "", *table]))
 
 
+AIMS_BEGIN, AIMS_END = "<!-- aims, made by `make docs` -->", "<!-- end of aims -->"
+BENCHMARKS = FOLDER.parent / "benchmarks" / "results"
+
+
+def gpu_page() -> str:
+    """The page about GPUs with its table of aims renewed; all else is written by hand."""
+    return renew(FOLDER / "gpu.md", AIMS_BEGIN, AIMS_END, aims_table(BENCHMARKS))
+
+
+def aims_table(results: Path) -> str:
+    """The aims of every section that a GPU has measured, each with its GPU and day."""
+    lines = ["| aim | measured | | GPU, day |", "| --- | --- | --- | --- |"]
+    for file in sorted(results.glob("on_gpu_*.json")):
+        stored = json.loads(file.read_text())
+        where = f"{stored['measured']['device']}, {stored['measured']['day']}"
+        lines += [f"{target_row(claim)} {where} |" for claim in stored["claims"]]
+    return "\n".join(lines)
+
+
+def target_row(claim: dict[str, Any]) -> str:
+    """A target, what was measured, and whether it holds."""
+    verdict = f"{claim['verdict']} {claim['note']}".strip()
+    return f"| {claim['claim']} | {figure(claim['measured'])} | {verdict} |"
+
+
 PERFORMANCE = """# Performance
 
 Made by `make docs` from the last results of the scripts under `benchmarks/`. Each runs likewise and the
@@ -127,7 +152,7 @@ baselines. What could not be measured is listed as not measured.
 
 def performance_page() -> str:
     """The whole page."""
-    files = sorted((FOLDER.parent / "benchmarks" / "results").glob("*.json"))
+    files = sorted(BENCHMARKS.glob("*.json"))
     return (
         PERFORMANCE
         + "\n"
@@ -154,11 +179,7 @@ def benchmark(name: str, stored: dict[str, Any]) -> str:
         lines += ["", *[f"{note}  " for note in table["notes"]], *([""] if table["notes"] else [])]
     if stored["claims"]:
         lines += ["| target | measured | |", "| --- | --- | --- |"]
-        lines += [
-            f"| {c['claim']} | {figure(c['measured'])} | {c['verdict']} {c['note']} |"
-            for c in stored["claims"]
-        ]
-        lines += [""]
+        lines += [*map(target_row, stored["claims"]), ""]
     return "\n".join(lines)
 
 
@@ -295,6 +316,7 @@ def seed_columns(seeds: list[int]) -> str:
 PAGES = {
     "methods.md": methods_page,
     "label-dial.md": label_dial_page,
+    "gpu.md": gpu_page,
     "performance.md": performance_page,
     "results.md": results_page,
 }

@@ -5,8 +5,9 @@ Its loss, its update, its teacher's and its queue's are what a step may cost bey
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from likewise.randomness import BatchRNG
 from likewise.training.memory_layout import channels_last
 from likewise.views.image.making import make_view
 from likewise.views.prepared import PreparedViews
+from likewise.views.view_policy import ViewPolicy
 
 
 class Call(NamedTuple):
@@ -43,23 +45,14 @@ def floor(method: Method, nets: Nets, batch: Batch) -> Result:
     batch = _asking_for_views(batch)
     with _noted(nets) as calls, _autocast(batch):
         method.step(nets, batch, Progress(0, 100))
-    views = sum(device_milliseconds(work) for work in _views(batch))
-    networks = device_milliseconds(lambda: _again(calls, batch))
+    views = sum(_views(batch))
+    networks = graph_milliseconds(lambda: _again(calls, batch), calls=1)
     return {
         "views (ms)": round(views, 3),
         "networks (ms)": round(networks, 3),
         "floor (ms)": round(views + networks, 3),
         "calls of networks": len(calls),
     }
-
-
-def device_milliseconds(work: Callable[[], object]) -> float:
-    """Of one call in a graph; by events where it cannot be captured, which counts the host's waits too."""
-    try:
-        return graph_milliseconds(work, calls=1)
-    except RuntimeError:
-        torch.cuda.synchronize()
-        return milliseconds(work, 10)
 
 
 def _asking_for_views(batch: Batch) -> Batch:
@@ -69,16 +62,20 @@ def _asking_for_views(batch: Batch) -> Batch:
     return batch._replace(pixels=pixels, support=support)
 
 
-def _views(batch: Batch | None) -> Iterator[Callable[[], object]]:
-    """Each view that a step asked for, of images and of the support, made again without its draws."""
+def _views(batch: Batch | None) -> Iterator[float]:
+    """Milliseconds of each view that a step asked for, of images and of the support, without its draws.
+
+    By a graph, but for RandAugment: it copies its draws from the host, which a graph would refuse.
+    """
     if batch is None:
         return
     pixels = batch.pixels._replace(views=None)
     assert isinstance(batch.pixels.views, PreparedViews)
     for name, policy in batch.pixels.views.policies.items():
-        params = policy.sample_params(pixels, BatchRNG((0, name), batch.size))  # type: ignore[attr-defined]
-        size = policy.size or pixels.images.shape[-1]  # type: ignore[attr-defined]
-        yield lambda params=params, size=size: make_view(pixels.images, params, size)
+        assert isinstance(policy, ViewPolicy)
+        params = policy.sample_params(pixels, BatchRNG((0, name), batch.size))
+        work = partial(make_view, pixels.images, params, policy.size or pixels.images.shape[-1])
+        yield milliseconds(work, 10) if policy.random_ops else graph_milliseconds(work)
     yield from _views(batch.support)
 
 

@@ -16,24 +16,31 @@ from gpu.section import Clock, Section
 ROOT = Path(__file__).parents[2]
 LIMIT = 90.0
 
-FILES = (
-    "tests/views/test_fused.py",
-    "tests/training/test_captured_step.py",
-    "tests/training/test_batch_norm.py",
-    "tests/losses/test_fused_queue_and_clip.py",
-    "tests/losses/test_fused_batch.py",
-    "tests/losses/test_tiles_triton.py",
-)
-"""Those with cases that only a CUDA device runs; each says ``on_kernels`` or skips without one."""
+MARKS = ("on_kernels", "ON_GPU", "torch.cuda.is_available()")
+"""Words of test files with cases that only a CUDA device runs."""
 
 
-def run(device: torch.device, clock: Clock, files: tuple[str, ...] = FILES) -> None:
+def files_with_cases() -> tuple[str, ...]:
+    """Test files that say one of `MARKS`, those of kernels first: they are the quickest."""
+    found = [file for file in (ROOT / "tests").rglob("test_*.py") if is_for_gpu(file)]
+    return tuple(
+        str(file) for file in sorted(found, key=lambda file: ("fused" not in file.name, file))
+    )
+
+
+def is_for_gpu(file: Path) -> bool:
+    """Whether a test file says so."""
+    text = file.read_text()
+    return any(mark in text for mark in MARKS)
+
+
+def run(device: torch.device, clock: Clock, files: tuple[str, ...] = ()) -> None:
     """Which passed and which failed, and the end of pytest's output."""
     command = [
         sys.executable,
         "-m",
         "pytest",
-        *[file for file in files if (ROOT / file).exists()],
+        *(files or files_with_cases()),
         "-vv",
         "--tb=short",
         "--maxfail=20",

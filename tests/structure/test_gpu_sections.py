@@ -107,6 +107,14 @@ def test_tests(section, tmp_path, monkeypatch):
     ]
 
 
+def test_files_for_a_gpu_are_found(section):
+    found = section("tests").files_with_cases()
+    assert all(Path(file).exists() for file in found)
+    names = [Path(file).name for file in found]
+    assert {"test_fused.py", "test_captured_step.py", "test_tiles_triton.py"} <= set(names)
+    assert "test_loader_on_gpu.py" not in names and "fused" in names[0]
+
+
 def test_views(section, monkeypatch):
     script = section("views")
     monkeypatch.setattr(script.fused, "make", blank)
