@@ -38,6 +38,7 @@ class Launches(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.operations = Counter()
+        self.largest = 0  # numbers of a tensor that one of them made
 
     @property
     def count(self):
@@ -52,4 +53,7 @@ class Launches(TorchDispatchMode):
             raise Waits(f"{packet} makes the host wait for the device")
         if packet not in FREE:
             self.operations[str(packet)] += 1
-        return function(*args, **(kwargs or {}))
+        made = function(*args, **(kwargs or {}))
+        if packet not in FREE and isinstance(made, torch.Tensor):
+            self.largest = max(self.largest, made.numel())
+        return made

@@ -7,18 +7,22 @@ import torch
 import torch.nn.functional as F
 
 from likewise import losses
-from likewise.losses import dense, similarity_sums, tiles_cached, tiles_torch
+from likewise.losses import dense, similarity_sums, tiles_cached, tiles_rows, tiles_torch
 from likewise.losses.similarity_sums import NotTwiceDifferentiable
 
-PATHS = ("kept", "tiles")
+PATHS = ("kept", "tiles", "rows")
 
 
 @pytest.fixture(params=PATHS)
 def path(request, monkeypatch):
-    """Everything small and kept, or nothing kept and tiles so small that every batch has many, some of them cut."""
+    """Everything small and kept; nothing kept and tiles so small that every batch has many, some of them cut; or the
+    blocks of rows of a GPU, of as many scores as eight rows of thirty have."""
     if request.param == "tiles":
         monkeypatch.setattr(tiles_cached, "MOST_PAIRS", 0)
         monkeypatch.setattr(tiles_torch, "TILE", 8)
+    if request.param == "rows":
+        monkeypatch.setattr(similarity_sums, "_path", lambda *arguments, **flags: tiles_rows)
+        monkeypatch.setattr(tiles_rows, "SCORES", 240)
     return request.param
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from likewise import losses
-from likewise.losses import waiting
+from likewise.losses import gpu_sizes, tiles_rows, waiting
+from likewise.losses.similarity_sums import cross_logsumexp, self_logsumexp
 from likewise.methods.cross_entropy import label_term, labelled_cross_entropy
 from losses.launches import Launches, Waits
 
@@ -54,9 +55,13 @@ def value_and_gradients(loss, module):
     return value.detach(), torch.autograd.grad(value, leaves, allow_unused=True)
 
 
+@pytest.mark.parametrize("scores", ["kept", "by blocks of rows"])
 @pytest.mark.parametrize("name", LOSSES)
-def test_nothing_waits_and_the_numbers_are_the_same(name, monkeypatch):
+def test_nothing_waits_and_the_numbers_are_the_same(name, scores, monkeypatch):
     value, gradients = value_and_gradients(LOSSES[name], losses)
+    if scores != "kept":
+        monkeypatch.setattr(gpu_sizes, "KEPT_PAIRS", 0)
+        monkeypatch.setattr(tiles_rows, "SCORES", 24)
     monkeypatch.setattr(waiting, "_host_holds", lambda tensor: False)
     with Launches():
         found, found_gradients = value_and_gradients(LOSSES[name], losses)
@@ -65,6 +70,20 @@ def test_nothing_waits_and_the_numbers_are_the_same(name, monkeypatch):
         assert (ours is None) == (theirs is None)
         if ours is not None:
             torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("with_ids", [False, True])
+@pytest.mark.parametrize("sums_of", [self_logsumexp, cross_logsumexp])
+def test_large_batches_of_wide_rows_hold_no_matrix_of_their_scores(sums_of, with_ids):
+    """Counted on a device without memory: 32,768 rows of 768 columns have a billion scores, 4 GB in float32."""
+    z = torch.empty(32768, 768, device="meta", requires_grad=True)
+    ids = torch.empty(32768, dtype=torch.int64, device="meta") if with_ids else None
+    with Launches() as made:
+        found = (
+            self_logsumexp(z, ids) if sums_of is self_logsumexp else sums_of(z, z, None, ids, ids)
+        )
+        sum(log_sum.sum() for log_sum in found if log_sum is not None).backward()
+    assert z.numel() < made.largest <= tiles_rows.SCORES
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,10 @@ CACR_ROWS = 8192
 SOFT_TARGETS = 2**26
 """Queries times keys that `fused_soft` takes."""
 
+KEPT_PAIRS = 2**26
+"""Queries times keys up to which `tiles_dense` keeps all scores of rows that `tiles_triton` does not take: 8,192
+squared, 0.27 GB a matrix. Beyond, `tiles_rows` holds as much at a time; NO GPU HAS MEASURED OTHERS."""
+
 TRIANGLE_ROWS = (8192, 131072)
 """Rows from and up to which `tiles_triton` takes each score of rows with each other once in its forward. By arithmetic
 half of the scores of 8,192 rows of 128 take an H100 0.025 ms, and one more launch 0.005; NO GPU HAS MEASURED IT. The

@@ -2,9 +2,9 @@
 
 On a CPU batches whose similarities fit a core's cache keep them for the backward (`tiles_cached`); larger ones are made
 tile by tile and made again (`tiles_torch`). On a GPU small batches keep them too (`tiles_dense`), and larger ones are
-made again by kernels (`tiles_triton`); the host never waits for the device. The caller never chooses, and the numbers
-agree to rounding. Divide by the temperature first: `queries / temperature`, or,
-for rows compared with each other, `z / temperature ** 0.5`.
+made again, by kernels (`tiles_triton`), or where rows are too wide for these by PyTorch (`tiles_rows`); the host never
+waits for the device. The caller never chooses, and the numbers agree to rounding. Divide by the temperature first:
+`queries / temperature`, or, for rows compared with each other, `z / temperature ** 0.5`.
 
 Under `collectives.sharded_rows` each rank makes the sums of its share of the queries over all keys, and the sums, one
 number a query, are gathered. Rows that are compared with each other then get the whole of their gradient from the rank
@@ -24,7 +24,14 @@ from torch import Tensor
 
 from likewise.collectives import RowShard, shard_of, world_size
 from likewise.errors import LikewiseError
-from likewise.losses import tiles_cached, tiles_dense, tiles_torch, tiles_triton
+from likewise.losses import (
+    gpu_sizes,
+    tiles_cached,
+    tiles_dense,
+    tiles_rows,
+    tiles_torch,
+    tiles_triton,
+)
 from likewise.losses.tiles_torch import Pairs, Sums, bounded
 from likewise.losses.waiting import may_wait, transformed
 
@@ -146,6 +153,7 @@ class _SelfLogSumExp(torch.autograd.Function):
             queries, query_ids = _arranged(z, first), _arranged(ids, first)
             sums = Sums(*tiles_triton.forward(queries, z, tiles_triton.ITSELF, query_ids, ids))
         else:
+            z = _as_multiplied(z) if path is tiles_rows else z
             sums = path.forward_square(z, ids, count)
         if shard is not None:
             sums = _of_all_ranks(sums, shard)
@@ -165,8 +173,8 @@ class _SelfLogSumExp(torch.autograd.Function):
             gradient = tiles_triton.backward_square(
                 z, tiles_triton.ITSELF, ids, *of_sums, count=first
             )
-        elif ctx.path is tiles_torch:
-            gradient = tiles_torch.backward_square(z, ids, sums, grad_all, grad_positives, count)
+        elif ctx.path in (tiles_torch, tiles_rows):
+            gradient = ctx.path.backward_square(z, ids, sums, grad_all, grad_positives, count)
         else:
             gradient = ctx.path.backward_square(z, sums, grad_all, grad_positives, count)
         if ctx.shard is None:
@@ -186,7 +194,8 @@ class _CrossLogSumExp(torch.autograd.Function):
         key_id: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         ctx.path = path = _path(queries, keys)
-        sort = query_id is not None and key_id is not None and path is not tiles_dense
+        has_ids = query_id is not None and key_id is not None
+        sort = has_ids and path not in (tiles_dense, tiles_rows)
         rows = columns = None
         if sort:
             rows, columns = query_id.argsort(), key_id.argsort()  # type: ignore[union-attr]
@@ -197,8 +206,9 @@ class _CrossLogSumExp(torch.autograd.Function):
             _arranged(query_id, rows),
             _arranged(key_id, columns),
         )
-        if path is tiles_triton:
+        if path in (tiles_triton, tiles_rows):
             queries, keys = _as_multiplied(queries), _as_multiplied(keys)
+        if path is tiles_triton:
             sums = Sums(*tiles_triton.forward(queries, keys, *pairs))
         else:
             sums = path.forward(queries, keys, pairs)
@@ -218,8 +228,8 @@ class _CrossLogSumExp(torch.autograd.Function):
             found = tiles_triton.backward(
                 queries, keys, *pairs, *log_sums, grad_all, grad_positives, wants
             )
-        elif ctx.path is tiles_torch:
-            found = tiles_torch.backward(queries, keys, pairs, sums, grad_all, grad_positives)
+        elif ctx.path in (tiles_torch, tiles_rows):
+            found = ctx.path.backward(queries, keys, pairs, sums, grad_all, grad_positives)
         else:
             found = ctx.path.backward(queries, keys, sums, grad_all, grad_positives)
         return _restored(found[0], rows), _restored(found[1], columns), None, None, None
@@ -245,9 +255,10 @@ class _AgainstFixed(torch.autograd.Function):
 def _fixed(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> tuple[Tensor, Tensor]:
     """Log-sums over keys that take no gradient, and the mean key, which is their derivative by the query."""
     path = _path(queries, keys)
+    if path in (tiles_triton, tiles_rows):
+        queries, keys = _as_multiplied(queries), _as_multiplied(keys)
     if path is not tiles_triton:
         return path.forward_fixed(queries, keys, self_index)
-    queries, keys = _as_multiplied(queries), _as_multiplied(keys)
     all_logsumexp, _ = tiles_triton.forward(queries, keys, self_index, None, None)
     ones = torch.ones_like(all_logsumexp)
     mean, _ = tiles_triton.backward(
@@ -263,10 +274,11 @@ def _path(queries: Tensor, keys: Tensor, is_bounded: bool = False) -> ModuleType
     if _on_cpu(queries, keys):
         small = pairs <= tiles_cached.MOST_PAIRS
         return tiles_cached if small and (is_bounded or bounded(queries, keys)) else tiles_torch
-    kernels = tiles_triton.supports(queries, keys) and (
-        pairs > tiles_dense.MOST_PAIRS or not queries.is_cuda
-    )
-    return tiles_triton if kernels else tiles_dense
+    # Whether kernels take a format needs no rows.
+    supported = tiles_triton.supports(_as_multiplied(queries[:0]), _as_multiplied(keys[:0]))
+    if supported and (pairs > tiles_dense.MOST_PAIRS or not queries.is_cuda):
+        return tiles_triton
+    return tiles_dense if pairs <= gpu_sizes.KEPT_PAIRS else tiles_rows
 
 
 def _on_cpu(queries: Tensor, keys: Tensor) -> bool:

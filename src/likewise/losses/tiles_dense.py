@@ -19,7 +19,7 @@ MOST_PAIRS = 2**22
 
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
     """The sums of queries [N, D] over keys [M, D]; the scores are cached."""
-    return _sums(_scores(queries, keys, pairs.self_index), pairs.same_id())
+    return _sums(*compared(queries, keys, pairs))
 
 
 def forward_fixed(
@@ -29,54 +29,72 @@ def forward_fixed(
     scores = _scores(queries, keys, self_index)
     log_sum = scores.logsumexp(dim=1)
     softmax = scores.sub_(never_reached(log_sum)[:, None]).exp_()  # [N, M]
-    return log_sum, softmax @ keys
+    return log_sum, product(softmax, keys)
 
 
 def backward(
     queries: Tensor, keys: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
-    slopes = _slopes(sums, grad_all, grad_positives)
-    return slopes @ keys, slopes.T @ queries
+    by_score = slopes(sums, grad_all, grad_positives)
+    return by_score @ keys, by_score.T @ queries
 
 
 def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
     """The sums of each of the first ``count`` rows of [N, D] over all others; the scores are cached."""
     scores = (z[:count] @ z.T).fill_diagonal_(-torch.inf)
-    return _sums(scores, None if ids is None else ids[:count, None] == ids)
+    return _sums(scores, None if ids is None else _of_positives(scores, ids[:count, None] == ids))
 
 
 def backward_square(
     z: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None, count: int
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
-    as_queries = _slopes(sums, grad_all, grad_positives, lambda values: values[:count, None])
+    as_queries = slopes(sums, grad_all, grad_positives, lambda values: values[:count, None])
     if count == len(z):
         return (as_queries + as_queries.T) @ z
     # The others' scores with these rows are the same numbers, as scores are symmetric.
-    as_keys = _slopes(sums, grad_all, grad_positives, lambda values: values[None])
+    as_keys = slopes(sums, grad_all, grad_positives, lambda values: values[None])
     return as_queries.add_(as_keys) @ z
+
+
+def compared(queries: Tensor, keys: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
+    """Scores [N, M], -inf where a query is not compared with a key; and those of positives, -inf elsewhere, or None."""
+    scores = _scores(queries, keys, pairs.self_index)
+    shared = pairs.same_id()
+    return scores, None if shared is None else _of_positives(scores, shared)
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """Left @ right, in the format of ``right``; half precision is summed and returned in float32."""
+    if right.dtype in (torch.float32, torch.float64):
+        return left @ right
+    left = left.to(right.dtype)
+    if right.is_cuda and hasattr(torch.ops.aten.mm, "dtype"):  # PyTorch 2.8 and later
+        return torch.mm(left, right, out_dtype=torch.float32)
+    return left.float() @ right.float()
 
 
 def _scores(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> Tensor:
     """[N, M], -inf where a query is not compared with a key."""
-    scores = queries @ keys.T
+    scores = product(queries, keys.T)
     if self_index is None:
         return scores
     column = torch.arange(len(keys), device=keys.device)
     return scores.masked_fill_(self_index[:, None] == column, -torch.inf)
 
 
-def _sums(scores: Tensor, shared: Tensor | None) -> Sums:
-    """With the scores [N, M] themselves; ``shared`` says which are of positives."""
-    all_logsumexp = scores.logsumexp(dim=1)
-    if shared is None:
-        return Sums(all_logsumexp, None, scores)
-    of_positives = scores.masked_fill(~shared, -torch.inf)
-    return Sums(all_logsumexp, of_positives.logsumexp(dim=1), scores, of_positives)
+def _of_positives(scores: Tensor, shared: Tensor) -> Tensor:
+    return scores.masked_fill(~shared, -torch.inf)
 
 
-def _slopes(
+def _sums(scores: Tensor, of_positives: Tensor | None) -> Sums:
+    """With the scores [N, M] themselves, and those of positives."""
+    positives_logsumexp = None if of_positives is None else of_positives.logsumexp(dim=1)
+    return Sums(scores.logsumexp(dim=1), positives_logsumexp, scores, of_positives)
+
+
+def slopes(
     sums: Sums,
     grad_all: Tensor,
     grad_positives: Tensor | None,
@@ -85,10 +103,10 @@ def _slopes(
     """[N, M], the derivative of the loss by each score; ``per_score`` lays a number of each query along its scores."""
     assert sums.cached is not None
     log_sum = per_score(never_reached(sums.all_logsumexp))
-    slopes = (sums.cached - log_sum).exp_().mul_(per_score(grad_all))
+    by_score = (sums.cached - log_sum).exp_().mul_(per_score(grad_all))
     if sums.positives_logsumexp is None or grad_positives is None:
-        return slopes
+        return by_score
     assert sums.cached_positives is not None
     log_sum = per_score(never_reached(sums.positives_logsumexp))
     of_positives = (sums.cached_positives - log_sum).exp_()
-    return slopes.addcmul_(of_positives, per_score(grad_positives))
+    return by_score.addcmul_(of_positives, per_score(grad_positives))
