@@ -65,10 +65,9 @@ def test_flow_follows_the_crop_and_turns_with_a_mirror():
     )
     torch.testing.assert_close(turned[:, 0], -plain[:, 0].flip(-1), rtol=1e-4, atol=1e-5)
     assert plain[:, 0].max() > 0 > turned[:, 0].min()
-    fastest = plain.amax(dim=(1, 2, 3)), larger.amax(dim=(1, 2, 3))
-    shown = fastest[1] > 0  # some crops leave out what moves
-    assert shown.any()
-    torch.testing.assert_close(fastest[1][shown], fastest[0][shown] * 2**0.5, rtol=0.05, atol=0.05)
+    growth = larger.amax(dim=(1, 2, 3)) / plain.amax(dim=(1, 2, 3))
+    whole = (growth - 2**0.5).abs() < 0.07  # other crops leave out what moves, or a part of it
+    assert whole.sum() >= 4 and growth[~whole].max() < 2**0.5
 
 
 def test_what_hardly_moves_teaches_nothing():

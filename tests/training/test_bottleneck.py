@@ -5,7 +5,6 @@ import dataclasses
 import io
 import json
 import os
-import time
 from dataclasses import dataclass
 
 import pytest
@@ -237,16 +236,3 @@ def test_a_device_without_a_clock_of_its_own_is_not_timed():
             times.begin(part)
         times.end()
     assert times.take() is None
-
-
-def test_a_pause_belongs_to_no_part():
-    times = StepTimes(torch.device("cpu"))
-    for _ in range(2):  # the first step is left out
-        times.begin("forward")
-        times.pause()
-        time.sleep(0.05)
-        times.begin("forward")
-        times.end()
-    seconds = times.take()
-    assert seconds is not None
-    assert sum(seconds) < 0.04

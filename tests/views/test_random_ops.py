@@ -337,8 +337,8 @@ def test_settings_that_cannot_be_are_refused(settings: dict, told: str) -> None:
 def test_four_channels_have_operations_and_cutout() -> None:
     pixels = Pixels(torch.zeros(2, 4, 16, 16, dtype=torch.uint8), torch.ones(2))
     assert (replace(STILL, cutout=0.5)(pixels, BatchRNG((0,), 2)).pixels == 0.5).any()
-    noisy = Pixels(torch.randint(0, 256, (64, 4, 16, 16), dtype=torch.uint8), torch.ones(64))
+    noisy = Pixels(torch.randint(0, 256, (400, 4, 16, 16), dtype=torch.uint8), torch.ones(400))
     plain, changed = (
-        replace(STILL, random_ops=ops)(noisy, BatchRNG((0,), 64)).pixels for ops in (0, 2)
+        replace(STILL, random_ops=ops)(noisy, BatchRNG((0,), 400)).pixels for ops in (0, 2)
     )
     assert 0.5 < (plain != changed).flatten(1).any(dim=1).float().mean() < 1

@@ -77,24 +77,25 @@ def hypercolumns(maps: Sequence[Tensor], locations: Tensor) -> Tensor:
     return torch.cat([sample_features(each, locations) for each in maps], dim=2)
 
 
-def all_locations(side: int) -> Tensor:
+def all_locations(side: int, device: torch.device | None = None) -> Tensor:
     """The centres of the pixels of a square, row by row: float [side * side, 2] in the [-1, 1] plane."""
-    line = (torch.arange(side) * 2 + 1) / side - 1
+    line = (torch.arange(side, device=device) * 2 + 1) / side - 1
     x, y = torch.meshgrid(line, line, indexing="xy")  # [side, side] each
     return torch.stack([x, y], dim=-1).flatten(0, 1)
 
 
 def sample_locations(rng: BatchRNG, count: int, heights: Tensor, share: float) -> Tensor:
-    """Random locations of each image: [B, count, 2] in the [-1, 1] plane.
+    """Random locations of each image: [B, count, 2] in the [-1, 1] plane, on the device of the heights.
 
     A share of them is where ``heights`` are greatest; the others are uniform.
 
     Args:
-        rng: random numbers for B rows, on the CPU.
+        rng: random numbers for B rows.
         count: locations of each image.
         heights: [B, S, S]; the first locations are centres of pixels of the highest quarter.
         share: of the locations that are sampled there; 0 to 1.
     """
+    rng = rng.on(heights.device)
     coordinates = rng.uniform(-1, 1, columns=2 * count)
     anywhere = coordinates.unflatten(1, (-1, 2))  # [B, count, 2]
     chosen = round(share * count)
@@ -102,8 +103,8 @@ def sample_locations(rng: BatchRNG, count: int, heights: Tensor, share: float) -
         return anywhere
     side = heights.shape[-1]
     # [B, S * S / 4], of the pixels
-    highest = heights.flatten(1).topk(side * side // 4).indices.cpu()
+    highest = heights.flatten(1).topk(side * side // 4).indices
     drawn = (rng.uniform(columns=chosen) * highest.shape[1]).long()  # [B, chosen]
     pixels = highest.gather(1, drawn)
-    high = all_locations(side)[pixels]  # [B, chosen, 2]
+    high = all_locations(side, heights.device)[pixels]  # [B, chosen, 2]
     return torch.cat([high, anywhere[:, chosen:]], dim=1)

@@ -151,7 +151,7 @@ class CLIP(Method):
     def view_and_caption(self, batch: Batch, progress: Progress) -> tuple[Tensor, Tensor]:
         """A view of each image, and one of its captions."""
         view = one_view(self.views, batch, progress)
-        which = progress.rng("caption", batch).uniform()
+        which = progress.rng("caption", batch).on(batch.indices.device).uniform()
         return view, drawn(batch.modalities[CAPTIONS], which)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:

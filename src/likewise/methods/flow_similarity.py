@@ -117,8 +117,9 @@ class FlowSimilarity(Method):
         """Some pixels of one frame of each clip, and their motion until the next frame."""
         frames, motion = self.frames_and_motion(batch, progress)
         rng = progress.rng("places", batch)
-        locations = sample_locations(rng, self.positions, flow_magnitudes(motion), self.fast)
-        locations = locations.to(frames.device)  # [B, P, 2]
+        locations = sample_locations(
+            rng, self.positions, flow_magnitudes(motion), self.fast
+        )  # [B, P, 2]
         moving = (mean_magnitude(motion) > self.still).float()
         return {
             "pixels": self.embeddings(nets, frames, locations),

@@ -266,17 +266,17 @@ class UGAN(Method):
             progress: the step, and the batch's random numbers.
             learner: which network learns from them: each has its own noise.
         """
-        rng, device = progress.rng(f"good fakes of the {learner}", batch), batch.indices.device
-        classes = (rng.uniform() * nets.classifier.out_features).long().to(device)
-        noise = rng.uniform(columns=self.noise).to(device)
+        rng = progress.rng(f"good fakes of the {learner}", batch).on(batch.indices.device)
+        classes = (rng.uniform() * nets.classifier.out_features).long()
+        noise = rng.uniform(columns=self.noise)
         return nets.good_generator(noise, classes), classes
 
     def bad_fakes(
         self, nets: Nets, batch: Batch, progress: Progress, learner: str = "classifier"
     ) -> Tensor:
         """An image [B, C, S, S] for each row of the batch; arguments as for `good_fakes`."""
-        rng, device = progress.rng(f"bad fakes of the {learner}", batch), batch.indices.device
-        return nets.bad_generator(rng.uniform(columns=self.noise).to(device))
+        rng = progress.rng(f"bad fakes of the {learner}", batch).on(batch.indices.device)
+        return nets.bad_generator(rng.uniform(columns=self.noise))
 
     # The classifier, which the main optimiser updates.
 

@@ -16,8 +16,6 @@ from likewise.training.health import Patience
 
 Part = Literal["data", "forward", "backward"]
 
-PAUSE = "pause"
-"""instead of a part, where what is done between steps belongs to none"""
 RECENT = 100
 """steps at most whose times are stored between two lines of the log"""
 STARVED = 1 / 3
@@ -68,10 +66,6 @@ class StepTimes:
         """A part begins, and the one before it has ended."""
         self._marks.append((part, self._mark()))
 
-    def pause(self) -> None:
-        """What follows until the next part begins belongs to no part."""
-        self._marks.append((PAUSE, self._mark()))
-
     def end(self) -> None:
         """The step has ended."""
         self._marks.append(("end", self._mark()))
@@ -88,8 +82,6 @@ class StepTimes:
         totals = {part: 0.0 for part in StepSeconds._fields}
         for marks in steps:
             for (part, start), (_, end) in pairwise(marks):
-                if part == PAUSE:
-                    continue
                 totals[part] += self._seconds(start, end)
         return StepSeconds(**{part: total / len(steps) for part, total in totals.items()})
 

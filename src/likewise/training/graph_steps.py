@@ -124,13 +124,8 @@ class GraphSteps:
         self.count_images(has_support=batch.support is not None)
         return step
 
-    def prepare(self, batch: Batch) -> None:
-        """Make the views of the next step's batch, where its graph is there."""
-        if self.captured is not None:
-            self.captured.prepare(batch, self.eager.progress())
-
     def compute(self, batch: Batch, progress: Progress) -> Step:
-        """Forward, backward and update as a graph can hold them: nothing waits for the device."""
+        """Views, forward, backward and update as a graph can hold them: nothing waits for the device."""
         eager = self.eager
         eager.optimizer.zero_grad(set_to_none=True)
         step = self.add_gradients(batch, progress)
@@ -143,7 +138,7 @@ class GraphSteps:
         return step
 
     def add_gradients(self, batch: Batch, progress: Progress) -> Step:
-        """Forward and backward, the same."""
+        """Views, forward and backward, the same."""
         eager = self.eager
         with self.fabric.autocast(), eager.counter.enabled():
             step = eager.method.step(eager.nets, batch, progress)

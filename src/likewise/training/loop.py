@@ -212,33 +212,18 @@ class _Loop:
         while batch is not None:
             take_step = self.graph_steps if self.graph_steps.apply_to(batch) else self.train_step
             step = take_step(batch)
-            upcoming = None
             if step is not None:
                 times.end()
-                if take_step is self.graph_steps and settings.is_due(
-                    settings.log_every, self.state.step
-                ):
-                    # Reading the loss waits for the device, which has work meanwhile.
-                    upcoming = self.prepare(batches)
                 self.state.seconds += time.perf_counter() - since
                 yield step, batch
                 since = time.perf_counter()
-            batch = upcoming or self.fetch(batches)
+            batch = self.fetch(batches)
 
     def fetch(self, batches: Iterator[Batch]) -> Batch | None:
         """The next batch, on the device; None after the last."""
         self.train_step.times.begin("data")
         batch = next(batches, None)
         return None if batch is None else batch.to(self.fabric.device)
-
-    def prepare(self, batches: Iterator[Batch]) -> Batch | None:
-        """The next batch, with its views where the graph reads them."""
-        batch = self.fetch(batches)
-        if batch is not None:
-            self.train_step.times.begin("forward")
-            self.graph_steps.prepare(batch)
-            self.train_step.times.pause()
-        return batch
 
     def report(self, step: Step, batch: Batch) -> None:
         """Every few steps: loss and metrics to the log and the display, and a look at their health."""

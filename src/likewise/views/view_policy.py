@@ -12,9 +12,9 @@ from torch import Tensor
 from likewise.data.batch import Pixels
 from likewise.errors import WrongArgument
 from likewise.field_types import ABOVE_ZERO, COUNT, SHARE, SIZE, Range, check_fields
+from likewise.gpu_kernels import runs_on
 from likewise.randomness import BatchRNG, Uniform
 from likewise.views.from_callable import CallableViews, RequestedViews
-from likewise.views.fused.device import runs_on
 from likewise.views.fused.packing import CUTOUT
 from likewise.views.fused.sampling import JITTER_LINE, BoxChances, ColourChances, sampled
 from likewise.views.image.colour import COLOUR_OPS
@@ -126,8 +126,8 @@ class ViewPolicy:
 
         Args:
             pixels: images.
-            rng: random numbers for as many rows; each view needs its own stream. Keep it on the CPU even if the images
-                are on a GPU: choosing the rows of an operation then needs no synchronisation.
+            rng: random numbers for as many rows; each view needs its own stream. They are made where the images are,
+                if the kernels of views run there.
             start: int64 [B], the first frame of each clip; None samples it.
 
         Raises:
@@ -153,8 +153,12 @@ class ViewPolicy:
 
     def sample_params(self, pixels: Pixels, rng: BatchRNG) -> ViewParams:
         """The random parameters of one view of each image."""
-        sample = self._by_kernel if runs_on(pixels.aspect.device) else self._by_pytorch
-        params = sample(pixels, rng)
+        device = pixels.aspect.device
+        if runs_on(device):
+            rng = rng.on(device)
+            params = self._by_kernel(pixels, rng)
+        else:
+            params = self._by_pytorch(pixels, rng)
         if not self.random_ops:
             return params
         operations = random_operations(rng, self.random_ops, self.op_chance, self.op_strength)
@@ -169,7 +173,7 @@ class ViewPolicy:
         return ViewParams(box, colour, cutout=cutout)
 
     def _by_kernel(self, pixels: Pixels, rng: BatchRNG) -> ViewParams:
-        """The same from the same numbers on a GPU, so that nothing waits for it to say what the aspect is."""
+        """The same from the same numbers on a GPU, which makes them: nothing comes from the host but their key."""
         channels = pixels.images.shape[-3]
         drawn = rng.lines(self._ranges())
         colours = ColourChances(
@@ -184,7 +188,7 @@ class ViewPolicy:
         cutout = CutoutParams(rows[:, CUTOUT : CUTOUT + 2], self.cutout) if self.cutout else None
         factors = self._channel_factors(drawn[JITTER_LINE] < self.jitter, channels, rng)
         if factors is not None:
-            rows = torch.cat([rows, factors.to(rows.device)], dim=1)
+            rows = torch.cat([rows, factors], dim=1)
         colour = ColourRows(rows, blurs=self.blur > 0, scaled=factors is not None)
         return ViewParams(box, colour, cutout=cutout)
 
@@ -232,7 +236,7 @@ class ViewPolicy:
         """
         if not runs_on(aspect.device):
             return random_boxes(rng, aspect, self.crop_area, self.crop_ratio, self.flip)
-        drawn = rng.lines(box_ranges(self.crop_area, self.crop_ratio))
+        drawn = rng.on(aspect.device).lines(box_ranges(self.crop_area, self.crop_ratio))
         return sampled(drawn, aspect, BoxChances(*self.crop_ratio, self.flip))[0]
 
     def _active(self, channels: int) -> list[bool]:

@@ -165,7 +165,7 @@ def drawn(captions: Tensor, chance: Tensor) -> Tensor:
     """
     device = captions.device
     counts = (captions[:, :, 0] != NO_TOKEN).sum(dim=1)  # [B]
-    chosen = (chance.to(device) * counts).long()
+    chosen = (chance * counts).long()
     chosen = chosen.clamp(max=captions.shape[1] - 1)
     return captions[torch.arange(len(captions), device=device), chosen]
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from likewise.views.fused.device import to_device
+from likewise.gpu_kernels import to_device
 from likewise.views.fused.packing import Packed
 from likewise.views.fused.views import TILE_WARPS, WARPS, WHOLE, launch, tile_of
 from likewise.views.image.tone import LEVELS

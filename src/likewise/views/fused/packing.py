@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from likewise.views.fused.device import to_device
+from likewise.gpu_kernels import to_device
 from likewise.views.image.colour import COLOUR_OPS
 from likewise.views.image.view_params import ColourParams, ColourRows, ViewParams
 

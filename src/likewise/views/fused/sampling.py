@@ -1,4 +1,4 @@
-"""The parameters of views on a GPU, made there from the random numbers of a CPU."""
+"""The parameters of views on a GPU, made there from random numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from likewise.views.fused.device import kernel, to_device
+from likewise.views.fused.device import kernel
 from likewise.views.fused.packing import CHANNEL_FACTORS
 from likewise.views.image.colour import COLOUR_OPS
 from likewise.views.image.crop import TRIES
@@ -52,8 +52,8 @@ def sampled(
     """Boxes float32 [B, 2, 3] on the device of the aspect, and rows of `packing` where colours are asked for.
 
     Args:
-        drawn: the numbers of ``ViewPolicy._ranges`` as `BatchRNG.lines` gives them: [L, B] on a CPU. Of boxes alone
-            the first `BOX_LINES` are enough.
+        drawn: the numbers of ``ViewPolicy._ranges`` as `BatchRNG.lines` gives them: [L, B] on that device. Of boxes
+            alone the first `BOX_LINES` are enough.
         aspect: float [B], width / height in the file.
         box: see there.
         colour: None: boxes alone.
@@ -66,7 +66,7 @@ def sampled(
         launch = kernel("sampling_kernel")[(math.ceil(count / ROWS),)]
         with torch.cuda.device_of(boxes):
             launch(
-                to_device(drawn, device),
+                drawn,
                 aspect.float(),
                 boxes,
                 boxes if rows is None else rows,

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from likewise.views.fused.device import kernel, runs_on
+from likewise.gpu_kernels import runs_on
+from likewise.views.fused.device import kernel
 from likewise.views.fused.packing import Packed
 from likewise.views.image.blur import kernel_size
 

@@ -7,6 +7,7 @@ geometric operation or the square leaves empty is grey.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -85,8 +86,13 @@ OPERATIONS: dict[str, Operation] = {
 }
 """By name, in the order in which `RandAugmentParams.kind` counts them."""
 
-AMOUNTS = torch.tensor([operation.amount for operation in OPERATIONS.values()])
-"""Float32 [operations, 4]: the fields of each `Amount`."""
+
+@functools.cache
+def _amounts_on(device: torch.device) -> Tensor:
+    """Float32 [operations, 4]: the fields of each `Amount`; made once, since a CUDA graph may read them."""
+    with torch.inference_mode(False):
+        return torch.tensor([operation.amount for operation in OPERATIONS.values()], device=device)
+
 
 MOVES = {
     index: operation.move for index, operation in enumerate(OPERATIONS.values()) if operation.move
@@ -114,7 +120,7 @@ def random_operations(
 
 def amounts(kind: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
     """Parameters of operations, as many as there are kinds."""
-    offset, slope, signed, whole = AMOUNTS[kind].unbind(-1)
+    offset, slope, signed, whole = _amounts_on(kind.device)[kind].unbind(-1)
     plain = offset + slope * strength * torch.where(signed > 0, sign, 1.0)
     return torch.where(whole > 0, plain.floor(), plain)
 

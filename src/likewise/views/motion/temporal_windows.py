@@ -21,11 +21,11 @@ def random_start(rng: BatchRNG, pixels: Pixels, frames: int) -> Tensor:
             f"A view of {frames} frames was requested, but {stored} of each video are stored. Give fewer "
             f"--frames, or store more of each with --seconds."
         )
-    valid = (
-        torch.as_tensor(stored) if pixels.valid_frames is None else pixels.valid_frames.to("cpu")
-    )
-    last = (valid - frames).clamp(min=0)
-    return (rng.uniform().to("cpu") * (last + 1)).long()
+    drawn = rng.on(pixels.images.device).uniform()
+    if pixels.valid_frames is None:
+        return (drawn * (stored - frames + 1)).long()
+    last = (pixels.valid_frames - frames).clamp(min=0)
+    return (drawn * (last + 1)).long()
 
 
 def frames_from(rows: Tensor, start: Tensor, length: int) -> Tensor:

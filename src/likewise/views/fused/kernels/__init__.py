@@ -1,7 +1,7 @@
 """The GPU kernels behind `likewise.views.fused.views`; imported late, since they need Triton.
 
-Nothing is random here: a row of `packing` says everything about a view, and `sampling_kernel` makes it from the
-numbers that the host has drawn. What each function computes is defined, in
+Nothing is random here: a row of `packing` says everything about a view, and `sampling_kernel` makes it from random
+numbers. What each function computes is defined, in
 PyTorch, by the function of ``likewise.views.image`` that it names; the two differ by rounding.
 
 A program makes a tile [ROWS, COLUMNS] of one view. Of an RGB image it holds the three channels, as colours need them

@@ -1,0 +1,7 @@
+"""Random numbers as functions of a key, so that no generator's state outlives a step."""
+
+from likewise.randomness.batch_rng import BatchRNG
+from likewise.randomness.generators import generator, restored_rng, seed_networks
+from likewise.randomness.ranges import Uniform
+
+__all__ = ["BatchRNG", "Uniform", "generator", "restored_rng", "seed_networks"]
