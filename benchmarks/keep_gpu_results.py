@@ -23,6 +23,7 @@ TITLES = {
     "step": "A training step on a GPU",
     "views": "Views on a GPU",
     "losses": "Losses on a GPU",
+    "large_losses": "Losses of large batches on a GPU",
     "batch_norm": "Batch normalisation on a GPU",
     "scoring": "Scoring on a GPU",
     "around": "Decoding, starting and FSDP2 on a GPU",

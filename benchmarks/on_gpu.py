@@ -39,7 +39,7 @@ with naming_what_is_missing():
 
     from likewise.training.launch import machine
 
-NAMES = "step,views,losses,scoring,around,tests"
+NAMES = "step,views,losses,large_losses,scoring,around,tests"
 """In the order of their turns, by what is asked most. The tests take a minute alone; they get what is left, or all of
 it with ``--only tests``."""
 CHECK = "check"

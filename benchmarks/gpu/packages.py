@@ -32,6 +32,8 @@ USEFUL = {
     "fsspec": "fsspec",
     "tensorboard": "tensorboard",
     "kornia": "kornia",
+    "memeff": "memeff",
+    "inf_cl": "inf-cl",
     "hypothesis": "hypothesis",
     "cv2": "opencv-python-headless",
 }

@@ -66,7 +66,7 @@ def test_losses_are_checked_and_measured(section, monkeypatch):
     said = json.dumps(clock.found)
     assert "ended" not in said
     checks = [found for name, found in clock.found.items() if name.startswith("check")]
-    assert len(checks) == 24 and all(found["loss"] < 1e-5 for found in checks)
+    assert len(checks) == 36 and all(found["loss"] < 1e-5 for found in checks)
     assert all(max(found["gradients"]) < 1e-5 for found in checks)
     assert clock.found["KEPT_ROWS[8]"] == 16  # where both take as long
 

@@ -52,6 +52,42 @@ def test_check_names_what_does_not_work(section, monkeypatch):
     assert clock.found["does not work"] == ["captured step", *script.FAMILIES]
 
 
+def test_large_losses(section, monkeypatch):
+    script = section("large_losses")
+    kernels = {"forward": lambda z, *_: (z[:, 0], None), "backward_square": lambda z, *_: z}
+    monkeypatch.setattr(script.tiles_triangle, "forward", kernels["forward"])
+    monkeypatch.setattr(script.tiles_triton, "backward_square", kernels["backward_square"])
+    found = run(script, script.Sizes((32, 16), 8, (24, 8), 12, 8, (script.Tiles(16, 16),)))
+    for count in (32, 16):
+        each = found[f"nt_xent N = {count}"]
+        assert each["each score once, the same bits twice"]
+        assert each["each score once, loss"] == pytest.approx(each["all scores, loss"])
+    peers = [each for name, each in found.items() if name.startswith(("clip_loss", "info_nce"))]
+    for each in peers:  # neither may be installed
+        each.update({name: {"ms": 1.0} for name in ("memeff", "inf-cl") if name in each})
+    assert "dense" in peers[2] and "dense" not in peers[0]
+    assert_judged(
+        "large_losses",
+        at_size(found, {"N = 32": "N = 65536", " 24": " 32768", "D = 12": "D = 768"}),
+    )
+
+
+def test_peers_are_told_apart_by_value_and_gradient(section):
+    script = section("large_losses")
+    inputs = script.pairs(24, 12, CPU)
+    same = script.difference(script.our_clip, script.half_dense_clip, inputs)
+    other = script.difference(script.our_clip, script.our_one_way, inputs)
+    assert same["loss"] < 1e-2 and max(same["gradients"]) < 5e-2
+    assert other["loss"] > 1e-2 and max(other["gradients"]) > 5e-2
+    times = {64: (1, 2), 8: (3, 2), 32: (2, 2), 16: (1, 2)}
+    found = {
+        f"nt_xent N = {rows}": {"each score once": {"ms": once}, "all scores": {"ms": every}}
+        for rows, (once, every) in times.items()
+    }
+    assert script.once_from(found, tuple(times)) == 16
+    assert script.once_from(found, (8,)) is None
+
+
 def test_scoring(section):
     script = section("scoring")
     sizes = script.Sizes(train=600, test=60, width=16, side=8, encoder="conv4")

@@ -112,7 +112,7 @@ def _made_once(make: functools._lru_cache_wrapper[Tensor], *arguments: Any) -> T
 
 # The two tables were chosen by what fits, not by a clock: NO GPU HAS MEASURED THEM YET. Registers and shared memory are
 # as the compiler reports them for capability 9.0; in half precision up to D = 128 two programs of the forward fit one
-# processor, so that one's exponentials run during the other's products. benchmarks/losses_on_gpu.py times others.
+# processor, so that one's exponentials run during the other's products. `on_gpu.py --only large_losses` times others.
 
 
 def forward_tiles(queries: Tensor) -> Tiles:
