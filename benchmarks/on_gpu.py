@@ -124,9 +124,8 @@ def write_repeatedly(clock: Clock, file: Path) -> None:
     """Keep the file up to date."""
     while True:
         time.sleep(1)
-        with suppress(
-            RuntimeError
-        ):  # the section adds to it at this moment; a second later it is tried again
+        # While the section adds to it this may fail; a second later it is tried again.
+        with suppress(RuntimeError):
             write(clock.found, file)
 
 

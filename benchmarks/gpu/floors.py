@@ -52,6 +52,7 @@ def floor(method: Method, nets: Nets, batch: Batch) -> Result:
         "networks (ms)": round(networks, 3),
         "floor (ms)": round(views + networks, 3),
         "calls of networks": len(calls),
+        "with gradient": sum(call.learns for call in calls),
     }
 
 

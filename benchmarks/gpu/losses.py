@@ -96,18 +96,30 @@ def by_size(device: torch.device, clock: Clock) -> None:
     """NT-Xent at every size."""
     for count in SIZES:
         clock.check()
-        found: Result = {}
-        clock.found[f"nt_xent N = {count}"] = found
         inputs = views(count, device)
-        found["likewise"] = measured(called(our_nt_xent, inputs))
-        if count <= DENSE_UP_TO:
-            found["dense"] = measured(called(dense_nt_xent, inputs), 7)
-            torch.compiler.reset()
-            compiled = torch.compile(dense_nt_xent, dynamic=False)
-            found["dense, compiled"] = measured(called(compiled, inputs), 7)
+        found = {"likewise": measured(called(our_nt_xent, inputs))}
         if count <= 8192:
             found["relative error"] = errors(inputs)
+        clock.found[of_size(count)] = found
         print(f"losses, N = {count}: {json.dumps(found)}", flush=True)
+
+
+def dense_by_size(device: torch.device, clock: Clock) -> None:
+    """The dense form at every size, eager where it fits well, and by `torch.compile`, which takes seconds each time."""
+    for count in SIZES:
+        clock.check()
+        inputs, found = views(count, device), clock.found.setdefault(of_size(count), {})
+        if count <= DENSE_UP_TO:
+            found["dense"] = measured(called(dense_nt_xent, inputs), 7)
+        torch.compiler.reset()
+        compiled = torch.compile(dense_nt_xent, dynamic=False)
+        found["dense, compiled"] = measured(called(compiled, inputs), 7)
+        print(f"losses, N = {count}, dense: {json.dumps(found)}", flush=True)
+
+
+def of_size(count: int) -> str:
+    """The name of what was found."""
+    return f"nt_xent N = {count}"
 
 
 def crossover(device: torch.device, clock: Clock) -> None:
@@ -377,8 +389,9 @@ def shares(device: torch.device, clock: Clock) -> None:
 
 
 def run(device: torch.device, clock: Clock) -> None:
-    """What is right first, then ours alone, and last what `torch.compile` takes long to compile."""
-    for part in (checks, others, crossover, shares, by_size, wide_others, dense_others):
+    """What is right first, then ours, then what an aim compares it with, and last what helps to choose sizes."""
+    parts = (checks, by_size, others, dense_by_size, crossover, shares, wide_others, dense_others)
+    for part in parts:
         try:
             part(device, clock)
         except OutOfTime:

@@ -98,6 +98,11 @@ def test_scoring(section):
     assert_judged("scoring", found)
 
 
+CALLED = {"moco-v2": [3, 2], "byol": [8, 6], "suncet": [2, 2], "comatch": [8, 5]}
+"""Calls of networks, and those with a gradient. BYOL: encoder, projector and predictor twice, and the teacher twice;
+CoMatch: one encoder, two heads of two kinds of views, and of others without a gradient."""
+
+
 def test_step(section, monkeypatch):
     script = section("step")
     monkeypatch.setattr(script, "profile", cuda_stand_in.Profile)
@@ -107,9 +112,9 @@ def test_step(section, monkeypatch):
     assert found["simclr captured, profiled"]["kernels a step"] > 0
     assert all("not captured" not in result for result in found.values())
     assert found["lw.train"]["ms a step"] > 0
-    # BYOL: encoder, projector and predictor of two views, and its teacher twice
-    called = {name: found[name]["calls of networks"] for name in ("moco-v2", "byol", "suncet")}
-    assert called == {"moco-v2": 3, "byol": 8, "suncet": 2}
+    calls = ("calls of networks", "with gradient")
+    called = {name: [found[name][key] for key in calls] for name in CALLED}
+    assert called == CALLED
     assert_judged("step", found)
 
 

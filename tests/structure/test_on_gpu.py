@@ -1,5 +1,6 @@
 """``benchmarks/on_gpu.py`` itself: a process for each section, its time, and the aims at the end."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -9,6 +10,35 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("on_gpu")
+
+
+def test_findings_that_grow_while_they_are_written_are_written_later(script, monkeypatch, tmp_path):
+    tried = []
+
+    def write(found, file):
+        tried.append(file)
+        raise RuntimeError("dictionary changed size") if len(tried) < 3 else KeyboardInterrupt
+
+    monkeypatch.setattr(script, "write", write)
+    monkeypatch.setattr(script.time, "sleep", lambda seconds: None)
+    with pytest.raises(KeyboardInterrupt):
+        script.write_repeatedly(script.Clock(0.0, {}), tmp_path)
+    assert len(tried) == 3
+
+
+def test_all_missing_packages_are_named_at_once(script, monkeypatch):
+    packages = importlib.import_module("gpu.packages")
+    needed = {"json": "json", "no_one": "no-one", "no_two": "no-two"}
+    monkeypatch.setattr(packages, "NEEDED", needed)
+    with pytest.raises(SystemExit, match="no-one no-two"), packages.naming_what_is_missing():
+        import no_one  # noqa: F401
+
 
 SECTIONS = """
 import subprocess, sys, time, types
