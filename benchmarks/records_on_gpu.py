@@ -51,7 +51,6 @@ from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
 from likewise.training.launch import machine
 from likewise.views.policies import simclr_small, weak
-from likewise.views.view_policy import ViewPolicy
 
 PARTS = "simclr,supcon,support,isd,comatch,out-or-in,robustness"
 """In the order of their turns."""
@@ -62,7 +61,6 @@ SUPCON = Recipe("sgd", learning_rate=0.125, weight_decay=5e-4)
 CROSS_ENTROPY = Recipe("sgd", learning_rate=0.2, weight_decay=5e-4)
 """The same, of their baseline."""
 VIEWS = simclr_small()
-TWO_VIEWS: dict[str, ViewPolicy] = {"first view": VIEWS, "second view": VIEWS}
 RECORD = 0.848
 """kNN accuracy of lightly's SimCLR, ResNet-18, 200 epochs."""
 RARE = tuple(range(5, CLASSES))
@@ -239,10 +237,9 @@ def arms(batch: int, most: int) -> dict[str, Any]:
 def arm(name: str, method: Any, seed: int) -> Run:
     """A run of a method by its own views and recipe."""
     if isinstance(method, CrossEntropy):
-        return Run(method, {"view": method.views}, CROSS_ENTROPY, seed=seed)
-    views = {"first view": method.views, "second view": method.views}
+        return Run(method, CROSS_ENTROPY, forwarded=1, seed=seed)
     recipe = SUPCON if isinstance(method, SupCon) else SGD
-    return Run(method, views, recipe, support_views=method.views, seed=seed)
+    return Run(method, recipe, seed=seed)
 
 
 def support_run(session: Session, run: Run, each: int, seed: int, name: str = "SimCLR") -> None:
@@ -312,7 +309,7 @@ def simclr_part(session: Session, seed: int) -> None:
     def look(bare: BareRun) -> dict[str, float]:
         return {"knn": scores.knn_accuracy(bare.nets.encoder, images, session.data.test)}
 
-    run = Run(method, TWO_VIEWS, recipe, seed=seed)
+    run = Run(method, recipe, seed=seed)
     views = epochs * 2 * len(images)
     _, result = session.run(
         run, images, views, looks=10, look=look, enough=lambda seen: seen["knn"] >= RECORD
@@ -362,12 +359,12 @@ def isd_part(session: Session, seed: int) -> None:
     tail = train.take(cifar.long_tailed(train.labels, 100, seed))
     bank = train.take(cifar.labelled(train.labels, 500, 1))
     queue = min(4096, len(tail) // 4)
-    one_each: dict[str, ViewPolicy] = {"first view": VIEWS, "second view": weak()}
-    for name, method, views in (
-        ("ISD", ISD(queue=queue, student_views=VIEWS), one_each),
-        ("MoCo v2", MoCoV2(queue=queue, views=VIEWS), TWO_VIEWS),
+    for name, method in (
+        ("ISD", ISD(queue=queue, student_views=VIEWS, teacher_views=weak())),
+        ("MoCo v2", MoCoV2(queue=queue, views=VIEWS)),
     ):
-        run = Run(method, views, method.card.recipe, seed=seed)
+        # A teacher forwards the other view.
+        run = Run(method, method.card.recipe, forwarded=1, seed=seed)
         bare, result = session.run(run, tail, session.settings.views())
         known, asked = (scores.features(bare.nets.encoder, part.images) for part in (bank, test))
         predicted = scores.neighbours(known, bank.labels, asked, k=1)

@@ -82,7 +82,7 @@ def captured(device: torch.device, sizes: Sizes) -> Result:
     made = step.bare(device, sizes.steps)
     made.train(sizes.steps.steps)
     finite = all(bool(each.isfinite().all()) for each in made.nets.parameters())
-    if made.refused or not made.graphs or not finite:
+    if made.refused or made.graph is None or not finite:
         raise ValueError(f"captured: {not made.refused}, finite: {finite}. {made.refused}")
     return {"steps": made.done, "seconds": round(made.seconds, 2)}
 

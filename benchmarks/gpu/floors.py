@@ -13,14 +13,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gpu.section import Result, graph_milliseconds, milliseconds
+from gpu.section import Result, graph_milliseconds
 from likewise.data.batch import Batch
 from likewise.methods import Method, Nets, Progress
 from likewise.randomness import BatchRNG
 from likewise.training.memory_layout import channels_last
+from likewise.views.from_callable import RequestedViews
 from likewise.views.image.making import make_view
-from likewise.views.prepared import PreparedViews
-from likewise.views.view_policy import ViewPolicy
 
 
 class Call(NamedTuple):
@@ -58,25 +57,21 @@ def floor(method: Method, nets: Nets, batch: Batch) -> Result:
 
 def _asking_for_views(batch: Batch) -> Batch:
     """The same batch, which notes whose views were asked for."""
-    pixels = batch.pixels._replace(views=PreparedViews())
+    pixels = batch.pixels._replace(views=RequestedViews())
     support = None if batch.support is None else _asking_for_views(batch.support)
     return batch._replace(pixels=pixels, support=support)
 
 
 def _views(batch: Batch | None) -> Iterator[float]:
-    """Milliseconds of each view that a step asked for, of images and of the support, without its draws.
-
-    By a graph, but for RandAugment: it copies its draws from the host, which a graph would refuse.
-    """
+    """Milliseconds of each view that a step asked for, of images and of the support, without its draws."""
     if batch is None:
         return
     pixels = batch.pixels._replace(views=None)
-    assert isinstance(batch.pixels.views, PreparedViews)
+    assert isinstance(batch.pixels.views, RequestedViews)
     for name, policy in batch.pixels.views.policies.items():
-        assert isinstance(policy, ViewPolicy)
         params = policy.sample_params(pixels, BatchRNG((0, name), batch.size))
         work = partial(make_view, pixels.images, params, policy.size or pixels.images.shape[-1])
-        yield milliseconds(work, 10) if policy.random_ops else graph_milliseconds(work)
+        yield graph_milliseconds(work)
     yield from _views(batch.support)
 
 

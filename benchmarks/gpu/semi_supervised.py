@@ -20,28 +20,9 @@ def runs(batch: int, seed: int) -> dict[str, Run]:
     """Both methods, with the labelled images beside a batch that the authors have (64 beside 448)."""
     each = max(round(batch / 70), 2)
     fixmatch, comatch = FixMatch(images_per_class=each), CoMatch(images_per_class=each)
-    strong = comatch.strong_views
     return {
-        "FixMatch": Run(
-            fixmatch,
-            {"weak view": fixmatch.weak_views, "strong view": fixmatch.strong_views},
-            fixmatch.card.recipe,
-            batch,
-            fixmatch.weak_views,
-            seed=seed,
-        ),
-        "CoMatch": Run(
-            comatch,
-            {
-                "first view": strong,
-                "second view": comatch.other_views or strong,
-                "weak view": comatch.weak_views,
-            },
-            comatch.card.recipe,
-            batch,
-            comatch.weak_views,
-            seed=seed,
-        ),
+        "FixMatch": Run(fixmatch, fixmatch.card.recipe, batch, seed=seed),
+        "CoMatch": Run(comatch, comatch.card.recipe, batch, forwarded=3, seed=seed),
     }
 
 

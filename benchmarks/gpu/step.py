@@ -172,8 +172,8 @@ def bare(device: torch.device, sizes: Sizes, compile: bool = False) -> BareRun:
     generator = torch.Generator().manual_seed(0)
     shape = (sizes.images, 3, sizes.side, sizes.side)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
-    views = {"first view": simclr_small(), "second view": simclr_small()}
-    run = Run(SimCLR(), views, RECIPE, batch=sizes.batch, encoder=sizes.encoder, compile=compile)
+    method = SimCLR(views=simclr_small())
+    run = Run(method, RECIPE, batch=sizes.batch, encoder=sizes.encoder, compile=compile)
     labels = torch.zeros(len(images), dtype=torch.int64, device=device)
     made = BareRun(run, Split(images, labels), None, 5 + sizes.steps)
     made.train(5)
@@ -181,17 +181,17 @@ def bare(device: torch.device, sizes: Sizes, compile: bool = False) -> BareRun:
 
 
 def graph_alone(device: torch.device, sizes: Sizes, compile: bool = False) -> Result:
-    """The floor of a step: its graph, replayed without views and without the loop."""
+    """The floor of a step: its graph, replayed without the loop."""
     start = time.perf_counter()
     made = bare(device, sizes, compile)
     found: Result = {"seconds of warm-up and capture": round(time.perf_counter() - start, 1)}
-    if made.refused:
+    if made.graph is None:
         return {**found, "not captured": made.refused}
-    return {**found, "ms": round(milliseconds(made.graphs[False].replay, sizes.replays), 3)}
+    return {**found, "ms": round(milliseconds(made.graph.replay, sizes.replays), 3)}
 
 
 def bare_steps(device: torch.device, sizes: Sizes) -> Result:
-    """Milliseconds of a bare step, with its views."""
+    """Milliseconds of a bare step."""
     made = bare(device, sizes)
     before = made.seconds
     made.train(sizes.steps)

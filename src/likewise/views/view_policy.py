@@ -23,7 +23,6 @@ from likewise.views.image.making import crop_of, make_view, view_of_crop
 from likewise.views.image.random_ops import random_operations
 from likewise.views.image.view_params import ColourParams, ColourRows, CutoutParams, ViewParams
 from likewise.views.motion.temporal_windows import frames_from, random_start
-from likewise.views.prepared import PreparedViews
 from likewise.views.transform import Given, as_transform
 from likewise.views.view import View
 
@@ -136,8 +135,6 @@ class ViewPolicy:
         if not isinstance(pixels, Pixels):
             return as_transform(self, pixels)
         assert rng is not None
-        if isinstance(pixels.views, PreparedViews):
-            return pixels.views.view(self, pixels, rng)
         if isinstance(pixels.views, RequestedViews):
             pixels.views.note_policy(str(rng.key[-1]), self)
         images = pixels.images
