@@ -1,4 +1,4 @@
-"""Training without the loop's log, display and files: batches of images that lie on the device, steps from a CUDA graph.
+"""Training without the loop's log, display and files: images that lie on the device, and steps from a CUDA graph.
 
 The method, its losses, its views and the optimiser are the library's.
 """
