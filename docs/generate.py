@@ -170,17 +170,34 @@ def benchmark(name: str, stored: dict[str, Any]) -> str:
     facts = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in measured.items())
     lines = [f"## {stored['title']}", "", f"`{command}`. {facts}; {versions}.", ""]
     for table in stored["tables"]:
-        lines += [f"**{table['title']}**", ""]
-        lines += [
-            f"| {' | '.join(table['columns'])} |",
-            f"| {' | '.join('---' for _ in table['columns'])} |",
-        ]
-        lines += [f"| {' | '.join(row)} |" for row in table["rows"]]
-        lines += ["", *[f"{note}  " for note in table["notes"]], *([""] if table["notes"] else [])]
+        lines += table_lines(table)
     if stored["claims"]:
         lines += ["| target | measured | |", "| --- | --- | --- |"]
         lines += [*map(target_row, stored["claims"]), ""]
     return "\n".join(lines)
+
+
+def table_lines(table: dict[str, Any]) -> list[str]:
+    """One table of a benchmark, its title above and its notes below."""
+    columns, notes = table["columns"], table["notes"]
+    lines = [f"**{table['title']}**", "", f"| {' | '.join(columns)} |"]
+    lines += [f"| {' | '.join('---' for _ in columns)} |"]
+    lines += [f"| {' | '.join(row)} |" for row in table["rows"]]
+    return [*lines, "", *[f"{note}  " for note in notes], *([""] if notes else [])]
+
+
+SCALE_BEGIN, SCALE_END = (
+    "<!-- transformers, made by `make docs` -->",
+    "<!-- end of transformers -->",
+)
+
+
+def scale_page() -> str:
+    """The page about many GPUs with the counts of vision transformers renewed; all else is written by hand."""
+    stored = FOLDER.parent / "benchmarks" / "results" / "sharded_vit.json"
+    tables = json.loads(stored.read_text())["tables"]
+    lines = [line for table in tables for line in table_lines(table)]
+    return renew(FOLDER / "scale.md", SCALE_BEGIN, SCALE_END, "\n".join(lines).rstrip())
 
 
 def figure(value: float | None) -> str:
@@ -318,6 +335,7 @@ PAGES = {
     "label-dial.md": label_dial_page,
     "gpu.md": gpu_page,
     "performance.md": performance_page,
+    "scale.md": scale_page,
     "results.md": results_page,
 }
 PAGES |= {f"methods/{name}.md": partial(method_page, name) for name in METHODS}

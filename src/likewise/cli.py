@@ -109,7 +109,7 @@ def _message(error: LikewiseError, command: str, words: Sequence[str]) -> str:
     named = dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z](?!\.?[\w-])", own_advice))
     if command not in COMMANDS or not named:
         return text
-    others = [option for option in named if option not in _help(command)]
+    others = [option for option in named if option not in words and option not in _help(command)]
     return f"{text} (likewise {command} has no {', '.join(others)}.)" if others else text
 
 

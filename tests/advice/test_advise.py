@@ -1,6 +1,7 @@
 """From images and labels to a folder that says what to expect and holds the classifier."""
 
 import json
+import shlex
 
 import pytest
 import torch
@@ -10,7 +11,10 @@ import likewise
 from likewise.advice import programme
 from likewise.advice.advice import Advice
 from likewise.advice.frozen import FrozenArm
+from likewise.advice.session import Session
 from likewise.classification import load_classifier
+from likewise.commands.advising import Advise
+from likewise.commands.words import parse
 from likewise.errors import LikewiseError
 from likewise.training import Interrupted
 
@@ -76,6 +80,37 @@ def test_a_time_that_is_too_short_says_how_long_it_would_take_and_writes_nothing
     with pytest.raises(LikewiseError, match=r"at least --time \d+"):
         likewise.advise(clothes, time="0.01s", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_longer_command_has_every_option_and_a_folder_of_its_own(
+    clothes, tmp_path, monkeypatch
+):
+    images, labels = clothes
+    lines = ["photo,kind"]
+    for row in (0, 1, 40, 41):
+        Image.fromarray(images[row]).save(tmp_path / f"{row}.png")
+        lines.append(f"{row}.png,{int(labels[row])}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    (tmp_path / "out-2").mkdir()
+    given = {
+        "labels": str(tmp_path / "labels.csv"),
+        "budget": "2",
+        "device": "cpu",
+        "seed": 3,
+        "max_bad": 0.25,
+        "missing_labels": "class",
+        "path_column": "photo",
+        "label_column": "kind",
+    }
+    monkeypatch.setattr(Session, "run", lambda self, longer, overwrite: longer)
+    typed = likewise.advise(tmp_path, time="100s", out=tmp_path / "out", **given)
+    likewise_, advise, *words = shlex.split(typed)
+    assert (likewise_, advise) == ("likewise", "advise")
+    read = vars(parse(Advise, words, "likewise advise"))
+    assert read["data"] == str(tmp_path)
+    assert read["out"] == str(tmp_path / "out-3")
+    assert read["time"] == "5m"
+    assert {name: read[name] for name in given} == given
 
 
 def frozen_only(monkeypatch):

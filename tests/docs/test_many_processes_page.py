@@ -1,6 +1,19 @@
 """The pages about many processes: their examples, run as they stand there."""
 
+import importlib
+import json
+
+import pytest
+
 from docs.pages import DOCS, run_examples
+
+BENCHMARKS = DOCS.parent / "benchmarks"
+
+
+@pytest.fixture
+def sharded_vit(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("sharded_vit")
 
 
 def test_the_examples_run(tmp_path, monkeypatch):
@@ -20,3 +33,17 @@ def test_the_table_of_the_plan_has_the_numbers_of_its_example():
             f"| {operations / rate * 1e3:.1f} |" in text
             or f"| {operations / rate * 1e3:.0f} |" in text
         )
+
+
+def test_the_tables_of_transformers_have_the_numbers_of_the_formulas(sharded_vit):
+    stored = json.loads((BENCHMARKS / "results" / "sharded_vit.json").read_text())["tables"]
+    plans = [sharded_vit.plan_table(size, 64) for size in sharded_vit.LARGE]
+    assert [table["rows"] for table in stored[2:]] == [list(map(list, plan.rows)) for plan in plans]
+
+
+def test_the_formulas_count_what_a_small_transformer_does(sharded_vit):
+    small = sharded_vit.SMALL
+    network = sharded_vit.network_of(small)
+    assert sum(each.numel() for each in network.parameters()) == small.parameters
+    assert sharded_vit.counted_operations(small) == small.step_operations()
+    assert sharded_vit.kept_bytes(small) == small.activations(4)

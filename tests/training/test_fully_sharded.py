@@ -21,6 +21,7 @@ from likewise.data.samplers import shuffled
 from likewise.encoders import Encoder
 from likewise.encoders.from_timm import TimmEncoder
 from likewise.errors import LikewiseError
+from likewise.heads import mlp
 from likewise.methods import Nets, Recipe
 from likewise.run_folder import RunFolder
 from likewise.runs.setting_checks import FULLY_SHARDED, check_fully_sharded
@@ -87,8 +88,17 @@ NETWORKS = {
     ),
     "ResNet": lambda: ResNet(BasicBlock, (1, 2, 1, 1), num_classes=0, channels=(8, 8, 8, 8)),
     "own": OwnTransformer,
+    "head": lambda: synchronise_batch_norm(nn.Sequential(nn.Flatten(), mlp(3 * 32**2, 8, 4))),
 }
-BLOCKS = {"ViT": 3, "ViT of torchvision": 3, "ConvNeXt": 9, "Swin": 5, "ResNet": 5, "own": 3}
+BLOCKS = {
+    "ViT": 3,
+    "ViT of torchvision": 3,
+    "ConvNeXt": 9,
+    "Swin": 5,
+    "ResNet": 5,
+    "own": 3,
+    "head": 0,
+}
 """How many parts of a network are cut by themselves: blocks, and stages that hold blocks."""
 
 

@@ -19,7 +19,7 @@ from likewise.data.left_out import MAX_BAD
 from likewise.errors import LikewiseError
 from likewise.field_types import SHARE, Range, checked_arguments
 from likewise.randomness import restored_rng
-from likewise.runs.data_name import free_folder
+from likewise.runs.data_name import another_folder, free_folder
 from likewise.training.launch import DeviceKind, choose_device
 from likewise.write_lock import is_empty, only_writer_in
 
@@ -92,9 +92,8 @@ def advise(
             f"for instance --out {folder}-2."
         )
     quiet = Console(quiet=True)
-    named = labels if isinstance(labels, str | int | Path) else "all"
     options = {
-        "labels": "" if named == "all" else named,
+        "labels": _typed_labels(labels),
         "budget": "" if budget == "all" else budget,
         "path-column": path_column,
         "label-column": label_column,
@@ -102,12 +101,22 @@ def advise(
         "missing-labels": "" if missing_labels == "unlabelled" else missing_labels,
         "pixel-range": pixel_range,
         "max-bad": "" if max_bad == MAX_BAD else f"{max_bad:g}",
+        "seed": str(seed) if seed else "",
+        "device": "" if device == "auto" else device,
         "time": in_words(LONGER * clock.seconds),
+        "out": "" if out is None else another_folder(folder),
     }
     with only_writer_in(folder):
         where = choose_device(device)
         session = Session(opened, folder, clock, where, seed, console or quiet, max_bad)
         return session.run(_command(data, options), overwrite)
+
+
+def _typed_labels(labels: Any) -> str:
+    """Labels as an option has them; what is no text, number or path cannot be typed."""
+    if not isinstance(labels, str | int | Path):
+        return "LABELS"
+    return "" if labels == "all" else str(labels)
 
 
 def _command(data: Any, options: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from likewise.classification.head import ABSENT, require_two_classes
 from likewise.classification.temperature import fit_temperature
 from likewise.evaluation.metrics.linear_probe import stratified_folds
-from likewise.evaluation.metrics.threads import threads_for
+from likewise.evaluation.metrics.threads import threads_for, threads_for_decomposition
 from likewise.evaluation.statistics.scores import Features, require_labelled
 from likewise.randomness import generator
 
@@ -124,7 +124,8 @@ class _ClassStatistics(NamedTuple):
         within = vectors - means[targets]  # [N, D]
         if not bool(within.any()):  # one row a class says nothing of how rows of a class differ
             within = vectors
-        _, lengths, directions = torch.linalg.svd(within, full_matrices=False)
+        with threads_for_decomposition(min(within.shape)):
+            _, lengths, directions = torch.linalg.svd(within, full_matrices=False)
         return cls(centre, means, counts, lengths, directions)
 
     def classifier(self, share: float) -> tuple[Tensor, Tensor]:

@@ -82,10 +82,9 @@ def fit_head(
     classes, targets = require_two_classes(rows.labels)
     known = labels != UNLABELLED
     folds = _repeated_folds(targets, seed, None if groups is None else groups[known])
-    with threads_for(rows.vectors.numel() * min(rows.vectors.shape)):
-        axes = PrincipalAxes.of(
-            rows.vectors, _shared_scale(Standardiser.of(features), len(targets))
-        )
+    axes = PrincipalAxes.of(rows.vectors, _shared_scale(Standardiser.of(features), len(targets)))
+    fits = sum(int(fold_of.max()) + 1 for fold_of in folds)
+    with threads_for(axes.coordinates.numel() * len(classes) * max(fits, 1)):
         found = _fit(axes, targets, len(classes), folds, seed)
     out_of_fold = torch.full((len(labels), num_classes), torch.nan)
     out_of_fold[known] = _over_all_classes(found.out_of_fold, classes, num_classes)

@@ -25,12 +25,73 @@ RunArgument = Annotated[str, Positional, tyro.conf.arg(metavar="RUN")]
 DataArgument = Annotated[str, Positional, tyro.conf.arg(metavar="DATA")]
 
 
+FEW_OPTIONS = 16
+"""A command with no more options has them listed where none is near to what was typed."""
+SHORT = 2
+"""Letters of a name that is too short to be like another one."""
+
+
 def parse(kind: Any, words: list[str], program: str) -> Any:
-    """Settings of a kind, or its help."""
+    """Settings of a kind, or its help.
+
+    Raises:
+        LikewiseError: there is no such option, or a word belongs to none.
+    """
     _describe_options(kind)
-    return tyro.cli(
-        kind, args=words, prog=program, config=(tyro.conf.SuppressFixed,), registry=VALUES
+    settings, unknown = tyro.cli(
+        kind,
+        args=words,
+        prog=program,
+        config=(tyro.conf.SuppressFixed,),
+        registry=VALUES,
+        return_unknown_args=True,
     )
+    if unknown:
+        raise LikewiseError(f"{_unknown(unknown[0], kind)} {program} --help lists the options.")
+    return settings
+
+
+def _unknown(word: str, kind: Any) -> str:
+    """What is to be said of a word that a command does not know."""
+    options = options_of(kind)
+    if not word.startswith("-"):
+        hint = f" Data are given by an option: --data {word}." if "data" in options else ""
+        return f"{word} was given, but there is no option before it.{hint}"
+    typed = word.partition("=")[0]
+    name = typed.lstrip("-")
+    near = _near(name, options) if len(name) > SHORT else []
+    if near:
+        return (
+            f"There is no option {typed}. Did you mean {' or '.join(f'--{o}' for o in near[:3])}?"
+        )
+    if len(options) > FEW_OPTIONS:
+        return f"There is no option {typed}."
+    return f"There is no option {typed}. There are {', '.join(f'--{each}' for each in options)}."
+
+
+def _near(name: str, options: list[str]) -> list[str]:
+    """The options that begin with a name; else those whose last part is like it, as ``method.dim`` is like ``dims``."""
+    last_parts = {option.rpartition(".")[2]: option for option in reversed(options)}
+    close = difflib.get_close_matches(name.rpartition(".")[2], last_parts, cutoff=0.6)
+    return [each for each in options if each.startswith(name)] or [last_parts[c] for c in close]
+
+
+def options_of(kind: Any) -> list[str]:
+    """Names of a kind's options as they are typed, without the dashes in front."""
+    names = []
+    for name, hint in typing.get_type_hints(kind, include_extras=True).items():
+        inner = typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
+        marks = getattr(hint, "__metadata__", ())
+        if Positional in marks or typing.get_origin(inner) is typing.ClassVar:
+            continue
+        typed = next((mark.name for mark in marks if getattr(mark, "name", None)), name)
+        typed = typed.replace("_", "-")
+        if dataclasses.is_dataclass(inner):
+            prefix = "" if tyro.conf.OmitArgPrefixes in marks else f"{typed}."
+            names += [f"{prefix}{each}" for each in options_of(inner)]
+        else:
+            names.append(typed)
+    return names
 
 
 def _describe_options(kind: Any) -> None:

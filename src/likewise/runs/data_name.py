@@ -46,9 +46,14 @@ def free_folder(data: Any, ending: str, may_exist: bool = False) -> Path:
     """
     stem = Path(data).resolve().stem if isinstance(data, str | Path) else "arrays"
     stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in stem)
-    name = f"runs/{stem}-{ending}"
-    for number in itertools.count(1):
-        folder = Path(name if number == 1 else f"{name}-{number}")
-        if may_exist or not folder.exists():
-            return folder
+    folder = Path(f"runs/{stem}-{ending}")
+    return folder if may_exist or not folder.exists() else another_folder(folder)
+
+
+def another_folder(folder: Path) -> Path:
+    """The first folder of a name with a number, from 2, that is free."""
+    for number in itertools.count(2):
+        numbered = folder.with_name(f"{folder.name}-{number}")
+        if not numbered.exists():
+            return numbered
     raise AssertionError("unreachable")

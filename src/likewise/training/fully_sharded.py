@@ -76,7 +76,7 @@ def _shard(part: nn.Module, mesh: Any, policy: MixedPrecisionPolicy) -> None:
     """Cut a part's parameters: those of each block by themselves, the others together."""
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
-    if next(part.parameters(), None) is None:  # a queue
+    if not _has_parameters(part):  # a queue
         part.to(mesh.device_type)
     elif isinstance(part, nn.ModuleList | nn.ModuleDict | Nets):  # which nobody calls
         for child in part.children():
@@ -84,24 +84,27 @@ def _shard(part: nn.Module, mesh: Any, policy: MixedPrecisionPolicy) -> None:
     else:
         for parameter in part.parameters():
             parameter.data = parameter.data.contiguous()  # FSDP cuts no channels-last weights
-        for block in _blocks(part):
-            fully_shard(block, mesh=mesh, mp_policy=policy)
         if not any(isinstance(module, Encoder) for module in part.modules()):
             policy = MixedPrecisionPolicy()
+        for block in _blocks(part):
+            fully_shard(block, mesh=mesh, mp_policy=policy)
         fully_shard(part, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
 
 
 def _blocks(part: nn.Module) -> Iterator[nn.Module]:
-    """What sequences hold that is made of modules itself, such as the blocks of a transformer; inner ones first."""
+    """What sequences hold that is made of layers itself, such as the blocks of a transformer; inner ones first."""
     held: set[nn.Module] = set()
     for module in part.modules():
         if isinstance(module, SEQUENCES):
             held.update(module.children())
     for module in reversed(list(part.modules())):  # a module comes before those that it holds
         is_block = module in held and not isinstance(module, SEQUENCES)
-        has_modules = next(module.children(), None) is not None
-        if is_block and has_modules and next(module.parameters(), None) is not None:
+        if is_block and any(_has_parameters(child) for child in module.children()):
             yield module
+
+
+def _has_parameters(module: nn.Module) -> bool:
+    return next(module.parameters(), None) is not None
 
 
 def is_cut(value: Any) -> TypeGuard[DTensor]:

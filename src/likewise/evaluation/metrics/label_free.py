@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from likewise.evaluation.metrics.threads import threads_for_decomposition
 from likewise.methods.method import feature_std
 
 PAIRS = 4096
@@ -32,7 +33,8 @@ def effective_rank(vectors: Tensor) -> float:
         return math.nan
     rows = vectors.double()
     gram = rows.T @ rows if len(rows) > rows.shape[1] else rows @ rows.T
-    singular = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
+    with threads_for_decomposition(len(gram)):
+        singular = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
     total = singular.sum()
     if float(total) == 0:
         return 0.0

@@ -83,8 +83,8 @@ class LinearProbe:
             )
         rows = rows.where_fitted_fastest()
         standardise = (standardise or Standardiser.of(train.vectors)).to(rows.vectors.device)
-        with threads_for(rows.vectors.numel() * min(rows.vectors.shape)):
-            axes = PrincipalAxes.of(rows.vectors, standardise)
+        axes = PrincipalAxes.of(rows.vectors, standardise)
+        with threads_for(axes.coordinates.numel() * len(classes) * FOLDS):
             choice, start = self._choose(axes, targets, len(classes))
             everything = torch.ones(1, len(targets), dtype=torch.bool)
             weights = fit(axes, targets, len(classes), everything, choice["strength"], start)[0]
@@ -145,7 +145,8 @@ class LinearProbe:
                 iterations=50,
                 tolerance=1e-6,
             )
-            tried = _validate(weights, axes, targets, held_out, strength)
+            with threads_for(weights.numel() * len(targets)):
+                tried = _validate(weights, axes, targets, held_out, strength)
             if best is not None and tried.cross_entropy >= best.cross_entropy:
                 break
             best = tried

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from likewise.evaluation.metrics.threads import threads_for
+from likewise.evaluation.metrics.threads import threads_for, threads_for_decomposition
 
 CHUNK = 8192
 """rows standardised at a time, so that no second copy of the features is in memory"""
@@ -71,12 +71,13 @@ class PrincipalAxes:
     @classmethod
     def of(cls, vectors: Tensor, standardise: Standardiser) -> PrincipalAxes:
         """The axes of float [N, D]."""
-        if len(vectors) < vectors.shape[1]:
-            energy, directions = _few_rows(standardise(vectors))
-        else:
-            energy, directions = _many_rows(standardise(chunk) for chunk in vectors.split(CHUNK))
-        directions = directions.float()
-        coordinates = _along(vectors, standardise, directions)
+        with threads_for(vectors.numel() * min(vectors.shape)):
+            if len(vectors) < vectors.shape[1]:
+                energy, directions = _few_rows(standardise(vectors))
+            else:
+                energy, directions = _many_rows(standardise(each) for each in vectors.split(CHUNK))
+            directions = directions.float()
+            coordinates = _along(vectors, standardise, directions)
         return cls(standardise, directions, energy.clamp_min(0), coordinates)
 
     def along(self, vectors: Tensor) -> Tensor:
@@ -92,14 +93,17 @@ class PrincipalAxes:
 def _many_rows(chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Energy [D] and axes [D, D] of rows given in chunks of [n, D]."""
     gram = sum((rows.T @ rows for rows in chunks), torch.zeros(()))
-    energy, directions = torch.linalg.eigh(gram.double())
+    with threads_for_decomposition(len(gram)):
+        energy, directions = torch.linalg.eigh(gram.double())
     return energy, directions
 
 
 def _few_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Energy [R] and axes [D, R] of N < D rows, by the smaller Gram matrix."""
     rows = rows.double()
-    energy, sides = torch.linalg.eigh(rows @ rows.T)
+    gram = rows @ rows.T
+    with threads_for_decomposition(len(gram)):
+        energy, sides = torch.linalg.eigh(gram)
     spanned = energy > 1e-9 * energy.max()
     return energy[spanned], rows.T @ sides[:, spanned] / energy[spanned].sqrt()
 
@@ -149,27 +153,27 @@ def fit(
         iterations: L-BFGS iterations at most.
         tolerance: stop where an iteration changes the mean loss by less.
     """
-    objective = _Objective(axes, targets, classes, counted, strength)
-    weights = objective.zeros() if start is None else start
-    directions, metric = objective.metric(weights)  # [C, C], [C, R + 1]
-    scaled = directions.T @ weights / metric
-    solver = torch.optim.LBFGS(
-        [scaled],
-        max_iter=iterations,
-        history_size=10,
-        tolerance_grad=1e-6,
-        tolerance_change=tolerance,
-        line_search_fn="strong_wolfe",
-    )
+    with threads_for(counted.numel() * classes * len(axes.energy)):
+        objective = _Objective(axes, targets, classes, counted, strength)
+        weights = objective.zeros() if start is None else start
+        directions, metric = objective.metric(weights)  # [C, C], [C, R + 1]
+        scaled = directions.T @ weights / metric
+        solver = torch.optim.LBFGS(
+            [scaled],
+            max_iter=iterations,
+            history_size=10,
+            tolerance_grad=1e-6,
+            tolerance_change=tolerance,
+            line_search_fn="strong_wolfe",
+        )
 
-    def value_and_gradient() -> Tensor:
-        value, gradient = objective(directions @ (scaled * metric))
-        scaled.grad = directions.T @ gradient * metric
-        return torch.tensor(value)
+        def value_and_gradient() -> Tensor:
+            value, gradient = objective(directions @ (scaled * metric))
+            scaled.grad = directions.T @ gradient * metric
+            return torch.tensor(value)
 
-    with threads_for(weights.numel() * len(targets)):
         solver.step(value_and_gradient)  # type: ignore[arg-type]  # a tensor serves as the value, and costs no gradient
-    return directions @ (scaled * metric)
+        return directions @ (scaled * metric)
 
 
 class _Objective:
@@ -222,7 +226,8 @@ class _Objective:
         prob = prob.transpose(0, 1).flatten(1).double()  # [C, K N]
         second_moment = prob @ prob.T / prob.shape[1]  # [C, C]
         between_classes = prob.mean(dim=1).diag() - second_moment
-        level, directions = torch.linalg.eigh(between_classes)
+        with threads_for_decomposition(len(between_classes)):
+            level, directions = torch.linalg.eigh(between_classes)
         level[0] = level[-1]  # the direction common to all classes: the loss does not depend on it
         of_bias = level.new_full((1,), float(self.one_hot.shape[1]))
         curvature = level[:, None] * torch.cat([self.axes.energy, of_bias])

@@ -10,6 +10,9 @@ import torch
 SHORT = 2e8
 """multiplications that one thread does in about five milliseconds"""
 
+LARGE = 2048
+"""rows of a matrix from which several threads decompose it"""
+
 
 @contextmanager
 def threads_for(products: int) -> Iterator[None]:
@@ -27,3 +30,18 @@ def threads_for(products: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def threads_for_decomposition(rows: int) -> Iterator[None]:
+    """One thread inside the block, which finds eigenvalues or singular values, unless the matrix is large.
+
+    LAPACK's reduction to a few diagonals makes a short product for each column, after which threads wait for each
+    other. Beside other work on two cores the eigenvectors of 256 rows took 3.0 s on two threads and 0.04 on one,
+    those of 2,048 rows 12 s and 4.4.
+
+    Args:
+        rows: of the matrix, or columns where there are fewer.
+    """
+    with threads_for(rows**3 if rows > LARGE else 0):
+        yield
