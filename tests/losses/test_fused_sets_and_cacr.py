@@ -8,12 +8,21 @@ import torch
 import torch.nn.functional as F
 
 from likewise import losses
-from likewise.losses import fused_cacr, fused_queue, fused_sets, fused_unit, gpu_sizes
+from likewise.losses import (
+    fused_batch,
+    fused_cacr,
+    fused_logits,
+    fused_queue,
+    fused_sets,
+    fused_unit,
+    gpu_sizes,
+)
 from likewise.losses.attraction_repulsion import terms_of_views, unit_views
 from likewise.losses.similarity_sums import NotTwiceDifferentiable
 from likewise.losses.triton_launch import Tiles, kernels
 from losses.kernels import (
     DEVICE,
+    INTERPRETED,
     Counted,
     beside,
     compiled_for_a_gpu_that_is_not_here,
@@ -279,6 +288,29 @@ def test_kernels_of_cacr_refuse_second_derivatives():
     z = drawn(6, 2, 5).float().requires_grad_()
     with pytest.raises(NotTwiceDifferentiable):
         torch.autograd.grad(losses.cacr(z), z, create_graph=True)
+
+
+@pytest.mark.skipif(INTERPRETED, reason="a compiler cannot look into the interpreter")
+def test_a_compiler_takes_these_losses_whole_and_by_pytorchs_operations(monkeypatch):
+    sets, targets = Sets(), drawn(21, 24).float().softmax(dim=1)
+    given = sets.partners.float(), sets.matched, sets.queue.float(), 0.2
+
+    def loss(rows):
+        return (
+            losses.cacr(rows[:, :2])
+            + losses.set_similarity(rows, *given)
+            + losses.knowledge_distillation(rows[0], targets, 4.0)
+            + losses.soft_cross_entropy(rows[0], targets)
+        )
+
+    right = loss(sets.locations.float())
+    monkeypatch.setattr(fused_batch, "interpreted", lambda: True)
+    for module in (fused_cacr, fused_sets, fused_logits):
+        monkeypatch.setattr(
+            module, "serves", lambda *given: pytest.fail("a kernel would have been launched")
+        )
+    found = torch.compile(loss, fullgraph=True, backend="eager")(sets.locations.float())
+    torch.testing.assert_close(found, right)
 
 
 COMPILING = """

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from likewise.losses import fused_cacr
 from likewise.losses.float32 import in_float32, unit
+from likewise.losses.fused_batch import kernels_first
 from likewise.losses.input_checks import LossInputError, shapes
 from likewise.losses.row_means import mean_over_rows
 
@@ -153,13 +154,20 @@ def unit_views(z: Tensor) -> Tensor:
     return rows.unflatten(0, (z.shape[1], z.shape[0]))
 
 
+def _terms_by_kernels(
+    views: Tensor, attraction_sharpness: float, repulsion_sharpness: float, through_weights: bool
+) -> Terms | None:
+    sharpness = attraction_sharpness, repulsion_sharpness
+    if not fused_cacr.serves(views, *sharpness):
+        return None
+    return Terms(*fused_cacr.terms(views, *sharpness, through_weights))
+
+
+@kernels_first(_terms_by_kernels)
 def terms_of_views(
     views: Tensor, attraction_sharpness: float, repulsion_sharpness: float, through_weights: bool
 ) -> Terms:
     """Both terms within a batch of unit rows [V, B, D]; see `cacr`."""
-    sharpness = attraction_sharpness, repulsion_sharpness
-    if fused_cacr.serves(views, *sharpness):
-        return Terms(*fused_cacr.terms(views, *sharpness, through_weights))
     return Terms(
         multi_view_attraction(views, views, attraction_sharpness, through_weights),
         multi_view_repulsion(views, repulsion_sharpness, through_weights),

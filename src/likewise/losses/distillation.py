@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from likewise.losses import fused_queue, fused_soft
+from likewise.losses import fused_logits, fused_queue, fused_soft
 from likewise.losses.float32 import in_float32
 from likewise.losses.fused_batch import kernels_first
 from likewise.losses.input_checks import check_temperature, shapes
@@ -13,7 +13,14 @@ from likewise.losses.row_means import mean_over_rows
 from likewise.losses.similarity_sums import cross_logsumexp, mean_key
 
 
+def _cross_entropy_by_kernels(logits: Tensor, targets: Tensor) -> Tensor | None:
+    if not fused_logits.serves(logits, targets):
+        return None
+    return fused_logits.cross_entropy(logits, targets)
+
+
 @shapes(logits="B C", targets="B C")
+@kernels_first(_cross_entropy_by_kernels)
 @in_float32
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean over rows of -sum_c t_c log softmax(logits)_c.
@@ -26,7 +33,14 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return -(targets.detach() * log_probabilities).sum(dim=1).mean()
 
 
+def _knowledge_by_kernels(student: Tensor, teacher: Tensor, temperature: float) -> Tensor | None:
+    if not fused_logits.serves(student, teacher, temperature):
+        return None
+    return fused_logits.distillation_loss(student, teacher, temperature)
+
+
 @shapes(student="B C", teacher="B C")
+@kernels_first(_knowledge_by_kernels)
 @in_float32
 def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """T^2 KL(softmax(teacher / T) || softmax(student / T)), mean over rows (Hinton et al. 2015, Sec. 2, https://arxiv.org/abs/1503.02531).

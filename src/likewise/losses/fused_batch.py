@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, ParamSpec
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -44,6 +44,7 @@ from likewise.losses.triton_launch import (
 )
 
 P = ParamSpec("P")
+ResultT = TypeVar("ResultT")
 
 Form = Literal["pairs", "out", "in", "nca"]
 
@@ -64,13 +65,13 @@ def serves(rows: Tensor, count: int, temperature: float | Tensor) -> bool:
 
 
 def kernels_first(
-    by_kernels: Callable[P, Tensor | None],
-) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
+    by_kernels: Callable[P, ResultT | None],
+) -> Callable[[Callable[P, ResultT]], Callable[P, ResultT]]:
     """Let kernels make a loss that they can, from inputs of any width as they are; ``by_kernels`` gives None else."""
 
-    def decorated(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    def decorated(loss: Callable[P, ResultT]) -> Callable[P, ResultT]:
         @functools.wraps(loss)
-        def wrapped(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> ResultT:
             first = args[0] if args else next(iter(kwargs.values()), None)
             on_gpu = isinstance(first, Tensor) and (first.is_cuda or interpreted())
             on_gpu = on_gpu and not torch.compiler.is_compiling()

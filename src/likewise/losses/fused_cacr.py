@@ -22,7 +22,7 @@ from torch import Tensor
 from likewise.collectives import shard_of
 from likewise.losses import gpu_sizes, tiles_triton
 from likewise.losses.similarity_sums import refuse_second_derivatives
-from likewise.losses.triton_launch import blocks, interpreted, kernels
+from likewise.losses.triton_launch import blocks, kernels
 
 TILE = {"ROWS": 16, "COLUMNS": 64}
 """How both passes over the scores are cut; NO GPU HAS MEASURED IT YET."""
@@ -30,8 +30,7 @@ TILE = {"ROWS": 16, "COLUMNS": 64}
 
 def serves(views: Tensor, attraction_sharpness: float, repulsion_sharpness: float) -> bool:
     """Whether these kernels can make the terms of unit rows [V, B, D]."""
-    on_gpu = (views.is_cuda or interpreted()) and not torch.compiler.is_compiling()
-    if not on_gpu or views.dtype != torch.float32 or not tiles_triton.readable(views):
+    if views.dtype != torch.float32 or not tiles_triton.readable(views):
         return False
     fits = min(views.shape[:2]) >= 2 and views.shape[:2].numel() <= gpu_sizes.CACR_ROWS
     fits = fits and attraction_sharpness >= 0 and repulsion_sharpness >= 0

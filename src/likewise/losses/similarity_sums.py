@@ -301,8 +301,9 @@ def refuse_second_derivatives() -> None:
     """
     if torch.is_grad_enabled():  # as it is in a backward only under create_graph
         raise NotTwiceDifferentiable(
-            "Second derivatives of a contrastive loss were requested (create_graph=True); the fast losses have none. "
-            "Call the same loss from likewise.losses.dense, which PyTorch can differentiate as often as you like."
+            "Second derivatives of a loss were requested (create_graph=True); the fast losses have none. Call the "
+            "same loss from likewise.losses.dense, or differentiate with torch.func (grad, hessian): PyTorch can "
+            "then do so as often as you like."
         )
 
 
