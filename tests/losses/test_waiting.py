@@ -46,6 +46,7 @@ LOSSES = {
     "cross-entropy that may have no row": lambda module, a, b: label_term(a, IDS),
     "cross-entropy of no row": lambda module, a, b: label_term(a, torch.full_like(IDS, -1)),
     "clip_loss": lambda module, a, b: module.clip_loss(a, a.flip(0), 10.0),
+    "barlow_twins": lambda module, a, b: module.barlow_twins(a, a.flip(0)),
 }
 
 
@@ -110,6 +111,7 @@ def test_a_loss_that_looks_at_values_is_found_out():
         ("sup_con out", (64, 36)),
         ("queue_nce", (16, 18)),
         ("similarity_distillation", (28, 10)),
+        ("barlow_twins", (11, 14)),
     ],
 )
 def test_a_loss_of_pytorchs_operations_launches_no_more_than_it_did(name, most, monkeypatch):

@@ -21,11 +21,7 @@ def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
         first: [B, D]; coordinates are standardised here, over the rows given and by the biased variance.
         second: [B, D], row by row the same examples.
     """
-    if len(first) < 2:
-        raise LossInputError(
-            f"A cross-correlation needs two views of 2 examples or more; got {tuple(first.shape)}."
-        )
-    return _standardised(first).T @ _standardised(second) / len(first)
+    return _products(first, second) / len(first)
 
 
 @shapes(first="B D", second="B D")
@@ -41,11 +37,29 @@ def barlow_twins(first: Tensor, second: Tensor, off_diagonal: float = 0.0051) ->
     Returns:
         The sum over coordinates, as in the paper: it grows with D, which optimisers without a layer-wise rate notice.
     """
-    correlation = cross_correlation(first, second)
-    own = correlation.diagonal()
-    others = correlation.square().sum() - own.square().sum()
-    return (1 - own).square().sum() + off_diagonal * others
+    rows = len(first)
+    difference = _products(first, second)
+    difference.detach().diagonal().sub_(
+        rows
+    )  # from the identity, times the rows; a constant has no gradient
+    of_all, of_own = _squares(difference), _squares(difference.diagonal())
+    return of_all.lerp(of_own, 1 - off_diagonal) / rows**2
+
+
+def _products(first: Tensor, second: Tensor) -> Tensor:
+    """[D, D]: of standardised coordinates, summed over the rows."""
+    if len(first) < 2:
+        raise LossInputError(
+            f"A cross-correlation needs two views of 2 examples or more; got {tuple(first.shape)}."
+        )
+    return _standardised(first).T @ _standardised(second)
 
 
 def _standardised(z: Tensor) -> Tensor:
     return functional.batch_norm(z, None, None, training=True, eps=EPSILON)
+
+
+def _squares(values: Tensor) -> Tensor:
+    """Their sum; one operation of PyTorch each way."""
+    nothing = values.new_zeros(()).expand_as(values)
+    return functional.mse_loss(values, nothing, reduction="sum")
