@@ -44,7 +44,6 @@ def launched(monkeypatch):
     for module in (fused_unit, fused_queue, fused_sets, fused_cacr):
         monkeypatch.setattr(module, "kernels", lambda file: Counted(kernels(file), names))
     monkeypatch.setattr(fused_queue, "_tiles", lambda width: Tiles(16, 16, splits=3))
-    monkeypatch.setattr(fused_sets, "COLUMNS", 16)
     monkeypatch.setattr(fused_cacr, "TILE", {"ROWS": 16, "COLUMNS": 8})
     return names
 

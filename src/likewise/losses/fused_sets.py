@@ -30,7 +30,7 @@ from likewise.losses.triton_launch import (
     parts_of,
 )
 
-ROWS, COLUMNS = 16, 32
+ROWS, COLUMNS = 16, 16
 """Locations that a program holds, and partners that it meets at a time; NO GPU HAS MEASURED THEM YET."""
 
 
