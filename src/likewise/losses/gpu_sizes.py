@@ -26,6 +26,10 @@ KEPT_PAIRS = 2**26
 """Queries times keys up to which `tiles_dense` keeps all scores of rows that `tiles_triton` does not take: 8,192
 squared, 0.27 GB a matrix. Beyond, `tiles_rows` holds as much at a time; NO GPU HAS MEASURED OTHERS."""
 
+BOTH_WAYS_COLUMNS = 256
+"""Columns from which on large batches of pairs are PyTorch's products even where `tiles_triton` takes them: 8 N² D
+operations and 26 bytes a score of memory instead of 20 N² D. By arithmetic for an H100; NO GPU HAS MEASURED IT."""
+
 TRIANGLE_ROWS = (8192, 131072)
 """Rows from and up to which `tiles_triton` takes each score of rows with each other once in its forward. By arithmetic
 half of the scores of 8,192 rows of 128 take an H100 0.025 ms, and one more launch 0.005; NO GPU HAS MEASURED IT. The

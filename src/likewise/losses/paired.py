@@ -14,7 +14,7 @@ from likewise.losses.distillation import soft_nce
 from likewise.losses.float32 import in_float32
 from likewise.losses.fused_batch import kernels_first
 from likewise.losses.input_checks import LossInputError, shapes
-from likewise.losses.similarity_sums import cross_logsumexp
+from likewise.losses.similarity_sums import both_logsumexp, cross_logsumexp
 
 APART = 100.0
 """What OTTER subtracts from the similarity of an image with itself, and of a text with itself."""
@@ -56,9 +56,11 @@ def clip_loss(
     of_partners = (scaled * texts).sum()
     of_all = scaled.sum(dim=0).dot(texts.sum(dim=0))
     positive_scores = of_partners * (1 - smoothing - other) + of_all * other
-    to_texts = cross_logsumexp(scaled, texts).all_logsumexp.sum()
-    to_images = cross_logsumexp(texts * scale, images).all_logsumexp.sum()
-    ways = to_texts + to_images
+    log_sums = both_logsumexp(scaled, texts)
+    if log_sums is None:
+        to_texts = cross_logsumexp(scaled, texts).all_logsumexp
+        log_sums = to_texts, cross_logsumexp(texts * scale, images).all_logsumexp
+    ways = log_sums[0].sum() + log_sums[1].sum()
     return (ways / 2 - positive_scores) / len(images)
 
 

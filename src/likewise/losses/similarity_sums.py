@@ -91,6 +91,20 @@ def cross_logsumexp(
     )
 
 
+def both_logsumexp(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Log-sums [N] of queries over keys [M, D], and [M] of keys over queries, from the same scores.
+
+    None where two calls of `cross_logsumexp` are to be made instead.
+    """
+    if transformed() or shard_of(len(queries)) is not None:
+        return None
+    path = _path(queries, keys)
+    is_wide = queries.is_cuda and queries.shape[1] > gpu_sizes.BOTH_WAYS_COLUMNS
+    if path is not tiles_rows and not (path is tiles_triton and is_wide):
+        return None
+    return _BothLogSumExp.apply(queries, keys)  # type: ignore[no-any-return]
+
+
 def _cross_logsumexp(
     queries: Tensor,
     keys: Tensor,
@@ -233,6 +247,21 @@ class _CrossLogSumExp(torch.autograd.Function):
         else:
             found = ctx.path.backward(queries, keys, sums, grad_all, grad_positives)
         return _restored(found[0], rows), _restored(found[1], columns), None, None, None
+
+
+class _BothLogSumExp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        queries, keys = _as_multiplied(queries), _as_multiplied(keys)
+        log_sums = tiles_rows.forward_both(queries, keys)
+        ctx.save_for_backward(queries, keys, *log_sums)
+        return log_sums
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        refuse_second_derivatives()
+        queries, keys, *log_sums = ctx.saved_tensors
+        return tiles_rows.backward_both(queries, keys, tuple(log_sums), gradients)
 
 
 class _AgainstFixed(torch.autograd.Function):

@@ -19,14 +19,14 @@ MOST_PAIRS = 2**22
 
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
     """The sums of queries [N, D] over keys [M, D]; the scores are cached."""
-    return _sums(*compared(queries, keys, pairs))
+    return sums_of(*compared(product(queries, keys.T), pairs))
 
 
 def forward_fixed(
     queries: Tensor, keys: Tensor, self_index: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The sums over keys that get no gradient, [N], and the mean key under each query's softmax, [N, D]."""
-    scores = _scores(queries, keys, self_index)
+    scores = _without_own(product(queries, keys.T), self_index)
     log_sum = scores.logsumexp(dim=1)
     softmax = scores.sub_(never_reached(log_sum)[:, None]).exp_()  # [N, M]
     return log_sum, product(softmax, keys)
@@ -43,7 +43,7 @@ def backward(
 def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
     """The sums of each of the first ``count`` rows of [N, D] over all others; the scores are cached."""
     scores = (z[:count] @ z.T).fill_diagonal_(-torch.inf)
-    return _sums(scores, None if ids is None else _of_positives(scores, ids[:count, None] == ids))
+    return sums_of(scores, None if ids is None else _of_positives(scores, ids[:count, None] == ids))
 
 
 def backward_square(
@@ -58,9 +58,9 @@ def backward_square(
     return as_queries.add_(as_keys) @ z
 
 
-def compared(queries: Tensor, keys: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
+def compared(scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
     """Scores [N, M], -inf where a query is not compared with a key; and those of positives, -inf elsewhere, or None."""
-    scores = _scores(queries, keys, pairs.self_index)
+    scores = _without_own(scores, pairs.self_index)
     shared = pairs.same_id()
     return scores, None if shared is None else _of_positives(scores, shared)
 
@@ -75,12 +75,19 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     return left.float() @ right.float()
 
 
-def _scores(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> Tensor:
-    """[N, M], -inf where a query is not compared with a key."""
-    scores = product(queries, keys.T)
+def add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """`product` added to what is there."""
+    if right.dtype == total.dtype:
+        total.addmm_(left, right)
+    else:
+        total += product(left, right)
+
+
+def _without_own(scores: Tensor, self_index: Tensor | None) -> Tensor:
+    """Scores [N, M], -inf at each query's own key."""
     if self_index is None:
         return scores
-    column = torch.arange(len(keys), device=keys.device)
+    column = torch.arange(scores.shape[1], device=scores.device)
     return scores.masked_fill_(self_index[:, None] == column, -torch.inf)
 
 
@@ -88,7 +95,7 @@ def _of_positives(scores: Tensor, shared: Tensor) -> Tensor:
     return scores.masked_fill(~shared, -torch.inf)
 
 
-def _sums(scores: Tensor, of_positives: Tensor | None) -> Sums:
+def sums_of(scores: Tensor, of_positives: Tensor | None) -> Sums:
     """With the scores [N, M] themselves, and those of positives."""
     positives_logsumexp = None if of_positives is None else of_positives.logsumexp(dim=1)
     return Sums(scores.logsumexp(dim=1), positives_logsumexp, scores, of_positives)

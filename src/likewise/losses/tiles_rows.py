@@ -1,8 +1,10 @@
 """Log-sum-exp of similarities by blocks of rows on a GPU, whose matrices PyTorch multiplies.
 
 For rows that are wider than `tiles_triton` takes, and GPUs that it does not serve. The definitions are those of
-`tiles_torch`. The scores of a block [n, M] are kept until the next; the backward makes them again. Nothing here waits
-for the device.
+`tiles_torch`. The scores of a block [n, M] are kept until the next; the backward makes them again. What is made of them
+takes a kernel each (`fused_scores`), or PyTorch's operations (`tiles_dense`). Nothing here waits for the device.
+
+`forward_both` and `backward_both` are for keys that are queries of the same scores too, as images and texts are.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from likewise.losses import tiles_dense
-from likewise.losses.tiles_dense import product, slopes
+from likewise.losses import fused_scores, tiles_dense
+from likewise.losses.tiles_dense import add_product, product
 from likewise.losses.tiles_torch import Pairs, Sums
 
 SCORES = 2**26
-"""Of one block: 0.27 GB in float32. Three or four such matrices are held at a time. NO GPU HAS MEASURED OTHERS."""
+"""Of one block: 0.27 GB in float32. Without kernels three or four such matrices are held at a time. NO GPU HAS MEASURED
+OTHERS."""
 
 
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
@@ -53,10 +56,10 @@ def backward(
     of_queries = torch.empty_like(queries, dtype=sums.all_logsumexp.dtype)
     of_keys = torch.zeros_like(keys, dtype=of_queries.dtype)
     for rows in _blocks(queries, keys):
-        block = _again(queries, keys, pairs, sums, rows)
-        by_score = slopes(block, grad_all[rows], _part(grad_positives, rows))  # [n, M]
+        given = _part_of(sums, rows), grad_all[rows], _part(grad_positives, rows)
+        by_score = _slopes(queries[rows], keys, _of(pairs, rows), given)  # [n, M]
         of_queries[rows] = product(by_score, keys)
-        of_keys += product(by_score.T, queries[rows])
+        add_product(of_keys, by_score.T, queries[rows])
     return of_queries, of_keys
 
 
@@ -76,14 +79,45 @@ def backward_square(
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     gradient = torch.empty_like(z[:count], dtype=sums.all_logsumexp.dtype)
     pairs = _with_others(z, ids, count)
+    # A row's scores as a key are those as a query.
+    as_keys = sums, grad_all, grad_positives
     for rows in _blocks(z[:count], z):
-        block = _again(z, z, pairs, sums, rows)
-        by_score = slopes(block, grad_all[rows], _part(grad_positives, rows))  # [n, N]
-        # A row's scores as a key are those as a query.
-        of_all_queries = sums._replace(cached=block.cached, cached_positives=block.cached_positives)
-        by_score += slopes(of_all_queries, grad_all, grad_positives, lambda values: values[None])
+        given = _part_of(sums, rows), grad_all[rows], _part(grad_positives, rows)
+        by_score = _slopes(z[rows], z, _of(pairs, rows), given, as_keys)  # [n, N]
         gradient[rows] = product(by_score, z)
     return gradient
+
+
+def forward_both(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-sums [N] of queries over keys [M, D], and [M] of keys over queries, from the same scores."""
+    of_queries, of_keys = [], []
+    for rows in _blocks(queries, keys):
+        scores = product(queries[rows], keys.T)  # [n, M]
+        if fused_scores.serves(scores):
+            of_queries.append(fused_scores.log_sums(scores, Pairs()).all_logsumexp)
+            of_keys.append(fused_scores.column_log_sums(scores))
+        else:
+            of_queries.append(scores.logsumexp(dim=1))
+            of_keys.append(scores.logsumexp(dim=0))
+    return torch.cat(of_queries), torch.stack(of_keys).logsumexp(dim=0)
+
+
+def backward_both(
+    queries: Tensor,
+    keys: Tensor,
+    log_sums: tuple[Tensor, Tensor],
+    grads: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Gradients of queries [N, D] and keys [M, D] by both log-sums."""
+    of_queries = torch.empty_like(queries, dtype=log_sums[0].dtype)
+    of_keys = torch.zeros_like(keys, dtype=of_queries.dtype)
+    as_keys = Sums(log_sums[1], None), grads[1], None
+    for rows in _blocks(queries, keys):
+        given = Sums(log_sums[0][rows], None), grads[0][rows], None
+        by_score = _slopes(queries[rows], keys, Pairs(), given, as_keys)  # [n, M]
+        of_queries[rows] = product(by_score, keys)
+        add_product(of_keys, by_score.T, queries[rows])
+    return of_queries, of_keys
 
 
 def _blocks(queries: Tensor, keys: Tensor) -> Iterator[slice]:
@@ -106,15 +140,36 @@ def _part(values: Tensor | None, rows: slice) -> Tensor | None:
     return None if values is None else values[rows]
 
 
+def _part_of(sums: Sums, rows: slice) -> Sums:
+    return Sums(sums.all_logsumexp[rows], _part(sums.positives_logsumexp, rows))
+
+
 def _sums(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
     """A block's, without its scores."""
-    sums = tiles_dense.forward(queries, keys, pairs)
+    scores = product(queries, keys.T)  # [n, M]
+    if fused_scores.serves(scores):
+        return fused_scores.log_sums(scores, pairs)
+    sums = tiles_dense.sums_of(*tiles_dense.compared(scores, pairs))
     return sums._replace(cached=None, cached_positives=None)
 
 
-def _again(queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, rows: slice) -> Sums:
-    """A block's sums with its scores."""
-    scores, of_positives = tiles_dense.compared(queries[rows], keys, _of(pairs, rows))
-    return Sums(
-        sums.all_logsumexp[rows], _part(sums.positives_logsumexp, rows), scores, of_positives
-    )
+Role = tuple[Sums, Tensor, Tensor | None]
+"""Log-sums of queries, and the gradients of both."""
+
+
+def _slopes(
+    queries: Tensor, keys: Tensor, pairs: Pairs, as_queries: Role, as_keys: Role | None = None
+) -> Tensor:
+    """The derivative by each score of a block [n, M], of its rows as queries, and of keys that are queries too."""
+    scores = product(queries, keys.T)
+    if fused_scores.serves(scores):
+        return fused_scores.slopes(scores, pairs, as_queries, as_keys, keys.dtype)
+    scores, of_positives = tiles_dense.compared(scores, pairs)
+    sums, grad_all, grad_positives = as_queries
+    sums = sums._replace(cached=scores, cached_positives=of_positives)
+    by_score = tiles_dense.slopes(sums, grad_all, grad_positives)
+    if as_keys is not None:
+        sums, grad_all, grad_positives = as_keys
+        sums = sums._replace(cached=scores, cached_positives=of_positives)
+        by_score += tiles_dense.slopes(sums, grad_all, grad_positives, lambda values: values[None])
+    return by_score
