@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import os
 import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -82,9 +85,12 @@ def _leave(command: str, words: Sequence[str], error: BaseException) -> NoReturn
     try:
         raise _explained(error)
     except SaidByFirstRank as error:
+        _tell_torchrun(str(error))
         raise SystemExit(error.exit_code) from None
     except LikewiseError as error:
-        print(f"likewise {command}: {_message(error, command, words)}", file=sys.stderr)
+        message = f"likewise {command}: {_message(error, command, words)}"
+        if not _tell_torchrun(message) or os.environ.get("RANK") == "0":
+            print(message, file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         print(f"likewise {command}: interrupted.", file=sys.stderr)
@@ -94,6 +100,23 @@ def _leave(command: str, words: Sequence[str], error: BaseException) -> NoReturn
             raise SystemExit(1) from None
         print(f"likewise {command}: {_refusal(error)}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _tell_torchrun(message: str) -> bool:
+    """Leave a message where torchrun looks for it, which ends its report with it; whether torchrun reads it.
+
+    So each process has its say, and all but the first print nothing. The file is described at
+    https://docs.pytorch.org/docs/stable/elastic/errors.html.
+    """
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if not file:
+        return False
+    found = {"message": message, "extraInfo": {"timestamp": str(int(time.time()))}}
+    try:
+        Path(file).write_text(json.dumps({"message": found}))
+    except OSError:
+        return False
+    return True
 
 
 def _message(error: LikewiseError, command: str, words: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 """What cannot be used ends in one message with what to type: exit code 2, no traceback, nothing written."""
 
+import json
+
 import pytest
 
 from cli.conftest import SHORT, write_photographs
@@ -186,3 +188,20 @@ def test_resume_is_refused_where_there_is_no_run(typed, photographs, tmp_path):
     code, message = typed(*words, "--resume")
     assert code == 2 and "absent" in message and "--resume" in message
     assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_torchrun_is_told_and_one_process_prints(rank, typed, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+    monkeypatch.setenv("RANK", rank)
+    code, printed = typed("train", "nowhere")
+    told = json.loads((tmp_path / "error.json").read_text())["message"]
+    assert code == 2
+    assert "nowhere" in told["message"] and int(told["extraInfo"]["timestamp"]) > 0
+    assert ("nowhere" in printed) == (rank == "0")
+
+
+def test_a_process_that_cannot_tell_torchrun_prints(typed, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "absent" / "error.json"))
+    monkeypatch.setenv("RANK", "1")
+    assert "nowhere" in typed("train", "nowhere")[1]

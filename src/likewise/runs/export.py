@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import warnings
@@ -121,7 +122,9 @@ def _write_torchscript(exported: Exported, target: Path) -> Compute:
         # PyTorch advises torch.export, whose files need PyTorch's Python; TorchScript is what C++ and phones read.
         warnings.simplefilter("ignore")
         graph = torch.jit.trace(exported.network, exported.pixels(2))
-        torch.jit.save(graph, str(target), _extra_files=exported.metadata)
+        whole = io.BytesIO()  # PyTorch's own writer ends the process where the disk is full
+        torch.jit.save(graph, whole, _extra_files=exported.metadata)
+        write_bytes(target, whole.getbuffer())
         loaded: Compute = torch.jit.load(str(target))
     return loaded
 
