@@ -25,9 +25,11 @@ from gpu.section import (
     not_measured,
     take_turns,
 )
-from likewise.data.batch import Pixels
-from likewise.randomness import BatchRNG
+from likewise.data.batch import Batch, Pixels
+from likewise.methods import Progress
+from likewise.randomness import BatchRNG, Uniform
 from likewise.training.host_threads import one_thread_for_gpu
+from likewise.training.step_numbers import FixedProgress, StepNumbers
 from likewise.views.fused import views as fused
 from likewise.views.fused.packing import Packed, pack
 from likewise.views.image.view_params import ViewParams
@@ -138,7 +140,7 @@ def agreement(policy: ViewPolicy, size: int, device: torch.device, count: int) -
 
 
 def whole_call(policy: ViewPolicy, count: int, size: int, device: torch.device) -> Result:
-    """Two views as a training step asks for them: draws, their copy, the kernels."""
+    """Two views as an eager step asks for them: the copy of their keys, draws, kernels."""
     pixels = Pixels(images_of(count, size, device), torch.ones(count, device=device))
     step = iter(range(10**9))
 
@@ -149,6 +151,19 @@ def whole_call(policy: ViewPolicy, count: int, size: int, device: torch.device) 
 
     with one_thread_for_gpu(device):  # as in training
         return {"ms": milliseconds(work, 10), "host ms": host_milliseconds(work)}
+
+
+def in_a_graph(policy: ViewPolicy, count: int, size: int, device: torch.device) -> Result:
+    """The device's time for two views and their draws, as a captured step makes them by keys in its memory."""
+    pixels = Pixels(images_of(count, size, device), torch.ones(count, device=device))
+    rows = torch.arange(count, device=device)
+    progress = FixedProgress(StepNumbers(device), Progress(0, 1))
+
+    def work() -> None:
+        for name in ("first", "second"):
+            policy(pixels, progress.rng(name, Batch(pixels, rows, rows)))
+
+    return {"ms": graph_milliseconds(work, calls=2 if count > 10_000 else 10)}
 
 
 def host_milliseconds(work: Callable[[], object], calls: int = 10) -> float:
@@ -167,7 +182,9 @@ def host_parts(policy: ViewPolicy, count: int, size: int, device: torch.device) 
     params = policy.sample_params(pixels, BatchRNG((0,), count))
     packed = pack(params).to(device)
     work = {
-        "random numbers": lambda: BatchRNG((next(step),), count).uniform(columns=36),
+        "random numbers": lambda: (
+            BatchRNG((next(step),), count).on(device).lines([Uniform(columns=36)])
+        ),
         "parameters, numbers included": lambda: policy.sample_params(
             pixels, BatchRNG((next(step),), count)
         ),
@@ -279,6 +296,11 @@ def run(device: torch.device, clock: Clock, sizes: Sizes | None = None) -> None:
     work: dict[str, Callable[[], Any]] = {
         **{f"agreement, {side} px": partial(alike, everything, side) for side in sizes.sides},
         f"agreement, FixMatch's strong view, {small} px": partial(alike, strong, small),
+        f"in a graph, {few:,} of {small} px": partial(in_a_graph, plain, few, small, device),
+        f"in a graph, {many:,} of {small} px": partial(in_a_graph, plain, many, small, device),
+        f"in a graph, {few:,} of {small} px, FixMatch's strong view": partial(
+            in_a_graph, strong, few, small, device
+        ),
         f"whole call, {few:,} of {small} px": partial(whole_call, plain, few, small, device),
         f"host, {few:,} of {small} px, ms a view": partial(host_parts, plain, few, small, device),
         "copy, GB/s": lambda: copy_speed(device, sizes.copied) / 1e9,

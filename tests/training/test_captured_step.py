@@ -11,16 +11,24 @@ import torch
 from lightning_fabric import Fabric
 from timm.optim import lars
 from timm.optim.lars import Lars
-from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from likewise.data.batch import Batch, Pixels
 from likewise.errors import LikewiseError
 from likewise.losses import waiting
-from likewise.methods import Recipe, comatch_ema
-from likewise.training import LoopSettings, captured_step, train
+from likewise.methods import Progress, Recipe, comatch_ema
+from likewise.randomness import batch_rng, philox
+from likewise.run_folder import RunFolder
+from likewise.training import Interrupted, LoopSettings, captured_step, step_numbers, train
 from likewise.views import view_policy
+from likewise.views.fused import sampling
 from likewise.views.image.making import make_view
+from likewise.views.motion.temporal_windows import random_start
+from likewise.views.policies import comatch_strong, simclr
+from likewise.views.view_policy import ViewPolicy
 from losses.launches import Launches
 from methods.fixtures import loader, method, nets_of
+from training.test_resume import StopAfter
 
 ON_GPU = torch.cuda.is_available()
 STEPS = 7
@@ -77,7 +85,7 @@ def as_on_gpu(monkeypatch):
     monkeypatch.setattr(Again, "launches", 0)
 
 
-def trained(name, cuda_graph, optimizer="sgd", scales=None, **settings):
+def trained(name, cuda_graph, optimizer="sgd", scales=None, run=None, evaluate=None, **settings):
     rule = method(name) if isinstance(name, str) else name
     nets = nets_of(rule).to("cuda" if ON_GPU else "cpu")
     nets.learning_rate_scales = scales or {}
@@ -92,6 +100,8 @@ def trained(name, cuda_graph, optimizer="sgd", scales=None, **settings):
         loader(rule),
         recipe,
         plan,
+        run,
+        evaluate,
     )
     return nets, state
 
@@ -100,6 +110,11 @@ def assert_equal_to_eager(name, **settings):
     eager, eager_state = trained(name, "off", **settings)
     captured, state = trained(name, "on", **settings)
     assert (state.step, state.images) == (eager_state.step, eager_state.images)
+    assert_close(captured, eager)
+    assert ON_GPU or Again.launches > 0  # the last steps came from the graph
+
+
+def assert_close(captured, eager):
     for key, value in eager.state_dict().items():
         torch.testing.assert_close(
             captured.state_dict()[key],
@@ -107,7 +122,6 @@ def assert_equal_to_eager(name, **settings):
             rtol=1e-3 if ON_GPU else 1e-4,
             atol=1e-4 if ON_GPU else 1e-5,
         )
-    assert ON_GPU or Again.launches > 0  # the last steps came from the graph
 
 
 @pytest.mark.parametrize("name", CAPTURED)
@@ -119,6 +133,24 @@ def test_the_networks_are_those_of_the_eager_steps(name, as_on_gpu):
 @pytest.mark.parametrize("batches", [2, 3])
 def test_gradients_of_several_batches_come_from_a_graph(name, batches, as_on_gpu):
     assert_equal_to_eager(name, accumulate_grad_batches=batches, clip_grad_norm=1.0)
+
+
+def test_a_support_that_ends_leaves_another_graph(as_on_gpu, monkeypatch):
+    captures, make = [], captured_step.captured
+    monkeypatch.setattr(captured_step, "captured", lambda work: captures.append(1) or make(work))
+    assert_equal_to_eager(replace(method("suncet"), supervised_until=0.5), steps=20)
+    assert len(captures) == 2
+
+
+def test_captured_steps_go_on_after_a_stop(as_on_gpu, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    eager, _ = trained("moco-v2", "off", steps=12)
+    parts = {"run": RunFolder(tmp_path), "steps": 12, "eval_every": 6}
+    with pytest.raises(Interrupted):
+        trained("moco-v2", "on", evaluate=StopAfter(1), **parts)
+    resumed, state = trained("moco-v2", "on", evaluate=lambda nets: {}, **parts)
+    assert state.step == 12
+    assert_close(resumed, eager)
 
 
 def test_a_graph_finds_the_gradients_that_it_adds_to_where_they_were(as_on_gpu, monkeypatch):
@@ -257,3 +289,82 @@ def test_each_replay_makes_the_views_of_its_step(as_on_gpu, monkeypatch):
     trained("simclr", "on")
     for name, boxes in eager.items():
         assert torch.equal(torch.stack(rows[name][-STEPS:]), torch.stack(boxes))
+
+
+class Traffic(TorchDispatchMode):
+    """Tensors that reach another device."""
+
+    def __init__(self):
+        super().__init__()
+        self.copied = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        given = [each for each in args if isinstance(each, torch.Tensor)]
+        made = [each for each in (result, *given) if isinstance(each, torch.Tensor)]
+        if len({each.device.type for each in made if each.dim()}) > 1:
+            self.copied.append(tuple(made[0].shape))
+        return result
+
+
+class Unlaunched:
+    """Kernels that start nothing."""
+
+    def __getitem__(self, grid):
+        return lambda *arguments, **settings: None
+
+
+@pytest.fixture
+def device_without_numbers(monkeypatch):
+    """A device on which all kernels of views are said to run, though they start nothing."""
+    for module in (view_policy, batch_rng, step_numbers):
+        monkeypatch.setattr(module, "runs_on", lambda device: device.type == "meta")
+    for module in (philox, sampling):
+        monkeypatch.setattr(module, "kernel", lambda name: Unlaunched())
+    return torch.device("meta")
+
+
+@pytest.mark.parametrize("policy", [comatch_strong(), ViewPolicy(frames=2), simclr()])
+def test_nothing_but_keys_reaches_the_device_for_views(policy, device_without_numbers):
+    device = device_without_numbers
+    shape = (6, 5, 4, 8, 8) if policy.frames else (6, 4, 8, 8)
+    pixels = Pixels(torch.empty(shape, dtype=torch.uint8), torch.ones(6)).map(
+        lambda part: part.to(device)
+    )
+    batch = Batch(pixels, torch.empty(6, device=device), torch.empty(6, device=device))
+    progress = Progress(3, 9)
+    fixed = step_numbers.FixedProgress(step_numbers.StepNumbers(device), progress)
+
+    def parameters(rng):
+        policy.sample_params(pixels, rng)
+        if policy.frames:
+            random_start(rng, pixels, policy.frames)
+
+    parameters(fixed.rng("view", batch))  # constants and keys get there
+    with Traffic() as traffic:
+        parameters(fixed.from_start().rng("view", batch))
+    assert traffic.copied == []
+    with Traffic() as traffic:
+        parameters(progress.rng("view", batch))
+    assert 1 <= len(traffic.copied) <= 2 and set(traffic.copied) == {(2,)}
+
+
+def test_numbers_for_the_host_are_refused(device_without_numbers):
+    numbers = step_numbers.StepNumbers(device_without_numbers)
+    fixed = step_numbers.FixedProgress(numbers, Progress(3, 9))
+    batch = Batch(Pixels(torch.empty(4, 1, 2, 2), torch.ones(4)), torch.ones(4), torch.ones(4))
+    rng = fixed.rng("noise", batch)
+    with pytest.raises(step_numbers.NotCapturable, match="noise"):
+        rng.uniform()
+    assert rng.on(device_without_numbers).uniform().shape == (4,)
+
+
+def test_more_numbers_than_there_is_room_for_are_refused():
+    numbers = step_numbers.StepNumbers(torch.device("cpu"), slots=2)
+    fixed = step_numbers.FixedProgress(numbers, Progress(3, 9))
+    assert [float(fixed.scheduled(lambda at: at.step / 2)) for _ in range(2)] == [1.5, 1.5]
+    with pytest.raises(step_numbers.NotCapturable):
+        fixed.scheduled(lambda at: at.step)
+    fixed.move_to(Progress(4, 9))
+    numbers.send()
+    assert float(fixed.from_start().scheduled(lambda at: at.step / 2)) == 2.0

@@ -12,7 +12,7 @@ import torch
 from sampled_params import natural, synthetic, whole_images
 
 from likewise.data.batch import Pixels
-from likewise.randomness import BatchRNG
+from likewise.randomness import BatchRNG, batch_rng
 from likewise.views import view_policy
 from likewise.views.fused import operations as fused_operations
 from likewise.views.fused import views as fused
@@ -211,7 +211,8 @@ def test_kernels_sample_the_parameters_of_pytorch(
     images = torch.zeros(70, channels, 1, 1, dtype=torch.uint8)
     pixels = Pixels(images, torch.rand(70, generator=torch.Generator().manual_seed(0)) * 2 + 0.2)
     expected = pack(policy.sample_params(pixels, BatchRNG((1, "view"), 70, **part)))
-    monkeypatch.setattr(view_policy, "runs_on", lambda device: True)
+    for module in (view_policy, batch_rng):  # numbers and parameters by kernels
+        monkeypatch.setattr(module, "runs_on", lambda device: True)
     there = pixels.map(lambda tensor: tensor.to(DEVICE))
     params = policy.sample_params(there, BatchRNG((1, "view"), 70, **part))
     found = pack(params)
