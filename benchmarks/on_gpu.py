@@ -3,6 +3,7 @@
 python benchmarks/on_gpu.py --check                       # a quarter of a minute: is all that the rest needs here?
 python benchmarks/on_gpu.py                               # every section
 python benchmarks/on_gpu.py --only views,losses           # these alone
+python benchmarks/on_gpu.py --only batch_norm             # one layer, for which all sections leave no time
 python benchmarks/on_gpu.py --out $OUT/on_gpu.json
 
 A section is a file of ``benchmarks/gpu`` with a ``SECTION``. One that fails, or runs out of its time, stops no other;

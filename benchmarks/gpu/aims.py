@@ -243,6 +243,9 @@ def of_step() -> list[Aim]:
     for method in ("moco-v2", "byol", "isd", "suncet", "comatch"):
         name = f"{method}, time over that of its views and networks"
         found.append(at("step", name, 1.3, method, "times the floor"))
+    alone = ("graph alone", "ms"), ("graph alone, PyTorch's batch normalisation", "ms")
+    name = "graph of a step, time over that with PyTorch's batch normalisation"
+    found.append(ratio("step", name, 1.0, *alone))
     pays = "steps after which compiling has won back its first start (--compile auto: 5,000)"
     same = "greatest relative difference of captured and eager losses"
     return [
@@ -250,6 +253,29 @@ def of_step() -> list[Aim]:
         Aim("step", pays, AUTO, steps_that_pay, (CAPTURED, COMPILED)),
         Aim("step", same, 1e-3, greatest_agreement, ("agreement",)),
     ]
+
+
+def of_batch_norm() -> list[Aim]:
+    """Aims of the section "batch_norm"."""
+    found = [
+        at(
+            "batch_norm",
+            f"error over float64's length, {follows}",
+            1e-2,
+            f"error, {follows}",
+            "kernels",
+        )
+        for follows in ("relu", "sum and relu")
+    ]
+    large, speed = "[1024, 64, 32, 32], sum and relu", "GB/s of the kernels' passes"
+    kernels = (f"{large}, kernels", speed)
+    name = "batch normalisation of the largest map, share of a copy's speed"
+    found.append(ratio("batch_norm", name, 0.7, kernels, (COPY,), at_least=True))
+    for other in ("PyTorch", "torch.compile"):
+        name = f"batch normalisation of the largest map, time over {other}'s"
+        above, below = (f"{large}, kernels", "ms"), (f"{large}, {other}", "ms")
+        found.append(ratio("batch_norm", name, 1.0, above, below))
+    return found
 
 
 def of_the_rest() -> list[Aim]:
@@ -270,7 +296,7 @@ def of_the_rest() -> list[Aim]:
     ]
 
 
-AIMS = [*of_step(), *of_views(), *of_losses(), *of_large_losses(), *of_the_rest()]
+AIMS = [*of_step(), *of_views(), *of_losses(), *of_large_losses(), *of_batch_norm(), *of_the_rest()]
 
 
 def judged(result: Mapping[str, Any]) -> list[Result]:

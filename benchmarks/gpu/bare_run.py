@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from likewise.data.batch import Batch, Pixels
 from likewise.encoders import EncoderSettings, build_encoder
 from likewise.methods import Method, Progress, Recipe, Step
 from likewise.training import captured_step
+from likewise.training.batch_norm import fused_batch_norm
 from likewise.training.captured_step import CapturedStep, Graph
 from likewise.training.memory_layout import channels_last
 from likewise.training.optimizers import build_optimizer
@@ -33,6 +35,8 @@ class Run:
     """views of an image that the trained encoder forwards"""
     encoder: str = "timm/resnet18"
     compile: bool = False
+    fused_batch_norm: bool = True
+    """by the library's kernels, as in its loop"""
     seed: int = 0
 
     @property
@@ -99,8 +103,10 @@ class BareRun:
             torch.cuda.synchronize()
         start = time.monotonic()
         until = min(self.done + steps, self.steps)
-        while self.done < until:
-            self.epoch(until)
+        fused = self.run.fused_batch_norm
+        with fused_batch_norm(self.nets, self.device) if fused else nullcontext():
+            while self.done < until:
+                self.epoch(until)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         self.seconds += time.monotonic() - start

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from gpu import losses, packages, step, views
+from gpu import batch_norm, losses, packages, step, views
 from gpu.section import Clock, Result, Section, take_turns
 from likewise.views.policies import simclr
 
@@ -34,6 +34,8 @@ class Sizes:
     steps: step.Sizes = field(
         default_factory=lambda: step.Sizes(images=1024, encoder="conv4", steps=6, replays=3)
     )
+    map: tuple[int, int, int, int] = (64, 64, 16, 16)
+    """that is normalised"""
 
 
 def installed() -> Result:
@@ -73,6 +75,18 @@ def loss(name: str, device: torch.device, sizes: Sizes) -> Result:
     return found
 
 
+def norm(device: torch.device, sizes: Sizes) -> Result:
+    """Batch normalisation beside float64.
+
+    Raises:
+        ValueError: its kernels are less exact than PyTorch's layer.
+    """
+    found = batch_norm.error(sizes.map, "sum and relu", device)
+    if not found["kernels"] < 2 * found["PyTorch"]:
+        raise ValueError(found)
+    return found
+
+
 def captured(device: torch.device, sizes: Sizes) -> Result:
     """Steps of a small network from a graph, whose weights stay finite.
 
@@ -94,6 +108,7 @@ def run(device: torch.device, clock: Clock, sizes: Sizes | None = None) -> None:
         "installed": installed,
         "captured step": partial(captured, device, sizes),
         "view": partial(view, device, sizes),
+        "batch norm": partial(norm, device, sizes),
         **{name: partial(loss, name, device, sizes) for name in FAMILIES},
     }
     try:

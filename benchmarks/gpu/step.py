@@ -46,6 +46,7 @@ UNCOUNTED = 12
 """steps before the clock starts: warm-up and capture"""
 COMPARED = ("moco-v2", "byol", "isd", "suncet", "comatch")
 """beside the time of their own views and networks"""
+PYTORCH_NORM = "graph alone, PyTorch's batch normalisation"
 OTHERS = ("fixmatch", "supcon")
 RECIPE = Recipe("sgd", learning_rate=0.06, weight_decay=5e-4)
 
@@ -167,23 +168,32 @@ class Steps:
         return seen
 
 
-def bare(device: torch.device, sizes: Sizes, compile: bool = False) -> BareRun:
+def bare(
+    device: torch.device, sizes: Sizes, compile: bool = False, fused_batch_norm: bool = True
+) -> BareRun:
     """SimCLR without the loop's log, display and files, after five steps."""
     generator = torch.Generator().manual_seed(0)
     shape = (sizes.images, 3, sizes.side, sizes.side)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
     method = SimCLR(views=simclr_small())
-    run = Run(method, RECIPE, batch=sizes.batch, encoder=sizes.encoder, compile=compile)
+    run = Run(
+        method,
+        RECIPE,
+        batch=sizes.batch,
+        encoder=sizes.encoder,
+        compile=compile,
+        fused_batch_norm=fused_batch_norm,
+    )
     labels = torch.zeros(len(images), dtype=torch.int64, device=device)
     made = BareRun(run, Split(images, labels), None, 5 + sizes.steps)
     made.train(5)
     return made
 
 
-def graph_alone(device: torch.device, sizes: Sizes, compile: bool = False) -> Result:
+def graph_alone(device: torch.device, sizes: Sizes, **ways: bool) -> Result:
     """The floor of a step: its graph, replayed without the loop."""
     start = time.perf_counter()
-    made = bare(device, sizes, compile)
+    made = bare(device, sizes, **ways)
     found: Result = {"seconds of warm-up and capture": round(time.perf_counter() - start, 1)}
     if made.graph is None:
         return {**found, "not captured": made.refused}
@@ -276,12 +286,13 @@ def run(device: torch.device, clock: Clock, sizes: Sizes | None = None) -> None:
     work: dict[str, Callable[[], Result]] = {
         "simclr captured": lambda: simclr.timed("auto", sizes.steps),
         "bare steps": lambda: bare_steps(device, sizes),
+        "graph alone": lambda: graph_alone(device, sizes),
+        PYTORCH_NORM: lambda: graph_alone(device, sizes, fused_batch_norm=False),
         "lw.train": lambda: whole_train(device, sizes),
         "simclr captured, compiled": lambda: compiled.timed("auto", sizes.steps),
         "simclr captured, profiled": lambda: simclr.timed("auto", few, look=True),
         **{name: partial(compared, name, device, sizes) for name in COMPARED},
         "simclr compiled, profiled": lambda: compiled.timed("auto", few, look=True),
-        "graph alone": lambda: graph_alone(device, sizes),
         "graph alone, compiled": lambda: graph_alone(device, sizes, compile=True),
         "simclr eager": lambda: simclr.timed("off", few),
         **{name: partial(other, name, device, sizes) for name in OTHERS},

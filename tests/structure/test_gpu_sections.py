@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from likewise.training.batch_norm.fused import plain
 from structure import cuda_stand_in
 
 CPU = torch.device("cpu")
@@ -20,7 +21,13 @@ def section(monkeypatch):
     """A section by its name."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     cuda_stand_in.install(monkeypatch.setattr)
+    monkeypatch.setattr(importlib.import_module("gpu.batch_norm"), "fused", pytorch_norm)
     return lambda name: importlib.import_module(f"gpu.{name}")
+
+
+def pytorch_norm(norm, x, residual=None, relu=False, tiling=None):
+    """In place of the kernels, which are tested with the training loop."""
+    return plain(norm, x, residual, relu)
 
 
 def run(script, *sizes):
@@ -33,7 +40,7 @@ def run(script, *sizes):
 
 def check_sizes(script):
     few = script.step.Sizes(images=32, batch=8, side=8, encoder="conv4", steps=3, replays=1)
-    return script.Sizes(12, 20, 8, 8, few)
+    return script.Sizes(12, 20, 8, 8, few, (4, 5, 3, 2))
 
 
 def test_check(section):
@@ -86,6 +93,16 @@ def test_peers_are_told_apart_by_value_and_gradient(section):
     }
     assert script.once_from(found, tuple(times)) == 16
     assert script.once_from(found, (8,)) is None
+
+
+def test_batch_norm(section, monkeypatch):
+    script = section("batch_norm")
+    monkeypatch.setattr(torch, "compile", lambda layer: layer)
+    shape = (4, 5, 3, 2)
+    found = run(script, script.Sizes(shape, (4, 6, 2, 2), shape, 2**10))
+    assert found["error, relu"]["kernels"] == found["error, relu"]["PyTorch"] < 1e-2
+    assert len(found["[4, 5, 3, 2], other cuts (ms)"]) == len(script.OTHER_TILINGS)
+    assert found["[4, 6, 2, 2], sum and relu, kernels"]["ms"] > 0
 
 
 def test_scoring(section):

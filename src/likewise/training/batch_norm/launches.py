@@ -126,7 +126,7 @@ def forward(
         )
         kernels().finish_statistics_kernel[cut.merging_programs](
             *(means, squares, norm.weight, norm.bias, *moving, table),
-            *(*size, cut.share, cut.shares, norm.eps, norm.momentum),
+            *(*size, cut.share, cut.shares, norm.eps, float(norm.momentum or 0)),
             **cut.merging,
         )
         kernels().apply_kernel[cut.tiles](
