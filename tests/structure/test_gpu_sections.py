@@ -103,6 +103,7 @@ def test_batch_norm(section, monkeypatch):
     assert found["error, relu"]["kernels"] == found["error, relu"]["PyTorch"] < 1e-2
     assert len(found["[4, 5, 3, 2], other cuts (ms)"]) == len(script.OTHER_TILINGS)
     assert found["[4, 6, 2, 2], sum and relu, kernels"]["ms"] > 0
+    assert_judged("batch_norm", at_size(found, {"[4, 5, 3, 2]": "[1024, 64, 32, 32]"}))
 
 
 def test_scoring(section):
