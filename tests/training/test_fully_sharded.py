@@ -79,6 +79,15 @@ class OwnTransformer(nn.Module):
         return tokens.mean(1)
 
 
+class TiedWeights(OwnTransformer):
+    """Two blocks share a matrix."""
+
+    def __init__(self):
+        super().__init__()
+        first, _, last = self.every_layer
+        last.linear1.weight = first.linear1.weight
+
+
 NETWORKS = {
     "ViT": lambda: VisionTransformer(32, 8, num_classes=0, embed_dim=16, depth=3, num_heads=2),
     "ViT of torchvision": lambda: OfTorchvision(32, 8, 3, 2, 16, 32),
@@ -88,6 +97,7 @@ NETWORKS = {
     ),
     "ResNet": lambda: ResNet(BasicBlock, (1, 2, 1, 1), num_classes=0, channels=(8, 8, 8, 8)),
     "own": OwnTransformer,
+    "tied": TiedWeights,
     "head": lambda: synchronise_batch_norm(nn.Sequential(nn.Flatten(), mlp(3 * 32**2, 8, 4))),
 }
 BLOCKS = {
@@ -97,6 +107,7 @@ BLOCKS = {
     "Swin": 5,
     "ResNet": 5,
     "own": 3,
+    "tied": 1,
     "head": 0,
 }
 """How many parts of a network are cut by themselves: blocks, and stages that hold blocks."""

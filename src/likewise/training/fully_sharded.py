@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
 
@@ -91,16 +92,23 @@ def _shard(part: nn.Module, mesh: Any, policy: MixedPrecisionPolicy) -> None:
         fully_shard(part, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
 
 
-def _blocks(part: nn.Module) -> Iterator[nn.Module]:
-    """What sequences hold that is made of layers itself, such as the blocks of a transformer; inner ones first."""
+def _blocks(part: nn.Module) -> list[nn.Module]:
+    """What sequences hold that is made of layers itself, such as the blocks of a transformer; inner ones first.
+
+    A block that shares a parameter is left to the rest of the network.
+    """
     held: set[nn.Module] = set()
     for module in part.modules():
         if isinstance(module, SEQUENCES):
             held.update(module.children())
+    places = Counter(each for _, each in part.named_parameters(remove_duplicate=False))
+    blocks = []
     for module in reversed(list(part.modules())):  # a module comes before those that it holds
         is_block = module in held and not isinstance(module, SEQUENCES)
-        if is_block and any(_has_parameters(child) for child in module.children()):
-            yield module
+        has_layers = any(_has_parameters(child) for child in module.children())
+        if is_block and has_layers and all(places[each] == 1 for each in module.parameters()):
+            blocks.append(module)
+    return blocks
 
 
 def _has_parameters(module: nn.Module) -> bool:
