@@ -40,15 +40,21 @@ def log_sums(scores: Tensor, pairs: Pairs) -> Sums:
     return Sums(found[0], found[1] if has_ids else None)
 
 
-def column_log_sums(scores: Tensor) -> Tensor:
-    """Of the columns of scores [N, M] over all rows, natural logarithms, float32 [M]."""
+def column_log_sums(scores: Tensor, pairs: Pairs, first: int = 0) -> Sums:
+    """Of the columns of scores [N, M] from the first that counts on, over all rows, natural logarithms, [M - first]."""
     rows, columns = scores.shape
-    found = scores.new_empty(columns)
+    has_ids = pairs.query_id is not None
+    found = scores.new_empty([1 + has_ids, columns - first])
+    programs = max(
+        1, blocks(columns - first, COLUMN_TILE["COLUMNS"])
+    )  # the last block of a square has none
     with torch.cuda.device_of(scores):
-        kernels(FILE).column_log_sums_kernel[(blocks(columns, COLUMN_TILE["COLUMNS"]),)](
-            *(scores, found, rows, columns), **COLUMN_TILE
+        kernels(FILE).column_log_sums_kernel[(programs,)](
+            *(scores, pairs.query_id, pairs.key_id, found[0], found[-1], rows, columns, first),
+            HAS_IDS=has_ids,
+            **COLUMN_TILE,
         )
-    return found
+    return Sums(found[0], found[1] if has_ids else None)
 
 
 def slopes(

@@ -56,7 +56,7 @@ def backward(
     of_queries = torch.empty_like(queries, dtype=sums.all_logsumexp.dtype)
     of_keys = torch.zeros_like(keys, dtype=of_queries.dtype)
     for rows in _blocks(queries, keys):
-        given = _part_of(sums, rows), grad_all[rows], _part(grad_positives, rows)
+        given = _role((sums, grad_all, grad_positives), rows)
         by_score = _slopes(queries[rows], keys, _of(pairs, rows), given)  # [n, M]
         of_queries[rows] = product(by_score, keys)
         add_product(of_keys, by_score.T, queries[rows])
@@ -64,8 +64,20 @@ def backward(
 
 
 def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
-    """The sums of each of the first ``count`` rows of [N, D] over all others."""
-    return forward(z[:count], z, _with_others(z, ids, count))
+    """The sums of each of the first ``count`` rows of [N, D] over all others; of all rows, each score once."""
+    if count < len(z):
+        return forward(z[:count], z, _with_others(z, ids, slice(count)))
+    dtype = torch.promote_types(z.dtype, torch.float32)
+    sums = [z.new_full([len(z)], -torch.inf, dtype=dtype) for _ in range(1 if ids is None else 2)]
+    for rows in _blocks(z, z):
+        own, others = rows.stop - rows.start, slice(rows.stop, None)
+        pairs = _with_others(z[rows.start :], _part(ids, slice(rows.start, None)), slice(own))
+        found, of_columns = _sums_both_ways(z[rows], z[rows.start :], pairs, own)
+        for total, by_row, by_column in zip(sums, found, of_columns, strict=False):
+            if by_row is not None and by_column is not None:
+                total[rows] = torch.logaddexp(total[rows], by_row)
+                total[others] = torch.logaddexp(total[others], by_column)
+    return Sums(sums[0], None if ids is None else sums[1])
 
 
 def backward_square(
@@ -77,28 +89,27 @@ def backward_square(
     count: int,
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
-    gradient = torch.empty_like(z[:count], dtype=sums.all_logsumexp.dtype)
-    pairs = _with_others(z, ids, count)
-    # A row's scores as a key are those as a query.
-    as_keys = sums, grad_all, grad_positives
+    gradient = torch.zeros_like(z[:count], dtype=sums.all_logsumexp.dtype)
+    every = sums, grad_all, grad_positives
     for rows in _blocks(z[:count], z):
-        given = _part_of(sums, rows), grad_all[rows], _part(grad_positives, rows)
-        by_score = _slopes(z[rows], z, _of(pairs, rows), given, as_keys)  # [n, N]
-        gradient[rows] = product(by_score, z)
+        # Where all rows are here, scores with earlier ones were made with these.
+        start = rows.start if count == len(z) else 0
+        columns = slice(start, None)
+        own = slice(rows.start - start, rows.stop - start)
+        pairs = _with_others(z[columns], _part(ids, columns), own)
+        # A row's scores as a key are those as a query.
+        by_score = _slopes(z[rows], z[columns], pairs, _role(every, rows), _role(every, columns))
+        add_product(gradient[rows], by_score, z[columns])
+        if count == len(z):
+            add_product(gradient[rows.stop :], by_score[:, own.stop :].T, z[rows])
     return gradient
 
 
 def forward_both(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     """Log-sums [N] of queries over keys [M, D], and [M] of keys over queries, from the same scores."""
-    of_queries, of_keys = [], []
-    for rows in _blocks(queries, keys):
-        scores = product(queries[rows], keys.T)  # [n, M]
-        if fused_scores.serves(scores):
-            of_queries.append(fused_scores.log_sums(scores, Pairs()).all_logsumexp)
-            of_keys.append(fused_scores.column_log_sums(scores))
-        else:
-            of_queries.append(scores.logsumexp(dim=1))
-            of_keys.append(scores.logsumexp(dim=0))
+    found = [_sums_both_ways(queries[rows], keys, Pairs()) for rows in _blocks(queries, keys)]
+    of_queries = [each.all_logsumexp for each, _ in found]
+    of_keys = [each.all_logsumexp for _, each in found]
     return torch.cat(of_queries), torch.stack(of_keys).logsumexp(dim=0)
 
 
@@ -126,9 +137,10 @@ def _blocks(queries: Tensor, keys: Tensor) -> Iterator[slice]:
         yield slice(start, min(start + height, len(queries)))
 
 
-def _with_others(z: Tensor, ids: Tensor | None, count: int) -> Pairs:
-    """Pairs of the first rows, whose own keys have their index."""
-    return Pairs(torch.arange(count, device=z.device), _part(ids, slice(count)), ids)
+def _with_others(z: Tensor, ids: Tensor | None, rows: slice) -> Pairs:
+    """Pairs of some rows with all of [N, D]; own keys have their index."""
+    own = torch.arange(len(z), device=z.device)[rows]
+    return Pairs(own, _part(ids, rows), ids)
 
 
 def _of(pairs: Pairs, rows: slice) -> Pairs:
@@ -140,10 +152,6 @@ def _part(values: Tensor | None, rows: slice) -> Tensor | None:
     return None if values is None else values[rows]
 
 
-def _part_of(sums: Sums, rows: slice) -> Sums:
-    return Sums(sums.all_logsumexp[rows], _part(sums.positives_logsumexp, rows))
-
-
 def _sums(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
     """A block's, without its scores."""
     scores = product(queries, keys.T)  # [n, M]
@@ -153,8 +161,31 @@ def _sums(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
     return sums._replace(cached=None, cached_positives=None)
 
 
+def _sums_both_ways(
+    queries: Tensor, keys: Tensor, pairs: Pairs, first: int = 0
+) -> tuple[Sums, Sums]:
+    """A block's, and those of the keys from the first that counts on, over the block's queries."""
+    scores = product(queries, keys.T)  # [n, M]
+    if fused_scores.serves(scores):
+        return fused_scores.log_sums(scores, pairs), fused_scores.column_log_sums(
+            scores, pairs, first
+        )
+    scores, of_positives = tiles_dense.compared(scores, pairs)
+    positives = None if of_positives is None else of_positives[:, first:].logsumexp(dim=0)
+    of_columns = Sums(scores[:, first:].logsumexp(dim=0), positives)
+    of_rows = tiles_dense.sums_of(scores, of_positives)
+    return of_rows._replace(cached=None, cached_positives=None), of_columns
+
+
 Role = tuple[Sums, Tensor, Tensor | None]
 """Log-sums of queries, and the gradients of both."""
+
+
+def _role(every: Role, rows: slice) -> Role:
+    """Of some queries."""
+    sums, grad_all, grad_positives = every
+    part = Sums(sums.all_logsumexp[rows], _part(sums.positives_logsumexp, rows))
+    return part, grad_all[rows], _part(grad_positives, rows)
 
 
 def _slopes(

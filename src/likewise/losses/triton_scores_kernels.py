@@ -55,18 +55,31 @@ def log_sums_kernel(
         tl.store(same + row, _natural(top_same, total_same), mask=there)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "first"])
 def column_log_sums_kernel(
-    scores, log_sums, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.constexpr
-) -> None:
-    """Log-sums of columns over all rows."""
-    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    scores, query_id, key_id, all_logsumexp, same, rows, columns, first,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, HAS_IDS: tl.constexpr,
+) -> None:  # fmt: skip
+    """Log-sums of columns from the first that counts on, over all rows, and over those of their id."""
+    place = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    column = first + place
+    there = column < columns
+    id_here = tl.load(key_id + column, mask=there, other=0) if HAS_IDS else column
     top = tl.full([COLUMNS], float("-inf"), tl.float32)
     total = tl.zeros([COLUMNS], tl.float32)
-    for first in range(0, rows, ROWS):
-        score = _load(scores, first + tl.arange(0, ROWS), rows, column, columns)
-        top, total = add_tile(top, total, tl.trans(score))
-    tl.store(log_sums + column, _natural(top, total), mask=column < columns)
+    top_same = top
+    total_same = total
+    for start in range(0, rows, ROWS):
+        row = start + tl.arange(0, ROWS)
+        score = tl.trans(_load(scores, row, rows, column, columns))
+        top, total = add_tile(top, total, score)
+        if HAS_IDS:
+            id_of_row = tl.load(query_id + row, mask=row < rows, other=0)
+            score = tl.where(id_here[:, None] == id_of_row[None, :], score, float("-inf"))
+            top_same, total_same = add_tile(top_same, total_same, score)
+    tl.store(all_logsumexp + place, _natural(top, total), mask=there)
+    if HAS_IDS:
+        tl.store(same + place, _natural(top_same, total_same), mask=there)
 
 
 @triton.jit
