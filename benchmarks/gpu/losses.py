@@ -292,6 +292,7 @@ def cases(
         "suncet": own(lambda z: losses.suncet(z, labels), first),
         "cacr": own(losses.cacr, torch.stack([first, second, *drawn, drawn[0] - drawn[1]], dim=1)),
         "set_similarity": own(sets, places[0].bfloat16()),
+        "cosine_regression": own(lambda p: losses.cosine_regression(p, second.to(p)), first),
         "knowledge_distillation": own(
             lambda z: losses.knowledge_distillation(z, second.to(z), 4.0), first
         ),

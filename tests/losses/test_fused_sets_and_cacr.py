@@ -11,9 +11,9 @@ from likewise import losses
 from likewise.losses import (
     fused_batch,
     fused_cacr,
-    fused_logits,
     fused_queue,
     fused_sets,
+    fused_targets,
     fused_unit,
     gpu_sizes,
 )
@@ -300,13 +300,15 @@ def test_a_compiler_takes_these_losses_whole_and_by_pytorchs_operations(monkeypa
             + losses.set_similarity(rows, *given)
             + losses.knowledge_distillation(rows[0], targets, 4.0)
             + losses.soft_cross_entropy(rows[0], targets)
+            + losses.cosine_regression(rows[0], targets)
         )
 
     right = loss(sets.locations.float())
     monkeypatch.setattr(fused_batch, "interpreted", lambda: True)
-    for module in (fused_cacr, fused_sets, fused_logits):
+    asked = [(fused_targets, "serves_logits"), (fused_targets, "serves_vectors")]
+    for module, name in [(fused_cacr, "serves"), (fused_sets, "serves"), *asked]:
         monkeypatch.setattr(
-            module, "serves", lambda *given: pytest.fail("a kernel would have been launched")
+            module, name, lambda *given: pytest.fail("a kernel would have been launched")
         )
     found = torch.compile(loss, fullgraph=True, backend="eager")(sets.locations.float())
     torch.testing.assert_close(found, right)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from likewise.losses import fused_logits, fused_queue, fused_soft
+from likewise.losses import fused_queue, fused_soft, fused_targets
 from likewise.losses.float32 import in_float32
 from likewise.losses.fused_batch import kernels_first
 from likewise.losses.input_checks import check_temperature, shapes
@@ -14,9 +14,9 @@ from likewise.losses.similarity_sums import cross_logsumexp, mean_key
 
 
 def _cross_entropy_by_kernels(logits: Tensor, targets: Tensor) -> Tensor | None:
-    if not fused_logits.serves(logits, targets):
+    if not fused_targets.serves_logits(logits, targets):
         return None
-    return fused_logits.cross_entropy(logits, targets)
+    return fused_targets.cross_entropy(logits, targets)
 
 
 @shapes(logits="B C", targets="B C")
@@ -34,9 +34,9 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _knowledge_by_kernels(student: Tensor, teacher: Tensor, temperature: float) -> Tensor | None:
-    if not fused_logits.serves(student, teacher, temperature):
+    if not fused_targets.serves_logits(student, teacher, temperature):
         return None
-    return fused_logits.distillation_loss(student, teacher, temperature)
+    return fused_targets.distillation_loss(student, teacher, temperature)
 
 
 @shapes(student="B C", teacher="B C")

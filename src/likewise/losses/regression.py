@@ -5,11 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from likewise.losses import fused_targets
 from likewise.losses.float32 import in_float32, unit
+from likewise.losses.fused_batch import kernels_first
 from likewise.losses.input_checks import LossInputError, may_wait, shapes
 
 
+def _by_kernels(prediction: Tensor, target: Tensor) -> Tensor | None:
+    if not fused_targets.serves_vectors(prediction, target):
+        return None
+    return fused_targets.cosine_loss(prediction, target)
+
+
 @shapes(prediction="B D", target="B D")
+@kernels_first(_by_kernels)
 @in_float32
 def cosine_regression(prediction: Tensor, target: Tensor) -> Tensor:
     """BYOL's loss in one direction: the mean of 2 - 2 cos (Grill et al. 2020, Eq. 2, https://arxiv.org/abs/2006.07733).

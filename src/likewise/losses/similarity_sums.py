@@ -303,10 +303,11 @@ def _path(queries: Tensor, keys: Tensor, is_bounded: bool = False) -> ModuleType
     if _on_cpu(queries, keys):
         small = pairs <= tiles_cached.MOST_PAIRS
         return tiles_cached if small and (is_bounded or bounded(queries, keys)) else tiles_torch
-    # Whether kernels take a format needs no rows.
-    supported = tiles_triton.supports(_as_multiplied(queries[:0]), _as_multiplied(keys[:0]))
-    if supported and (pairs > tiles_dense.MOST_PAIRS or not queries.is_cuda):
-        return tiles_triton
+    if pairs > tiles_dense.MOST_PAIRS or not queries.is_cuda:
+        # Whether kernels take a format needs no rows.
+        no_rows = _as_multiplied(queries[:0]), _as_multiplied(keys[:0])
+        if tiles_triton.supports(*no_rows):
+            return tiles_triton
     return tiles_dense if pairs <= gpu_sizes.KEPT_PAIRS else tiles_rows
 
 
@@ -317,7 +318,8 @@ def _on_cpu(queries: Tensor, keys: Tensor) -> bool:
 
 def _as_multiplied(rows: Tensor) -> Tensor:
     """In the format that PyTorch's setting lets a GPU multiply float32 in; shorter than TensorFloat-32 is bfloat16."""
-    if torch.get_float32_matmul_precision() == "medium" and rows.is_cuda:
+    # A compiler cannot ask for the setting.
+    if rows.is_cuda and torch.get_float32_matmul_precision() == "medium":
         return rows.bfloat16()
     return rows
 

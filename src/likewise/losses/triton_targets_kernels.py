@@ -1,4 +1,4 @@
-"""The GPU kernel behind `fused_logits`: of each row the loss and the gradient.
+"""The GPU kernels behind `fused_targets`: of each row the loss and the gradient.
 
 Like `triton_kernels`, only its launcher imports this file, and late.
 """
@@ -10,7 +10,15 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from likewise.losses.triton_blocks import LN2, LOG2E, add_tile, load_part, store_part
+from likewise.losses.triton_blocks import (
+    LN2,
+    LOG2E,
+    add_tile,
+    load_part,
+    load_rows,
+    store_part,
+    store_rows,
+)
 
 
 @triton.jit
@@ -28,7 +36,7 @@ def _log_sum(
 
 
 @triton.jit(do_not_specialize=["rows"])
-def rows_kernel(
+def logits_kernel(
     logits, targets, temperature, loss, gradient, rows,
     D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, DISTILS: tl.constexpr,
 ) -> None:  # fmt: skip
@@ -64,3 +72,26 @@ def rows_kernel(
         store_part(gradient, row, first, slope, there, D, WIDTH)
     value *= LN2 * temperature * temperature / rows
     tl.store(loss + row, value, mask=there)
+
+
+@triton.jit
+def _unit(matrix, row, rows, D: tl.constexpr, WIDTH: tl.constexpr):
+    """Some rows of length 1, and one over their lengths."""
+    value = load_rows(matrix, row, rows, D, WIDTH, True).to(tl.float32)
+    scale = 1.0 / tl.maximum(tl.sqrt(tl.sum(value * value, 1)), 1e-12)
+    return value * scale[:, None], scale
+
+
+@triton.jit(do_not_specialize=["rows"])
+def cosine_kernel(
+    predictions, targets, loss, gradient, rows,
+    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr,
+) -> None:  # fmt: skip
+    """What some rows add to the mean loss, and the gradient of the predictions, float32."""
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    prediction, scale = _unit(predictions, row, rows, D, WIDTH)
+    target, _ = _unit(targets, row, rows, D, WIDTH)
+    cosine = tl.sum(prediction * target, 1)
+    slope = (prediction * cosine[:, None] - target) * (2.0 * scale / rows)[:, None]
+    tl.store(loss + row, (2.0 - 2.0 * cosine) / rows, mask=row < rows)
+    store_rows(gradient, row, slope, row < rows, D, WIDTH)
