@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from gpu.losses import called, measured, our_nt_xent, views
 from gpu.section import Clock, OutOfTime, Result, Section, milliseconds
 from likewise import losses
-from likewise.losses import gpu_sizes, tiles_triangle, tiles_triton
+from likewise.losses import gpu_sizes, tiles_rows, tiles_triangle, tiles_triton
 from likewise.losses.triton_launch import Tiles
 
 SCALE = 20.0
@@ -39,6 +40,8 @@ class Sizes:
     wide: int = 768
     """columns of theirs"""
     dense_up_to: int = 32768
+    block_scores: tuple[int, ...] = (2**26, 2**24, 2**28)
+    widths: tuple[int, ...] = (512, 256)
     cuts: tuple[Tiles, ...] = (
         Tiles(128, 128, 8, 2),
         Tiles(128, 64, 4, 3),
@@ -59,14 +62,14 @@ def products(precision: str) -> Iterator[None]:
 
 
 @contextmanager
-def taken_from(rows: int) -> Iterator[None]:
-    """Each score is made once from so many rows on; batches of any size go by `tiles_triton`."""
-    before = gpu_sizes.TRIANGLE_ROWS, gpu_sizes.BATCH_ROWS
-    gpu_sizes.TRIANGLE_ROWS, gpu_sizes.BATCH_ROWS = (rows, 2**30), 0
+def changed(owner: ModuleType, **values: Any) -> Iterator[None]:
+    """Other values of a module meanwhile."""
+    before = {name: getattr(owner, name) for name in values}
+    vars(owner).update(values)
     try:
         yield
     finally:
-        gpu_sizes.TRIANGLE_ROWS, gpu_sizes.BATCH_ROWS = before
+        vars(owner).update(before)
 
 
 def forward(loss: Callable[..., Tensor], inputs: list[Tensor]) -> Callable[[], object]:
@@ -87,7 +90,9 @@ def triangle(device: torch.device, clock: Clock, sizes: Sizes) -> None:
         found: Result = {}
         clock.found[f"nt_xent N = {count}"] = found
         for name, least in (("each score once", 1), ("all scores", 2**30)):
-            with products("medium"), taken_from(least):
+            # Batches of any size go by `tiles_triton`.
+            sizes_now = changed(gpu_sizes, TRIANGLE_ROWS=(least, 2**30), BATCH_ROWS=0)
+            with products("medium"), sizes_now:
                 found[name] = measured(called(our_nt_xent, inputs), REPEATS)
                 found[f"{name}, forward (ms)"] = milliseconds(forward(our_nt_xent, inputs), REPEATS)
                 value = our_nt_xent(*inputs)
@@ -205,12 +210,32 @@ def half_dense_clip(images: Tensor, texts: Tensor) -> Tensor:
 
 
 def wide_rows(device: torch.device, clock: Clock, sizes: Sizes) -> None:
-    """NT-Xent of many columns, whose scores no kernel of ours makes."""
+    """NT-Xent of many columns, whose scores PyTorch makes."""
     count = sizes.pairs[0]
     with products("medium"):
         found = measured(called(our_nt_xent, views(count, device, sizes.wide)), REPEATS)
     clock.found[f"nt_xent N = {count}, D = {sizes.wide}"] = found
     print(f"large losses, N = {count}, D = {sizes.wide}: {json.dumps(found)}", flush=True)
+
+
+def blocks(device: torch.device, clock: Clock, sizes: Sizes) -> None:
+    """CLIP's loss (ms) by other blocks, `tiles_rows.SCORES`, and by kernels, `gpu_sizes.BOTH_WAYS_COLUMNS`."""
+    count = sizes.pairs[0]
+    inputs = pairs(count, sizes.wide, device)
+    found: Result = {}
+    clock.found[f"clip_loss, {count} pairs"] = found
+    for scores in sizes.block_scores:
+        clock.check()
+        with products("medium"), changed(tiles_rows, SCORES=scores):
+            name = f"D = {sizes.wide}, blocks of {scores:,} scores"
+            found[name] = milliseconds(called(our_clip, inputs), REPEATS)
+    for width in sizes.widths:
+        clock.check()
+        inputs = pairs(count, width, device)
+        for name, least in (("both ways by products", 0), ("each way by kernels", 2**20)):
+            with products("medium"), changed(gpu_sizes, BOTH_WAYS_COLUMNS=least):
+                found[f"D = {width}, {name}"] = milliseconds(called(our_clip, inputs), REPEATS)
+    print(f"large losses, blocks of rows: {json.dumps(found)}", flush=True)
 
 
 def cuts(device: torch.device, clock: Clock, sizes: Sizes) -> None:
@@ -241,7 +266,7 @@ def cuts(device: torch.device, clock: Clock, sizes: Sizes) -> None:
 
 def run(device: torch.device, clock: Clock, sizes: Sizes | None = None) -> None:
     """What is aimed at first; other cuts last, since each is compiled."""
-    for part in (triangle, peers, wide_rows, cuts):
+    for part in (triangle, peers, wide_rows, blocks, cuts):
         try:
             part(device, clock, sizes or Sizes())
         except OutOfTime:
