@@ -277,7 +277,10 @@ def test_kernels_of_cacr_leave_what_they_do_not_serve(launched, monkeypatch):
     for sharpness in ((-1.0, 1.0), (1.0, -1.0)):
         with pytest.raises(losses.LossInputError):
             losses.cacr(z, *sharpness)
-    monkeypatch.setattr(gpu_sizes, "CACR_ROWS", 11)
+    with monkeypatch.context() as few:
+        few.setattr(gpu_sizes, "CACR_ROWS", 11)
+        losses.cacr(z)
+    monkeypatch.setattr(fused_cacr, "shard_of", lambda rows: "of several ranks")
     losses.cacr(z)
     assert set(launched) == {"unit_kernel"}
 

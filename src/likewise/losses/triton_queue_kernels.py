@@ -97,7 +97,7 @@ def softmax_kernel(
 @triton.jit
 def joined(
     logsumexp, mean_key, side, row, rows, splits, part, D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr
-):  # fmt: skip
+) -> tuple[tl.tensor, tl.tensor]:  # fmt: skip
     """Log-sum and mean key, from a column on, of some rows over all shares of the keys."""
     there = row < rows
     top = tl.full([ROWS], float("-inf"), tl.float32)
