@@ -17,8 +17,17 @@ from likewise.views import view_policy
 from likewise.views.fused import operations as fused_operations
 from likewise.views.fused import views as fused
 from likewise.views.fused.packing import CUTOUT, ORDER, pack
+from likewise.views.fused.sampling import sampled_operations
 from likewise.views.image import batched
-from likewise.views.image.random_ops import OPERATIONS, amounts, chained, cut_out, operate
+from likewise.views.image.random_ops import (
+    OPERATIONS,
+    amounts,
+    chained,
+    cut_out,
+    operate,
+    operation_ranges,
+    operations_of,
+)
 from likewise.views.image.view_params import CutoutParams, RandAugmentParams, ViewParams
 from likewise.views.policies import centre, comatch_strong, rand_augment, simclr
 from likewise.views.view_policy import ViewPolicy
@@ -183,6 +192,8 @@ def test_kernels_make_the_operations_of_randaugment(name: str, channels: int, wa
     amount[:, 0] = amounts(
         kind[:, 0], torch.tensor([0.0, 0.4, 0.7, 1.0]), torch.tensor([1.0, -1.0, 1.0, -1.0])
     )
+    if name == "brightness":  # one of two, the other of which does nothing
+        kind, amount = (torch.cat([part, torch.zeros_like(part)], dim=1) for part in (kind, amount))
     operations = RandAugmentParams(kind, amount)
     cutout = CutoutParams(torch.tensor([[0.1, 0.9], [0.5, 0.4], [1.0, 0.3], [0.2, 0.2]]), 0.3)
     packed = pack(params._replace(cutout=cutout)).to(torch.device(DEVICE))
@@ -195,6 +206,17 @@ def test_kernels_make_the_operations_of_randaugment(name: str, channels: int, wa
     torch.testing.assert_close(found_box.cpu(), box)
     # Rounding may put a value at the border of two levels into the other one.
     assert (off > CLOSE).float().mean() < (0.01 if name in ("equalize", "posterize") else 1e-9)
+
+
+@on_kernels
+@pytest.mark.parametrize("chance", [1.0, 0.6])
+def test_kernels_sample_the_operations_of_pytorch(chance: float) -> None:
+    rng, ranges = BatchRNG((4, "view"), 300), operation_ranges(3, (0.1, 0.9))
+    lines = rng.lines(ranges)
+    found = sampled_operations(lines.to(DEVICE), 3, chance)
+    drawn = [part.view(-1, 3) for part in lines.split(3)]
+    for part, expected in zip(found, operations_of(drawn, chance), strict=True):
+        assert part.dtype == expected.dtype and torch.equal(part.cpu(), expected)
 
 
 NONE_FITS = ViewPolicy(crop_area=(0.9, 1.0), crop_ratio=(2.0, 3.0), flip=0.2, contrast=0.3)
@@ -266,12 +288,13 @@ drawn, aspect = torch.rand(37, 8), torch.ones(8)
 box, colour = sampling.BoxChances(0.75, 1.33, 0.5), sampling.ColourChances(15, 0.8, 0.2, 0.5, 0.2)
 sampling.sampled(drawn, aspect, box, colour)
 sampling.sampled(drawn, aspect, box)
+sampling.sampled_operations(drawn, 2, 0.5)
 """
 
 
 @needs_triton
 def test_the_sampling_compiles_for_a_gpu_that_is_not_here() -> None:
-    assert compiled_for_a_gpu_that_is_not_here(COMPILING) == 2
+    assert compiled_for_a_gpu_that_is_not_here(COMPILING) == 3
 
 
 OPERATIONS_COMPILING = """

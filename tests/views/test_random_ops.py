@@ -22,7 +22,8 @@ from likewise.views.image.random_ops import (
     amounts,
     chained,
     operate,
-    random_operations,
+    operation_ranges,
+    operations_of,
 )
 from likewise.views.image.view_params import CutoutParams, RandAugmentParams
 from likewise.views.policies import (
@@ -72,6 +73,12 @@ REFERENCES = {
     "translate x": lambda image, share: affine(image, translate=(-share * image.shape[-1], 0)),
     "translate y": lambda image, share: affine(image, translate=(0, -share * image.shape[-1])),
 }
+
+
+def sampled(
+    rng: BatchRNG, count: int, chance: float, strength: tuple[float, float]
+) -> RandAugmentParams:
+    return operations_of(rng.uniforms(operation_ranges(count, strength)), chance)
 
 
 def one_kind(name: str, rows: int) -> RandAugmentParams:
@@ -172,7 +179,7 @@ def test_posterize_keeps_the_upper_bits_and_solarize_inverts_from_its_threshold(
 
 def test_operations_follow_each_other_in_each_rows_own_order() -> None:
     images = natural(40, 3) / 255
-    operations = random_operations(BatchRNG((3,), 40), 3, 0.8, (0.2, 0.9))
+    operations = sampled(BatchRNG((3,), 40), 3, 0.8, (0.2, 0.9))
     expected = images.clone()
     for row, (kinds, parameters) in enumerate(
         zip(operations.kind.tolist(), operations.amount.tolist(), strict=True)
@@ -185,7 +192,7 @@ def test_operations_follow_each_other_in_each_rows_own_order() -> None:
 
 
 def test_operations_are_drawn_alike_and_their_amounts_span_the_papers_ranges() -> None:
-    operations = random_operations(BatchRNG((1,), 60_000), 2, 0.75, (0.0, 1.0))
+    operations = sampled(BatchRNG((1,), 60_000), 2, 0.75, (0.0, 1.0))
     shares = torch.stack([(operations.kind == place).float().mean() for place in range(14)])
     assert shares[0].item() == pytest.approx(0.25 + 0.75 / 14, abs=0.01)
     assert torch.allclose(shares[1:], torch.full((13,), 0.75 / 14), atol=0.005)
@@ -204,7 +211,7 @@ def test_operations_are_drawn_alike_and_their_amounts_span_the_papers_ranges() -
 
 
 def test_a_full_strength_operation_has_the_numbers_of_comatchs_code() -> None:
-    operations = random_operations(BatchRNG((1,), 4000), 1, 1.0, (1.0, 1.0))
+    operations = sampled(BatchRNG((1,), 4000), 1, 1.0, (1.0, 1.0))
     wanted = {
         "colour": {1.9},
         "posterize": {4.0},

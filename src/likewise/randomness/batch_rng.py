@@ -44,6 +44,7 @@ class BatchRNG:
         self.of_batch = Rows(rows, total or rows, first, stride)
         self.device = CPU
         self._calls = itertools.count()
+        self._philox_key: Tensor | None = None
         end = self.of_batch.slice.stop
         if end > self.of_batch.total:
             raise ValueError(f"rows {first}..{end} are not within a batch of {self.of_batch.total}")
@@ -52,17 +53,21 @@ class BatchRNG:
         """An independent stream for the same rows: one for each view, so that views do not depend on call order."""
         other = copy.copy(self)
         other.key, other._calls = (*self.key, name), itertools.count()
+        other._philox_key = None
         return other
 
     def on(self, device: torch.device) -> BatchRNG:
         """The same stream with its numbers on a device. A call of either takes the next numbers."""
         there = copy.copy(self)
-        there.device = device
+        there.device, there._philox_key = device, None
         return there
 
     def philox_key(self) -> Tensor:
-        """Int64 [2], on the device."""
-        return philox.key_of(self.key)
+        """Int64 [2], where the numbers are made; it is sent to a device once."""
+        if self._philox_key is None:
+            key = philox.key_of(self.key)
+            self._philox_key = to_device(key, self.device) if runs_on(self.device) else key
+        return self._philox_key
 
     def row_numbers(self) -> Tensor:
         """int64 [B]: the position of each of our rows in the global batch."""
@@ -89,5 +94,5 @@ class BatchRNG:
         arguments = next(self._calls), tuple(ranges), self.of_batch
         key = self.philox_key()
         if runs_on(self.device):
-            return philox.made_by_kernel(to_device(key, self.device), *arguments)
+            return philox.made_by_kernel(key, *arguments)
         return to_device(philox.made_on_cpu(key, *arguments), self.device)

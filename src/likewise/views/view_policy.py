@@ -16,11 +16,17 @@ from likewise.gpu_kernels import runs_on
 from likewise.randomness import BatchRNG, Uniform
 from likewise.views.from_callable import CallableViews, RequestedViews
 from likewise.views.fused.packing import CUTOUT
-from likewise.views.fused.sampling import JITTER_LINE, BoxChances, ColourChances, sampled
+from likewise.views.fused.sampling import (
+    JITTER_LINE,
+    BoxChances,
+    ColourChances,
+    sampled,
+    sampled_operations,
+)
 from likewise.views.image.colour import COLOUR_OPS
 from likewise.views.image.crop import BOX_DRAWS, box_ranges, boxes_of, random_boxes
 from likewise.views.image.making import crop_of, make_view, view_of_crop
-from likewise.views.image.random_ops import random_operations
+from likewise.views.image.random_ops import operation_ranges, operations_of
 from likewise.views.image.view_params import ColourParams, ColourRows, CutoutParams, ViewParams
 from likewise.views.motion.temporal_windows import frames_from, random_start
 from likewise.views.transform import Given, as_transform
@@ -151,14 +157,16 @@ class ViewPolicy:
     def sample_params(self, pixels: Pixels, rng: BatchRNG) -> ViewParams:
         """The random parameters of one view of each image."""
         device = pixels.aspect.device
-        if runs_on(device):
-            rng = rng.on(device)
-            params = self._by_kernel(pixels, rng)
-        else:
-            params = self._by_pytorch(pixels, rng)
+        on_gpu = runs_on(device)
+        rng = rng.on(device) if on_gpu else rng
+        params = self._by_kernel(pixels, rng) if on_gpu else self._by_pytorch(pixels, rng)
         if not self.random_ops:
             return params
-        operations = random_operations(rng, self.random_ops, self.op_chance, self.op_strength)
+        ranges = operation_ranges(self.random_ops, self.op_strength)
+        if on_gpu:
+            operations = sampled_operations(rng.lines(ranges), self.random_ops, self.op_chance)
+        else:
+            operations = operations_of(rng.uniforms(ranges), self.op_chance)
         return params._replace(rand_augment=operations)
 
     def _by_pytorch(self, pixels: Pixels, rng: BatchRNG) -> ViewParams:
@@ -183,7 +191,7 @@ class ViewPolicy:
         box, rows = sampled(drawn, pixels.aspect, BoxChances(*self.crop_ratio, self.flip), colours)
         assert rows is not None
         cutout = CutoutParams(rows[:, CUTOUT : CUTOUT + 2], self.cutout) if self.cutout else None
-        factors = self._channel_factors(drawn[JITTER_LINE] < self.jitter, channels, rng)
+        factors = self._channel_factors(drawn[JITTER_LINE], channels, rng)
         if factors is not None:
             rows = torch.cat([rows, factors], dim=1)
         colour = ColourRows(rows, blurs=self.blur > 0, scaled=factors is not None)
@@ -211,9 +219,9 @@ class ViewPolicy:
     def _colour_params(self, drawn: Sequence[Tensor], channels: int, rng: BatchRNG) -> ColourParams:
         *factors, order, jitter, grey, blur, sigma, solarize = drawn
         order = order.argsort(dim=1, stable=True)  # [B, 4]
-        jittered = jitter < self.jitter
+        jittered = (jitter < self.jitter)[:, None]
         has_effect = torch.tensor(self._active(channels), device=order.device)[order]  # [B, 4]
-        applied = has_effect & jittered[:, None]
+        applied = has_effect & jittered
         return ColourParams(
             torch.stack(factors, dim=1),  # [B, 4]
             order.masked_fill(~applied, -1),
@@ -221,7 +229,7 @@ class ViewPolicy:
             blurred=blur < self.blur,
             sigma=sigma,
             solarized=solarize < self.solarize,
-            channel_factors=self._channel_factors(jittered, channels, rng),
+            channel_factors=self._channel_factors(jitter, channels, rng),
         )
 
     def sample_boxes(self, rng: BatchRNG, aspect: Tensor) -> Tensor:
@@ -242,15 +250,21 @@ class ViewPolicy:
         saturation, hue = self.saturation * has_colour, self.hue * has_colour
         return [strength > 0 for strength in (self.brightness, self.contrast, saturation, hue)]
 
-    def _channel_factors(self, jittered: Tensor, channels: int, rng: BatchRNG) -> Tensor | None:
-        """In place of what needs RGB: a brightness factor per channel [B, C], as strong as saturation or hue are."""
+    def _channel_factors(self, jitter: Tensor, channels: int, rng: BatchRNG) -> Tensor | None:
+        """In place of what needs RGB: a brightness factor per channel [B, C], as strong as saturation or hue are.
+
+        Args:
+            jitter: [B], the number that decides whether a view is jittered.
+            channels: of the images.
+            rng: the view's.
+        """
         strength = self._channel_strength()
         if channels in GREY_OR_RGB or not strength:
             return None
         # Of a stream of its own, so that other views are as they are with RGB.
         range_of_factors = (max(0.0, 1 - strength), 1 + strength)
         factors = rng.stream("channels").uniform(*range_of_factors, columns=channels)
-        return factors.where(jittered[:, None], 1.0)
+        return factors.where((jitter < self.jitter)[:, None], 1.0)
 
     def _channel_strength(self) -> float:
         return max(self.saturation, self.hue) if self.jitter else 0.0

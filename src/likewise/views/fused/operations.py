@@ -25,8 +25,8 @@ def operate(views: Tensor, packed: Packed, operations: RandAugmentParams) -> tup
     if len(views) == 0 or operations.kind.shape[1] == 0:
         return views, packed.box
     count, channels, size, _ = views.shape
-    pairs = torch.stack([operations.kind.float(), operations.amount], dim=2)
-    steps = to_device(pairs, views.device).unbind(1)  # of [B, 2]
+    kinds, amounts = (to_device(part.contiguous(), views.device) for part in operations)
+    steps = list(zip(kinds.unbind(1), amounts.unbind(1), strict=True))  # of [B] each
     rgb = channels == 3
     planes = 1 if rgb else channels
     rows = packed.box if packed.rows is None else packed.rows
@@ -34,14 +34,14 @@ def operate(views: Tensor, packed: Packed, operations: RandAugmentParams) -> tup
     statistics = views  # which is not read
     if not whole:
         statistics = views.new_empty(count * channels, LEVELS)
-    for number, step in enumerate(steps):
+    for number, (kind, amount) in enumerate(steps):
         if not whole:
             launch(
                 "statistics_kernel",
                 (count * planes, channels // planes),
                 STATISTICS_WARPS,
-                (views, step, statistics),
-                (size, planes, step.stride(0)),
+                (views, kind, statistics),
+                (size, planes, kind.stride(0)),
                 BLOCK=BLOCK,
                 RGB=rgb,
             )
@@ -51,8 +51,8 @@ def operate(views: Tensor, packed: Packed, operations: RandAugmentParams) -> tup
             "operation_kernel",
             (count * planes, math.ceil(size / side) ** 2),
             WARPS[side] if whole else TILE_WARPS,
-            (views, box, step, rows, statistics, new_views, new_box),
-            (packed.cutout_side, size, planes, step.stride(0), rows.stride(0)),
+            (views, box, kind, amount, rows, statistics, new_views, new_box),
+            (packed.cutout_side, size, planes, kind.stride(0), rows.stride(0)),
             SIDE=side,
             RGB=rgb,
             CUTS_OUT=packed.cutout_side > 0 and number == len(steps) - 1,

@@ -12,6 +12,8 @@ from likewise.views.fused.device import kernel
 from likewise.views.fused.packing import CHANNEL_FACTORS
 from likewise.views.image.colour import COLOUR_OPS
 from likewise.views.image.crop import TRIES
+from likewise.views.image.random_ops import amounts_on
+from likewise.views.image.view_params import RandAugmentParams
 
 BOX_LINES = 2 * TRIES + 3
 """Numbers that a box takes of each row: the parts of `BoxDraws`."""
@@ -23,6 +25,9 @@ JITTER_LINE = BOX_LINES + 2 * CHANGES
 
 ROWS = 32
 """Views of a program."""
+
+PLACES = 128
+"""Operations of a program."""
 
 
 class BoxChances(NamedTuple):
@@ -44,6 +49,35 @@ class ColourChances(NamedTuple):
     grey: float
     blur: float
     solarize: float
+
+
+def sampled_operations(drawn: Tensor, operations: int, chance: float) -> RandAugmentParams:
+    """``random_ops.operations_of`` on a GPU.
+
+    Args:
+        drawn: the numbers of ``random_ops.operation_ranges`` as `BatchRNG.lines` gives them: [4 * operations, B].
+        operations: of a view.
+        chance: that each is made.
+    """
+    device, count = drawn.device, drawn.shape[1]
+    kinds = torch.empty(count, operations, dtype=torch.int64, device=device)
+    amounts = torch.empty(count, operations, device=device)
+    if count:
+        launch = kernel("operation_sampling_kernel")[(math.ceil(kinds.numel() / PLACES),)]
+        with torch.cuda.device_of(drawn):
+            launch(
+                drawn,
+                amounts_on(device),
+                kinds,
+                amounts,
+                kinds.numel(),
+                float(chance),
+                PLACES=PLACES,
+                num_warps=4,
+                # as PyTorch rounds
+                enable_fp_fusion=False,
+            )
+    return RandAugmentParams(kinds, amounts)
 
 
 def sampled(

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from likewise.randomness import BatchRNG, Uniform
+from likewise.randomness import Uniform
 from likewise.views.image import colour, tone
 from likewise.views.image.view_params import RandAugmentParams
 
@@ -88,7 +88,7 @@ OPERATIONS: dict[str, Operation] = {
 
 
 @functools.cache
-def _amounts_on(device: torch.device) -> Tensor:
+def amounts_on(device: torch.device) -> Tensor:
     """Float32 [operations, 4]: the fields of each `Amount`; made once, since a CUDA graph may read them."""
     with torch.inference_mode(False):
         return torch.tensor([operation.amount for operation in OPERATIONS.values()], device=device)
@@ -100,19 +100,24 @@ MOVES = {
 """The geometric operations, by their position."""
 
 
-def random_operations(
-    rng: BatchRNG, count: int, chance: float, strength: tuple[float, float]
-) -> RandAugmentParams:
-    """``count`` operations a row, drawn with repeats, each made with the given chance at a strength in the range."""
-    drawn = rng.uniforms(
-        [
-            Uniform(0, len(OPERATIONS), count),
-            Uniform(*strength, count),
-            Uniform(-1, 1, count),
-            Uniform(columns=count),
-        ]
-    )
-    kinds, strengths, signs, left_out = drawn  # [B, count] each
+def operation_ranges(count: int, strength: tuple[float, float]) -> list[Uniform]:
+    """What is drawn for ``count`` operations a row: kinds, strengths, signs, and whether each is made."""
+    return [
+        Uniform(0, len(OPERATIONS), count),
+        Uniform(*strength, count),
+        Uniform(-1, 1, count),
+        Uniform(columns=count),
+    ]
+
+
+def operations_of(drawn: Sequence[Tensor], chance: float) -> RandAugmentParams:
+    """Operations, drawn with repeats, each made with the given chance.
+
+    Args:
+        drawn: the numbers of `operation_ranges`, [B, count] each.
+        chance: that an operation is made.
+    """
+    kinds, strengths, signs, left_out = drawn
     kind = kinds.long()
     amount = amounts(kind, strengths, signs.sign())
     return RandAugmentParams(kind.masked_fill_(left_out >= chance, 0), amount)
@@ -120,7 +125,7 @@ def random_operations(
 
 def amounts(kind: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
     """Parameters of operations, as many as there are kinds."""
-    offset, slope, signed, whole = _amounts_on(kind.device)[kind].unbind(-1)
+    offset, slope, signed, whole = amounts_on(kind.device)[kind].unbind(-1)
     plain = offset + slope * strength * torch.where(signed > 0, sign, 1.0)
     return torch.where(whole > 0, plain.floor(), plain)
 

@@ -1,7 +1,7 @@
 """The GPU kernels behind `likewise.views.fused.views`; imported late, since they need Triton.
 
-Nothing is random here: a row of `packing` says everything about a view, and `sampling_kernel` makes it from random
-numbers. What each function computes is defined, in
+Nothing is random here: a row of `packing` says everything about a view, and `sampling_kernel` and
+`operation_sampling_kernel` make it from random numbers. What each function computes is defined, in
 PyTorch, by the function of ``likewise.views.image`` that it names; the two differ by rounding.
 
 A program makes a tile [ROWS, COLUMNS] of one view. Of an RGB image it holds the three channels, as colours need them
@@ -13,7 +13,10 @@ and for the rows that are blurred `across_kernel` and `down_kernel`. Each operat
 
 from likewise.views.fused.kernels.blur import across_kernel, down_kernel
 from likewise.views.fused.kernels.operations import operation_kernel
-from likewise.views.fused.kernels.sampling import sampling_kernel
+from likewise.views.fused.kernels.sampling import (
+    operation_sampling_kernel,
+    sampling_kernel,
+)
 from likewise.views.fused.kernels.tone import statistics_kernel
 from likewise.views.fused.kernels.views import sum_kernel, view_kernel
 
@@ -21,6 +24,7 @@ __all__ = [
     "across_kernel",
     "down_kernel",
     "operation_kernel",
+    "operation_sampling_kernel",
     "sampling_kernel",
     "statistics_kernel",
     "sum_kernel",

@@ -85,13 +85,13 @@ def _chain(box, new_box, xx, xy, x0, yx, yy, y0):
 
 @triton.jit(do_not_specialize=["size"])
 def operation_kernel(
-    source, boxes, operations, packed, statistics, out, new_boxes, cutout_side, size, planes, stride_o, stride_p,
+    source, boxes, kinds, amounts, packed, statistics, out, new_boxes, cutout_side, size, planes, stride_o, stride_p,
     SIDE: tl.constexpr, RGB: tl.constexpr, CUTS_OUT: tl.constexpr, WHOLE: tl.constexpr,
 ) -> None:  # fmt: skip
-    """One operation of each view: float32 [B, C, size, size] -> the same; ``operations`` hold its kind and amount."""
+    """One operation of each view: float32 [B, C, size, size] -> the same."""
     row, channel, y, x = tile_coordinates(size, planes, SIDE, SIDE)
-    kind = tl.load(operations + row * stride_o).to(tl.int32)
-    amount = tl.load(operations + row * stride_o + 1)
+    kind = tl.load(kinds + row * stride_o).to(tl.int32)
+    amount = tl.load(amounts + row * stride_o)
     there = inside(y, x, size)
     area = size * size
     offset = plane_offset(row, channel, planes, size, RGB)

@@ -49,6 +49,29 @@ def sampling_kernel(
         _copy(centres + 1, columns + CUTOUT + 1, there)
 
 
+@triton.jit(do_not_specialize=["count", "chance"])
+def operation_sampling_kernel(
+    drawn, table, kinds, amounts, count, chance, PLACES: tl.constexpr
+) -> None:
+    """``random_ops.operations_of``: lines of random numbers -> kinds and amounts [B, operations], count in all."""
+    place = tl.program_id(0) * PLACES + tl.arange(0, PLACES)
+    there = place < count
+    kind = tl.load(drawn + place, mask=there, other=0.0).to(tl.int32)
+    strength = tl.load(drawn + count + place, mask=there, other=0.0)
+    number = tl.load(drawn + 2 * count + place, mask=there, other=0.0)
+    left_out = tl.load(drawn + 3 * count + place, mask=there, other=1.0) >= chance
+    of_kind = table + kind * 4  # an `Amount`
+    offset = tl.load(of_kind, mask=there, other=0.0)
+    slope = tl.load(of_kind + 1, mask=there, other=0.0)
+    signed = tl.load(of_kind + 2, mask=there, other=0.0) > 0
+    whole = tl.load(of_kind + 3, mask=there, other=0.0) > 0
+    sign = tl.where(number > 0, 1.0, tl.where(number < 0, -1.0, 0.0))
+    amount = offset + slope * strength * tl.where(signed, sign, 1.0)
+    amount = tl.where(whole, tl.floor(amount), amount)
+    tl.store(kinds + place, tl.where(left_out, 0, kind), mask=there)
+    tl.store(amounts + place, amount, mask=there)
+
+
 @triton.jit
 def _place_boxes(
     drawn, aspects, found, row, there, rows, least, greatest, flip, ROWS: tl.constexpr

@@ -32,7 +32,7 @@ LEVELS = tl.constexpr(tone.LEVELS)
 
 @triton.jit(do_not_specialize=["size"])
 def statistics_kernel(
-    source, operations, statistics, size, planes, stride_o, BLOCK: tl.constexpr, RGB: tl.constexpr
+    source, kinds, statistics, size, planes, stride_k, BLOCK: tl.constexpr, RGB: tl.constexpr
 ) -> None:  # fmt: skip
     """What an operation has to know of a plane of [B, C, size, size], into the plane's row of [B * C, LEVELS].
 
@@ -40,7 +40,7 @@ def statistics_kernel(
     contrast, which is in the row of the first plane.
     """
     number = tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
-    kind = tl.load(operations + tl.program_id(0) // planes * stride_o).to(tl.int32)
+    kind = tl.load(kinds + tl.program_id(0) // planes * stride_k).to(tl.int32)
     area = size * size
     plane = source + number * area
     found = statistics + number * LEVELS
