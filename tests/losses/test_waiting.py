@@ -50,8 +50,8 @@ LOSSES = {
 }
 
 
-def value_and_gradients(loss, module):
-    leaves = [unit_rows(8, 0).requires_grad_(), unit_rows(6, 1).requires_grad_()]
+def value_and_gradients(loss, module, dtype=torch.float64):
+    leaves = [unit_rows(count, seed).to(dtype).requires_grad_() for seed, count in ((0, 8), (1, 6))]
     value = loss(module, *leaves)
     return value.detach(), torch.autograd.grad(value, leaves, allow_unused=True)
 
@@ -71,6 +71,18 @@ def test_nothing_waits_and_the_numbers_are_the_same(name, scores, monkeypatch):
         assert (ours is None) == (theirs is None)
         if ours is not None:
             torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("kept_pairs", [2**26, 0])
+@pytest.mark.parametrize("name", ["nt_xent", "sup_con in", "info_nce nca", "clip_loss"])
+def test_a_backward_under_autocast_rounds_nothing(name, kept_pairs, monkeypatch):
+    monkeypatch.setattr(waiting, "_host_holds", lambda tensor: False)
+    monkeypatch.setattr(gpu_sizes, "KEPT_PAIRS", kept_pairs)
+    _, gradients = value_and_gradients(LOSSES[name], losses, torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, under_autocast = value_and_gradients(LOSSES[name], losses, torch.float32)
+    for ours, theirs in zip(under_autocast, gradients, strict=True):
+        assert ours is theirs is None or torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("with_ids", [False, True])

@@ -37,12 +37,12 @@ def backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     by_score = slopes(sums, grad_all, grad_positives)
-    return by_score @ keys, by_score.T @ queries
+    return product(by_score, keys), product(by_score.T, queries)
 
 
 def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
     """The sums of each of the first ``count`` rows of [N, D] over all others; the scores are cached."""
-    scores = (z[:count] @ z.T).fill_diagonal_(-torch.inf)
+    scores = product(z[:count], z.T).fill_diagonal_(-torch.inf)
     return sums_of(scores, None if ids is None else _of_positives(scores, ids[:count, None] == ids))
 
 
@@ -52,10 +52,10 @@ def backward_square(
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     as_queries = slopes(sums, grad_all, grad_positives, lambda values: values[:count, None])
     if count == len(z):
-        return (as_queries + as_queries.T) @ z
+        return product(as_queries + as_queries.T, z)
     # The others' scores with these rows are the same numbers, as scores are symmetric.
     as_keys = slopes(sums, grad_all, grad_positives, lambda values: values[None])
-    return as_queries.add_(as_keys) @ z
+    return product(as_queries.add_(as_keys), z)
 
 
 def compared(scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
@@ -68,11 +68,12 @@ def compared(scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
 def product(left: Tensor, right: Tensor) -> Tensor:
     """Left @ right, in the format of ``right``; half precision is summed and returned in float32."""
     if right.dtype in (torch.float32, torch.float64):
-        return left @ right
+        # Autocast leaves an output that is given alone.
+        return torch.mm(left, right, out=left.new_empty(len(left), right.shape[1]))
     left = left.to(right.dtype)
     if right.is_cuda and hasattr(torch.ops.aten.mm, "dtype"):  # PyTorch 2.8 and later
         return torch.mm(left, right, out_dtype=torch.float32)
-    return left.float() @ right.float()
+    return product(left.float(), right.float())
 
 
 def add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
