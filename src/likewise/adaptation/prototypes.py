@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
+from likewise.evaluation.metrics.threads import threads_for
 from likewise.methods import Nets
 
 SCALES = (1.0, 100.0)
@@ -38,14 +39,19 @@ def prototype_classifier(features: Tensor, labels: Tensor, num_classes: int) -> 
     Raises:
         LikewiseError: no image is labelled.
     """
-    labelled = labels != UNLABELLED
-    if not bool(labelled.any()):
+    if not bool((labels != UNLABELLED).any()):
         raise LikewiseError(
             "A classifier from class prototypes needs labelled images, but every label is -1."
         )
-    centre = features.float().mean(dim=0)  # [D]
-    centred = features.float() - centre  # [N, D]
+    with threads_for(features.numel() * num_classes):
+        return _imprinted(features.float(), labels, num_classes)
+
+
+def _imprinted(features: Tensor, labels: Tensor, num_classes: int) -> nn.Linear:
+    centre = features.mean(dim=0)  # [D]
+    centred = features - centre  # [N, D]
     norm = centred.norm(dim=1).mean().clamp_min(1e-12)
+    labelled = labels != UNLABELLED
     rows, classes = centred[labelled], labels[labelled]
 
     sums = torch.zeros(num_classes, features.shape[1])

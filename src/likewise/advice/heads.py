@@ -14,6 +14,7 @@ from likewise.adaptation.prototypes import prototype_classifier
 from likewise.classification import discriminant_head, fit_head
 from likewise.classification.head import ABSENT
 from likewise.data.batch import UNLABELLED
+from likewise.evaluation.metrics.threads import threads_for
 
 PROPAGATED = 1000
 """images without a label at most from which a head learns the answers of label propagation"""
@@ -64,13 +65,17 @@ def mean_of_heads(
     mean.weight.zero_()
     mean.bias.fill_(ABSENT)
     mean.bias[present] = 0.0
-    for head, share in zip(heads, shares, strict=True):
-        assert isinstance(head, nn.Linear)
-        weight, bias = head.weight.detach()[present], head.bias.detach()[present]
-        weight, bias = weight - weight.mean(dim=0), bias - bias.mean()  # softmax does not change
-        scale = share / (features @ weight.T + bias).std().clamp_min(1e-6)
-        mean.weight[present] += scale * weight
-        mean.bias[present] += scale * bias
+    with threads_for(features.numel() * classes):
+        for head, share in zip(heads, shares, strict=True):
+            assert isinstance(head, nn.Linear)
+            weight, bias = head.weight.detach()[present], head.bias.detach()[present]
+            weight, bias = (
+                weight - weight.mean(dim=0),
+                bias - bias.mean(),
+            )  # softmax does not change
+            scale = share / (features @ weight.T + bias).std().clamp_min(1e-6)
+            mean.weight[present] += scale * weight
+            mean.bias[present] += scale * bias
     return mean.eval()
 
 
