@@ -93,6 +93,8 @@ class Settings:
     """of ``simclr``"""
     compile: bool = False
     """compile the encoder"""
+    fused_batch_norm: bool = True
+    """normalise batches by the library's kernels"""
     encoder: str = "timm/resnet18"
     """of all runs"""
     device: str = "cuda"
@@ -173,6 +175,7 @@ class Session:
             run,
             encoder=settings.encoder,
             compile=settings.compile,
+            fused_batch_norm=settings.fused_batch_norm,
             batch=min(settings.batch, len(images)),
         )
         steps = max(looks, run.steps_of(views))

@@ -14,8 +14,10 @@ from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import nn
 from torchvision.models import resnet as torchvision_resnet
 
+import likewise
 from likewise.encoders import EncoderSettings, build_encoder
 from likewise.methods import Recipe
+from likewise.runs import train_run
 from likewise.training import LoopSettings, train
 from likewise.training.batch_norm import fused_batch_norm, launches, networks
 from likewise.training.batch_norm.fused import fused, serves
@@ -486,16 +488,41 @@ def test_kernels_are_turned_off_by_the_variable(calls, monkeypatch):
     assert calls == []
 
 
-@on_kernels
-@pytest.mark.parametrize(("on", "expected"), [(True, 6), (False, 0)])
-def test_kernels_take_part_in_training(on, expected, calls):
-    rule = method("simclr")
+def trained(name, **plan):
+    rule = method(name)
     nets = nets_of(rule).to(DEVICE)
     fabric = Fabric(accelerator=DEVICE, devices=1)
-    plan = LoopSettings(2, fused_batch_norm=on, cuda_graph="off")
-    train(fabric, rule, nets, loader(rule), Recipe("sgd", 0.1), plan)
-    assert len(calls) == expected
+    settings = LoopSettings(2, cuda_graph="off", **plan)
+    train(fabric, rule, nets, loader(rule), Recipe("sgd", 0.01), settings)
+    return nets
+
+
+@on_kernels
+@pytest.mark.parametrize(
+    ("name", "plan"), [("simclr", {"model_ema_decay": 0.5}), ("byol", {"microbatch": 4})]
+)
+def test_kernels_take_part_in_training(name, plan, calls):
+    nets = trained(name, **plan)
+    assert calls
     assert all("forward" not in vars(module) for module in nets.modules())
+    calls.clear()
+    assert_same_weights(nets, trained(name, fused_batch_norm=False, **plan), close=1e-3)
+    assert not calls
+
+
+class Reached(Exception):
+    """The loop."""
+
+
+def test_the_option_reaches_the_loop(monkeypatch, tmp_path):
+    def loop(fabric, method, nets, loader, recipe, plan, *others):
+        raise Reached(plan.fused_batch_norm)
+
+    monkeypatch.setattr(train_run, "train_networks", loop)
+    images = torch.randint(0, 256, (40, 12, 12, 3), dtype=torch.uint8).numpy()
+    for wanted in (True, False):
+        with pytest.raises(Reached, match=str(wanted)):
+            likewise.train(images, out=tmp_path / str(wanted), steps=2, fused_batch_norm=wanted)
 
 
 COMPILED = """
