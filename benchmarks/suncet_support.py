@@ -44,15 +44,14 @@ DEFAULT, HALF_AS_MANY, CONSTANT = "SuNCEt 0.45", "SuNCEt 0.22", "SuNCEt 8 a clas
 HALF_OF_RUN = "SuNCEt 0.45, half the run"
 STAGES = (
     ((512, (DEFAULT, HALF_AS_MANY)), (128, (DEFAULT, HALF_AS_MANY))),
-    ((512, (CONSTANT,)),),
-    ((128, ("SupCon", "cross-entropy")),),
+    ((512, (CONSTANT,)), (128, ("SupCon", "cross-entropy"))),
     ((512, (HALF_OF_RUN,)),),
     ((128, (CONSTANT, HALF_OF_RUN)),),
 )
 """Batch sizes and methods; all seeds of a stage come before the next stage."""
 RATES = {512: 0.02, 128: 0.06}
 """Of SGD for 256 images, of SimCLR and of SuNCEt by the batch size."""
-CONTROL_RATES = {SupCon: 0.05, CrossEntropy: 0.05}
+CONTROL_RATES = {SupCon: 0.2, CrossEntropy: 0.2}
 
 
 @dataclass(frozen=True)
