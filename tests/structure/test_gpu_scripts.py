@@ -3,7 +3,9 @@
 import importlib
 import io
 import json
+import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +44,17 @@ def test_what_has_no_time_left_is_not_begun(section):
     with pytest.raises(section.OutOfTime):
         section.take_turns("title", {"a": lambda: begun.append(1)}, clock)
     assert not begun
+
+
+@pytest.mark.parametrize(("only", "least", "most"), [("brief,other", 0, 1), ("brief", 90, 100)])
+def test_a_section_alone_gets_all_of_the_time(section, monkeypatch, tmp_path, only, least, most):
+    script, left = importlib.import_module("on_gpu"), []
+    brief = section.Section(lambda device, clock: left.append(clock.left()), 1.0)
+    monkeypatch.setitem(sys.modules, "gpu.brief", SimpleNamespace(SECTION=brief))
+    monkeypatch.setattr(script, "write_repeatedly", lambda clock, file: None)
+    settings = script.Settings(only=only, limit=100.0, out=tmp_path / "found.json")
+    script.run_section("brief", settings, torch.device("cpu"))
+    assert least <= left[0] <= most
 
 
 def test_sections_but_the_tests_fit_into_the_run(section):
