@@ -113,6 +113,21 @@ def test_a_slow_source_is_named_and_warned_of_once(tmp_path, clock):
     assert seconds_of(lines) == 5 * [StepSeconds(data=PAUSE)]
 
 
+def test_decoding_that_starves_a_run_is_named_by_real_seconds(tmp_path, monkeypatch):
+    """Large PNG files, which have no small version to decode, and one process that reads them."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    for number in range(8):
+        save(tmp_path / "photographs" / f"{number}.png", number, 1000, 700, compress_level=1)
+    opened = open_images(open_manifest(tmp_path / "photographs"), SIZE, channels=1, memory_limit=0)
+    starved = Loader(opened, torch.zeros(8).long(), 4, 5, workers=1)
+    lines, said = run(tmp_path, starved, None, steps=6)
+    (warned,) = [line["warning"] for line in lines if "warning" in line]
+    assert "--num-workers" in warned and "1 now, of 16 cores" in warned
+    assert "waits for data" in said
+    waited = seconds_of(lines)[-1]
+    assert waited.data > bottleneck.STARVED * sum(waited)
+
+
 @pytest.mark.parametrize("part", ["forward", "backward"])
 def test_a_slow_network_is_named_and_its_source_is_not(tmp_path, clock, part):
     lines, said = run(tmp_path, loader(method("simclr")), clock, slow=part)
