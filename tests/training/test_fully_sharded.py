@@ -79,6 +79,13 @@ class OwnTransformer(nn.Module):
         return tokens.mean(1)
 
 
+class UsesABlocksWeights(VisionTransformer):
+    """Not by a call of the block."""
+
+    def forward_features(self, pixels):
+        return super().forward_features(pixels) * self.blocks[0].mlp.fc1.weight.sum()
+
+
 class TiedWeights(OwnTransformer):
     """Two blocks share a matrix."""
 
@@ -165,6 +172,7 @@ def trained(
     dtypes=None,
     batch_size=16,
     labels=None,
+    network=None,
 ):
     """What the caller's networks hold after some steps in float64, or in float32 and bfloat16.
 
@@ -178,7 +186,9 @@ def trained(
     fabric = Fabric(accelerator="cpu", strategy=strategy, devices=devices, precision=precision)
     fabric.launch()
     torch.manual_seed(0)
-    network = VisionTransformer(SIZE, 4, 1, num_classes=0, embed_dim=16, depth=2, num_heads=2)
+    network = network or VisionTransformer(
+        SIZE, 4, 1, num_classes=0, embed_dim=16, depth=2, num_heads=2
+    )
     nets = rule.build(TimmEncoder(network, "vit", (0.4,), (0.3,)), CLASSES)
     seen = set() if dtypes is None else dtypes
     layer = network.blocks[0].mlp.fc1
@@ -218,6 +228,14 @@ def trained(
     return {key: value.clone() for key, value in nets.state_dict().items()}, callback.share
 
 
+def refusal():
+    """What is said of a network that uses what only a block may use."""
+    network = UsesABlocksWeights(SIZE, 4, 1, num_classes=0, embed_dim=16, depth=2, num_heads=2)
+    with pytest.raises(LikewiseError) as raised:
+        trained("simclr", 2, network=network)
+    return str(raised.value)
+
+
 def one_of_two(at, port, folder, cases, results):
     become_rank(at, port)
     found = {}
@@ -242,6 +260,7 @@ def one_of_two(at, port, folder, cases, results):
         fabric.launch()
         for name in NETWORKS:
             found[name] = gradients_of_network(name, fabric)
+        found["refused"] = refusal()
     results[at] = found
     torch.distributed.destroy_process_group()
 
@@ -307,6 +326,10 @@ def test_blocks_are_cut_one_by_one(name, two_processes):
     assert gradients.keys() == wanted.keys()
     for key, value in wanted.items():
         torch.testing.assert_close(gradients[key], value)
+
+
+def test_a_block_whose_weights_are_used_outside_it_is_refused(two_processes):
+    assert "--strategy" in two_processes[1]["refused"]
 
 
 @pytest.mark.parametrize("case", RESUMED)

@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 
 from likewise.collectives import rank
 from likewise.encoders import Encoder
+from likewise.errors import LikewiseError
 from likewise.methods import Nets
 
 if TYPE_CHECKING:
@@ -113,6 +114,17 @@ def _blocks(part: nn.Module) -> list[nn.Module]:
 
 def _has_parameters(module: nn.Module) -> bool:
     return next(module.parameters(), None) is not None
+
+
+def refusal_of(error: RuntimeError) -> LikewiseError | None:
+    """What is to be said of PyTorch's error, where a network uses a part that should have been gathered."""
+    if "mixed torch.Tensor and DTensor" not in str(error):
+        return None
+    return LikewiseError(
+        "--strategy fsdp was given, but the network uses parameters of a block outside of that block's forward, where "
+        "each process has its part of them alone. Use them inside the block, or leave --strategy out: with ddp every "
+        "device holds all weights."
+    )
 
 
 def is_cut(value: Any) -> TypeGuard[DTensor]:

@@ -25,6 +25,7 @@ from likewise.training.fully_sharded import (
     WholeOptimizerState,
     WholeState,
     is_fully_sharded,
+    refusal_of,
     whole_tensor,
 )
 from likewise.training.gpu_memory import out_of_memory_error
@@ -135,6 +136,11 @@ class TrainStep:
                 self.gradients.backward(step)
         except torch.cuda.OutOfMemoryError:
             raise out_of_memory_error(self.fabric.device) from None
+        except RuntimeError as error:
+            refusal = refusal_of(error)
+            if refusal is None:
+                raise
+            raise refusal from None
         return step._replace(loss=step.loss.detach())
 
     def update_weights(self, step: Step) -> Step:
