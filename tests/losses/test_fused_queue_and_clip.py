@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from likewise import losses
+from likewise.collectives import RowShard
 from likewise.losses import fused_batch, fused_clip, fused_queue, fused_soft, gpu_sizes
 from likewise.losses.float32 import unit
 from likewise.losses.similarity_sums import NotTwiceDifferentiable
@@ -263,6 +264,19 @@ def test_kernels_leave_what_they_do_not_serve(launched, monkeypatch):
             losses.queue_nce(row, row, queue, refused)
     monkeypatch.setenv("LIKEWISE_NATIVE", "0")
     losses.queue_nce(row, row, queue, 0.2)
+    assert not launched
+
+
+@on_kernels
+@pytest.mark.parametrize("name", ["info_nce in", "mil_nce"])
+def test_kernels_leave_many_pairs_to_the_ranks_that_divide_them(name, launched, monkeypatch):
+    monkeypatch.setattr(fused_soft, "shard_of", lambda rows: RowShard(0, 4, 8, 4))
+    first, second = (rows(8, 6, seed).float() for seed in range(2))
+    whole = LOSSES[name](first, second, None, 0.2)
+    assert launched
+    launched.clear()
+    monkeypatch.setattr(gpu_sizes, "WHOLE_PAIRS", 63)
+    torch.testing.assert_close(LOSSES[name](first, second, None, 0.2), whole)
     assert not launched
 
 

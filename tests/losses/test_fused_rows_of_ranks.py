@@ -9,7 +9,7 @@ import torch.multiprocessing as multiprocessing
 
 from likewise import losses
 from likewise.collectives import sharded_rows
-from likewise.losses import fused_batch, gpu_sizes
+from likewise.losses import fused_batch, fused_soft, gpu_sizes
 from likewise.losses.triton_launch import kernels
 from losses.kernels import Counted, needs_triton
 from ranks import free_port
@@ -41,10 +41,16 @@ LOSSES = {
     "nca": lambda z: losses.suncet(z, LABELS.clamp(min=0), 0.3),
 }
 
+WHOLE = {
+    "info_nce": lambda z: losses.info_nce(z[:10], z[10:], LABELS[:10], LABELS[10:], 3.0, kind="in"),
+    "mil_nce": lambda z: losses.mil_nce(z[:6], z[6:18].unflatten(0, (6, 2)), 3.0),
+}
+"""Small enough for every rank to make all of it."""
+
 
 def value_and_gradient(name, z):
     z = z.clone().requires_grad_()
-    value = LOSSES[name](z)
+    value = (LOSSES | WHOLE)[name](z)
     return value.detach(), torch.autograd.grad(1.7 * value, z)[0]
 
 
@@ -53,9 +59,9 @@ def one_of_two(at, port, kept_rows, results):
     torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=at, world_size=2)
     launched = []
     gpu_sizes.KEPT_ROWS = kept_rows
-    fused_batch.kernels = lambda file: Counted(kernels(file), launched)
+    fused_batch.kernels = fused_soft.kernels = lambda file: Counted(kernels(file), launched)
     with sharded_rows():
-        found = {name: value_and_gradient(name, rows().float()) for name in LOSSES}
+        found = {name: value_and_gradient(name, rows().float()) for name in LOSSES | WHOLE}
     results[at] = found, launched.count("rows_kernel")
     torch.distributed.destroy_process_group()
 
@@ -73,7 +79,7 @@ def two_processes(request):
         return dict(results)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", LOSSES | WHOLE)
 def test_each_rank_has_the_value_and_the_mean_over_ranks_is_the_gradient(name, two_processes):
     value, gradient = value_and_gradient(name, rows())
     found = [two_processes[at][0][name] for at in (0, 1)]
@@ -81,6 +87,9 @@ def test_each_rank_has_the_value_and_the_mean_over_ranks_is_the_gradient(name, t
         torch.testing.assert_close(of_rank.double(), value, rtol=1e-5, atol=1e-6)
     mean = (found[0][1] + found[1][1]) / 2
     torch.testing.assert_close(mean.double(), gradient, rtol=1e-4, atol=1e-6)
-    zeros = [int((of_rank == 0).all(dim=1).sum()) for _, of_rank in found]
-    assert sum(zeros) >= ROWS - 1  # each has the gradient of its own rows alone
-    assert [launches for _, launches in two_processes.values()] == [len(LOSSES)] * 2
+    if name in LOSSES:
+        zeros = [int((of_rank == 0).all(dim=1).sum()) for _, of_rank in found]
+        assert sum(zeros) >= ROWS - 1  # each has the gradient of its own rows alone
+    of_bags = 1
+    launches = len(LOSSES) + len(WHOLE) + of_bags
+    assert [launched for _, launched in two_processes.values()] == [launches] * 2

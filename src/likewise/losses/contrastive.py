@@ -14,7 +14,6 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from likewise.collectives import shard_of
 from likewise.losses import fused_batch, fused_queue, fused_soft
 from likewise.losses.float32 import in_float32, unit
 from likewise.losses.input_checks import (
@@ -46,10 +45,10 @@ def _info_nce_by_kernels(
 ) -> Tensor | None:
     if kind not in get_args(Kind) or query_id is None or key_id is None:
         return None
-    if shard_of(len(queries)) is not None:
-        return None
     pairs = fused_soft.SoughtKeys(None, query_id, key_id, self_index, kind)
     if not fused_soft.serves(queries, keys, pairs, temperature):
+        return None
+    if fused_soft.is_divided(queries, keys):
         return None
     return fused_soft.soft_loss(queries, keys, pairs, temperature, reduction == "all")
 

@@ -30,6 +30,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from likewise.collectives import shard_of
 from likewise.losses import gpu_sizes, tiles_triton
 from likewise.losses.similarity_sums import refuse_second_derivatives
 from likewise.losses.triton_launch import (
@@ -106,6 +107,12 @@ def serves(queries: Tensor, keys: Tensor, pairs: SoughtKeys, temperature: float 
         learned = ()
         fits = fits and temperature > 0
     return fits and tiles_triton.readable(*matrices, *learned)
+
+
+def is_divided(queries: Tensor, keys: Tensor) -> bool:
+    """Whether the ranks are to divide rows [N, D] and [M, D] among them, for which there are no kernels here."""
+    rows, columns = len(queries), len(keys)
+    return shard_of(max(rows, columns)) is not None and rows * columns > gpu_sizes.WHOLE_PAIRS
 
 
 def _are_whole(ids: Tensor, count: int, device: torch.device) -> bool:

@@ -22,6 +22,10 @@ CACR_ROWS = 8192
 SOFT_TARGETS = 2**26
 """Queries times keys that `fused_soft` takes."""
 
+WHOLE_PAIRS = 2**24
+"""Queries times keys up to which each rank makes all of a loss by `fused_soft`, rather than its part of the rows by
+PyTorch's operations, which are some ninety launches; NO GPU HAS MEASURED IT."""
+
 KEPT_PAIRS = 2**26
 """Queries times keys up to which `tiles_dense` keeps all scores of rows that `tiles_triton` does not take: 8,192
 squared, 0.27 GB a matrix. Beyond, `tiles_rows` holds as much at a time; NO GPU HAS MEASURED OTHERS."""

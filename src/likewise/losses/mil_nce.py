@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likewise.collectives import shard_of
 from likewise.losses import fused_soft
 from likewise.losses.float32 import in_float32
 from likewise.losses.fused_batch import kernels_first
@@ -19,7 +18,7 @@ from likewise.losses.similarity_sums import cross_logsumexp
 
 def _by_kernels(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor | None:
     elements = bags.flatten(0, 1)  # [N L, D]
-    if len(rows) < 2 or shard_of(len(elements)) is not None:
+    if len(rows) < 2 or fused_soft.is_divided(rows, elements):
         return None
     pairs = fused_soft.SoughtKeys(form="bags", sizes=(1, bags.shape[1]))
     if not fused_soft.serves(rows, elements, pairs, temperature):
