@@ -180,9 +180,7 @@ def main(settings: Settings) -> None:
     if settings.device == "cuda" and not torch.cuda.is_available():
         print("No CUDA device is here, so nothing was measured.")
         return
-    device = torch.device(settings.device)
-    if device.type == "cuda":
-        device = torch.device("cuda", torch.cuda.current_device())
+    device = torch.device(settings.device, 0)  # named without starting CUDA, for a section may fork
     if settings.section:
         run_section(settings.section, settings, device)
         return

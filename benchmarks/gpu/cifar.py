@@ -49,24 +49,21 @@ class Cifar(NamedTuple):
 
 def opened(folder: Path, device: torch.device, most: int | None = None) -> Cifar:
     """From ``cifar10-jpeg75-{train,test}.parquet`` in a folder; ``most`` images of each file where it is given."""
-    both = [
-        decoded(folder / f"cifar10-jpeg75-{part}.parquet", device, most)
-        for part in ("train", "test")
-    ]
-    order = torch.randperm(len(both[0]), generator=torch.Generator().manual_seed(0)).to(device)
+    files = [folder / f"cifar10-jpeg75-{part}.parquet" for part in ("train", "test")]
+    on_host = [decoded(file, most) for file in files]  # which forks, and so before CUDA starts
+    train, test = (Split(*(part.to(device) for part in split)) for split in on_host)
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).to(device)
     held_out = min(VALIDATION, len(order) // 5)
-    return Cifar(both[0].take(order[held_out:]), both[0].take(order[:held_out]), both[1])
+    return Cifar(train.take(order[held_out:]), train.take(order[:held_out]), test)
 
 
-def decoded(file: Path, device: torch.device, most: int | None) -> Split:
-    """One file, by the library's decoder on all cores."""
+def decoded(file: Path, most: int | None) -> Split:
+    """One file, by the library's decoder on all cores; on the CPU."""
     manifest = open_manifest(file)
     if most is not None:
         manifest = manifest.take(np.random.default_rng(0).permutation(len(manifest))[:most])
     images = open_images(manifest, SIDE, channels=3)
-    return Split(
-        images.read(torch.arange(len(images))).images.to(device), manifest.labels.to(device)
-    )
+    return Split(images.read(torch.arange(len(images))).images, manifest.labels)
 
 
 def labelled(labels: Tensor, each: int, seed: int) -> Tensor:
