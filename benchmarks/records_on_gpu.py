@@ -6,7 +6,7 @@ Every part is run with the first seed, in this order, then with the next, while 
 stands. The file is written after each run. With 9 minutes an H100, which forwards about 3.3 million views a minute,
 runs the first two parts and most of the third once, or ``--parts support`` alone with two seeds. A unit is
 --million-views, by default 0.12 for each minute, which lets ``support`` fit into half of them; give more where few
-parts are run: ``--parts isd,comatch,out-or-in,robustness --million-views 1.5`` takes 7 minutes a seed.
+parts are run: ``--parts isd,comatch,out-or-in,robustness --million-views 1.5`` takes 7 to 9 minutes a seed.
 
 - ``simclr``: SimCLR until the neighbours' accuracy of lightly's published run, 0.848; 100 epochs, 3 minutes. Lightly
   took 200 with the same recipe and files that JPEG had not spoilt, so that ``--parts simclr --record-epochs 200`` has

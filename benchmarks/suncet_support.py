@@ -216,7 +216,7 @@ def choice(found: dict[str, Any]) -> Table:
     )
     both, large = (512, 128), (512,)
     for method, batches in (
-        (DEFAULT, both), (HALF_AS_MANY, both), (CONSTANT, both),
+        (DEFAULT, both), (HALF_AS_MANY, both), (CONSTANT, both), (HALF_OF_RUN, both),
         (DEFAULT, large), (HALF_AS_MANY, large), (CONSTANT, large), (HALF_OF_RUN, large),
     ):  # fmt: skip
         values = list(score(found, method, batches).values())
