@@ -92,7 +92,7 @@ def counted_traffic() -> Iterator[list[int]]:
         collectives._all_gather, collectives._reduce_scatter = gather, scatter
 
 
-def peak_bytes(work: Callable[[], None]) -> int:
+def peak_bytes(work: Callable[[], object]) -> int:
     """The most that was allocated at a time."""
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True

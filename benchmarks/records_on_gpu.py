@@ -35,22 +35,25 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
-import tyro
-from gpu import cifar, outcomes, scores, semi_supervised, supervised, tables
-from gpu.bare_run import BareRun, Run
-from gpu.cifar import CLASSES, Cifar, Split
-from measuring import versions
+from gpu.packages import naming_what_is_missing
 
-from likewise.methods import Recipe
-from likewise.methods.cross_entropy import CrossEntropy
-from likewise.methods.isd import ISD
-from likewise.methods.moco import MoCoV2
-from likewise.methods.simclr import SimCLR
-from likewise.methods.suncet import SuNCEt
-from likewise.methods.supcon import SupCon
-from likewise.training.launch import machine
-from likewise.views.policies import simclr_small, weak
+with naming_what_is_missing():
+    import torch
+    import tyro
+    from gpu import cifar, outcomes, scores, semi_supervised, supervised, tables
+    from gpu.bare_run import BareRun, Run
+    from gpu.cifar import CLASSES, Cifar, Split
+    from measuring import versions
+
+    from likewise.methods import Recipe
+    from likewise.methods.cross_entropy import CrossEntropy
+    from likewise.methods.isd import ISD
+    from likewise.methods.moco import MoCoV2
+    from likewise.methods.simclr import SimCLR
+    from likewise.methods.suncet import SuNCEt
+    from likewise.methods.supcon import SupCon
+    from likewise.training.launch import machine
+    from likewise.views.policies import simclr_small, weak
 
 PARTS = "simclr,supcon,support,isd,comatch,out-or-in,robustness"
 """In the order of their turns."""

@@ -163,6 +163,7 @@ def held_bytes(step: TrainStep) -> int:
     held = 0
     for parameter in step.nets.parameters():
         state = step.optimizer.state[parameter].values()
+        assert parameter.grad is not None
         for each in (parameter, parameter.grad, *state):
             held += own_part(each).nbytes if each.dim() else 0
     return held

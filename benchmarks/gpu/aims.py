@@ -292,7 +292,9 @@ def of_the_rest() -> list[Aim]:
             fsdp,
             "difference",
         ),
-        Aim("tests", "tests that fail on a GPU", 0, lambda found: len(found["failed"]), ()),
+        Aim(
+            "tests", "tests that fail on a GPU", 0, lambda found: len(found["failed"]), ("failed",)
+        ),
     ]
 
 

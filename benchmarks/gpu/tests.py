@@ -15,6 +15,8 @@ from gpu.section import Clock, Section
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 90.0
+LEAST = 20.0
+"""seconds; in fewer not even the first test is compiled"""
 
 MARKS = ("on_kernels", "ON_GPU", "torch.cuda.is_available()")
 """Words of test files with cases that only a CUDA device runs."""
@@ -36,6 +38,9 @@ def is_for_gpu(file: Path) -> bool:
 
 def run(device: torch.device, clock: Clock, files: tuple[str, ...] = ()) -> None:
     """Which passed and which failed, and the end of pytest's output."""
+    if clock.left() < LEAST:
+        clock.found["ended"] = f"{clock.left():.0f} s were left: --only tests gives it all"
+        return
     command = [
         sys.executable,
         "-m",

@@ -170,6 +170,15 @@ def test_tests(section, tmp_path, monkeypatch):
     ]
 
 
+def test_tests_without_time_are_not_begun_and_the_aim_says_so(section, monkeypatch):
+    script = section("tests")
+    monkeypatch.setattr(script.subprocess, "run", lambda *_, **__: 1 / 0)
+    clock = importlib.import_module("gpu.section").Clock(time.monotonic() + 3, {})
+    script.SECTION.run(CPU, clock)
+    (aim,) = importlib.import_module("gpu.aims").judged({"tests": clock.found})
+    assert aim["measured"] is None and "--only tests" in aim["note"]
+
+
 def test_files_for_a_gpu_are_found(section):
     found = section("tests").files_with_cases()
     assert all(Path(file).exists() for file in found)
