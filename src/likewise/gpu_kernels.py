@@ -1,8 +1,9 @@
-"""Where our Triton kernels run, and how small numbers get there."""
+"""Where our Triton kernels run, and how numbers and sizes are made fit for them."""
 
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import os
 from importlib.metadata import PackageNotFoundError, version
@@ -14,17 +15,20 @@ OLDEST_TRITON = (3, 3)
 """The oldest that the kernels were compiled with; it comes with PyTorch 2.7."""
 
 
-def runs_on(device: torch.device) -> bool:
-    """Whether the kernels run there: CUDA of compute capability 7.5 (Turing) or later, with Triton 3.3 or later.
+def are_on() -> bool:
+    """Whether Triton is there, 3.3 or later.
 
-    AMD devices are untried, and not served. ``LIKEWISE_NATIVE=0`` turns the kernels off, as it does the compiled code
-    of CPUs.
+    ``LIKEWISE_NATIVE=0`` turns the kernels off, as it does the compiled code of CPUs.
     """
-    if device.type != "cuda" or os.environ.get("LIKEWISE_NATIVE", "1") == "0":
-        return False
-    if torch.version.hip is not None or torch.cuda.get_device_capability(device) < (7, 5):
-        return False
-    return _triton_version() >= OLDEST_TRITON
+    return os.environ.get("LIKEWISE_NATIVE", "1") != "0" and _triton_version() >= OLDEST_TRITON
+
+
+def runs_on(device: torch.device, oldest: tuple[int, int] = (7, 5)) -> bool:
+    """Whether the kernels run there: CUDA of a compute capability or later, 7.5 (Turing) for most of them.
+
+    AMD devices are untried, and not served.
+    """
+    return device.type == "cuda" and are_on() and _capability(device) >= oldest
 
 
 def to_device(drawn: Tensor, device: torch.device) -> Tensor:
@@ -34,12 +38,27 @@ def to_device(drawn: Tensor, device: torch.device) -> Tensor:
     return drawn.to(device, non_blocking=True)
 
 
+def power_of_two(number: int, least: int = 1) -> int:
+    """The least power of two that is not below a number, nor below the least."""
+    return max(least, 1 << (number - 1).bit_length())
+
+
+@functools.cache
+def _capability(device: torch.device) -> tuple[int, int]:
+    """(0, 0) of an AMD device."""
+    return (0, 0) if torch.version.hip is not None else torch.cuda.get_device_capability(device)
+
+
 @functools.cache
 def _triton_version() -> tuple[int, ...]:
     """(0,) where it is not installed."""
     if importlib.util.find_spec("triton") is None:
         return (0,)
     try:
-        return tuple(int(part) for part in version("triton").split(".")[:2])
-    except (PackageNotFoundError, ValueError):
+        found = version("triton")
+    except PackageNotFoundError:  # PyTorch's nightly builds bring it under another name
+        found = importlib.import_module("triton").__version__
+    try:
+        return tuple(int(part) for part in found.split(".")[:2])
+    except ValueError:
         return (0,)

@@ -69,10 +69,8 @@ def mean_of_heads(
         for head, share in zip(heads, shares, strict=True):
             assert isinstance(head, nn.Linear)
             weight, bias = head.weight.detach()[present], head.bias.detach()[present]
-            weight, bias = (
-                weight - weight.mean(dim=0),
-                bias - bias.mean(),
-            )  # softmax does not change
+            # Softmax does not change by these.
+            weight, bias = weight - weight.mean(dim=0), bias - bias.mean()
             scale = share / (features @ weight.T + bias).std().clamp_min(1e-6)
             mean.weight[present] += scale * weight
             mean.bias[present] += scale * bias

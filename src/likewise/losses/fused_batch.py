@@ -29,6 +29,7 @@ from likewise.collectives import RowShard, shard_of, world_size
 from likewise.losses import gpu_sizes, tiles_triton
 from likewise.losses.input_checks import UNKNOWN
 from likewise.losses.similarity_sums import refuse_second_derivatives
+from likewise.losses.tiles_dense import product
 from likewise.losses.triton_launch import (
     MOST_COLUMNS,
     PROGRAMS,
@@ -204,8 +205,7 @@ def _scores_of(unit: Tensor, own: int) -> Tensor | None:
     if not gpu_sizes.keeps_scores(*unit.shape):
         return None
     first = min(blocks(own, WHOLE_BLOCKS) * WHOLE_BLOCKS, count)
-    # Autocast leaves an output that is given alone.
-    return torch.mm(unit[:first], unit.T, out=unit.new_empty(first, count))
+    return product(unit[:first], unit.T)
 
 
 def _sums_of_rows(
@@ -272,7 +272,7 @@ def _slopes_of_rows(
     )
     if kept is None:
         return results
-    return torch.mm(results, unit, out=unit.new_empty(len(results), unit.shape[1]))[None]
+    return product(results, unit)[None]
 
 
 def _forward_tiles(count: int, width: int) -> Tiles:

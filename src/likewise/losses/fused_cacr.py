@@ -22,6 +22,7 @@ from torch import Tensor
 from likewise.collectives import shard_of
 from likewise.losses import gpu_sizes, tiles_triton
 from likewise.losses.similarity_sums import refuse_second_derivatives
+from likewise.losses.tiles_dense import product
 from likewise.losses.triton_launch import blocks, kernels
 
 TILE = {"ROWS": 16, "COLUMNS": 64}
@@ -50,7 +51,7 @@ class _Terms(torch.autograd.Function):
         ctx: Any, views: Tensor, attraction: float, repulsion: float, through_weights: bool
     ) -> tuple[Tensor, Tensor]:
         rows = views.flatten(0, 1).contiguous()
-        scores = _product(rows, rows.T)
+        scores = product(rows, rows.T)
         count, images = views.shape[:2]
         of_anchors = rows.new_empty([2, count, count, images])  # log-sums and expected scores
         terms = torch.empty_like(of_anchors)  # what each anchor adds to both
@@ -79,9 +80,4 @@ class _Terms(torch.autograd.Function):
                 **TILE,
                 THROUGH=ctx.through_weights,
             )
-        return _product(slopes, rows).view(ctx.shape), None, None, None
-
-
-def _product(left: Tensor, right: Tensor) -> Tensor:
-    """Left @ right in float32; autocast leaves an output that is given alone."""
-    return torch.mm(left, right, out=left.new_empty(len(left), right.shape[1]))
+        return product(slopes, rows).view(ctx.shape), None, None, None

@@ -45,9 +45,8 @@ def column_log_sums(scores: Tensor, pairs: Pairs, first: int = 0) -> Sums:
     rows, columns = scores.shape
     has_ids = pairs.query_id is not None
     found = scores.new_empty([1 + has_ids, columns - first])
-    programs = max(
-        1, blocks(columns - first, COLUMN_TILE["COLUMNS"])
-    )  # the last block of a square has none
+    # The last block of a square has no columns.
+    programs = max(1, blocks(columns - first, COLUMN_TILE["COLUMNS"]))
     with torch.cuda.device_of(scores):
         kernels(FILE).column_log_sums_kernel[(programs,)](
             *(scores, pairs.query_id, pairs.key_id, found[0], found[-1], rows, columns, first),

@@ -14,16 +14,14 @@ dtype, a D and a set of arguments takes some seconds for that and says so; Trito
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import math
-import os
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from likewise.errors import LikewiseError
+from likewise.gpu_kernels import are_on, runs_on
 from likewise.losses import gpu_sizes, tiles_triangle
 from likewise.losses.triton_launch import (
     Tiles,
@@ -45,8 +43,8 @@ WIDEST = {torch.bfloat16: 512, torch.float16: 512, torch.float32: 128}
 """Columns of the embedding. A block's gradient is held in registers, all D of it; float32 needs more for its products,
 and beyond 128 the compiler moves kilobytes a thread to memory."""
 
-OLDEST_TRITON = (3, 3)
-"""The oldest that the kernels were compiled with; it comes with PyTorch 2.7."""
+OLDEST_GPU = (8, 0)
+"""Compute capability (Ampere)."""
 
 SAFE_SCORE = 64.0
 """In the forward, in powers of two: sums of 2**-64 to 2**64 fit float32 for any number of keys that fits a GPU."""
@@ -86,15 +84,11 @@ def readable(*tensors: Tensor) -> bool:
 
 def run_on(device: torch.device) -> bool:
     """Whether the losses' kernels run on a device."""
-    runs = interpreted() if device.type == "cpu" else device.type == "cuda" and _capable(device)
-    if not runs or transformed() or _triton_version() < OLDEST_TRITON:
+    if transformed():
         return False
-    return os.environ.get("LIKEWISE_NATIVE", "1") != "0"
-
-
-@functools.cache
-def _capable(device: torch.device) -> bool:
-    return torch.version.hip is None and torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return interpreted() and are_on()
+    return runs_on(device, OLDEST_GPU)
 
 
 def forward(
@@ -313,15 +307,6 @@ def _check(queries: Tensor, keys: Tensor) -> None:
             f"or later, and both sides in bfloat16 or float16 with at most {WIDEST[torch.float16]} columns, or in "
             f"float32 with at most {WIDEST[torch.float32]}; ask supports()."
         )
-
-
-@functools.cache
-def _triton_version() -> tuple[int, ...]:
-    if importlib.util.find_spec("triton") is None:
-        return (0,)
-    import triton  # pyright: ignore[reportMissingImports]
-
-    return tuple(int(number) for number in triton.__version__.split(".")[:2])
 
 
 def _bounded(queries: Tensor, keys: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-log = logging.getLogger("likewise")
+from likewise.gpu_kernels import power_of_two
 
+log = logging.getLogger("likewise")
 
 MOST_COLUMNS = 2048
 """D, up to which the losses of few launches go; a row lies in the registers of the program that makes its gradient."""
@@ -253,4 +254,4 @@ def height(width: int, most: int) -> int:
 
 def padded(columns: int) -> int:
     """The next power of two that a tensor core takes."""
-    return max(16, 1 << (columns - 1).bit_length())
+    return power_of_two(columns, 16)

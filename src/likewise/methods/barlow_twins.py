@@ -35,8 +35,7 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
         "main.py lines 29-38 and 155-168 of https://github.com/facebookresearch/barlowtwins (commit 8e8d284); Sec. "
-        "2.2 "
-        "of the paper",
+        "2.2 of the paper",
         Recipe("lars", learning_rate=0.2, weight_decay=1e-6, end_factor=0.001),
         batch_size=2048,
         epochs=1000,

@@ -22,8 +22,7 @@ PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px, ResNet-18",
         "ours: networks, teacher and length of solo-learn's run, https://github.com/vturrisi/solo-learn; its rate of "
-        "1 "
-        "belongs to a LARS that clips",
+        "1 belongs to a LARS that clips",
         Recipe("lars", learning_rate=0.4, weight_decay=1e-5),
         batch_size=256,
         epochs=1000,

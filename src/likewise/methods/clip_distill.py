@@ -40,9 +40,8 @@ PRESETS = {
     "imagenet": Preset(
         "Conceptual Captions, 3 million pairs, 224 px, ResNet-50 and a pretrained text encoder",
         "launch_scripts/train_OTTER.sh lines 6-28 of https://github.com/facebookresearch/OTTER (commit 605d317): a "
-        "rate "
-        "of 3e-3 for 512 pairs, both encoders pretrained; name the text encoder with --method.text-encoder and start "
-        "the images with --pretrained",
+        "rate of 3e-3 for 512 pairs, both encoders pretrained; name the text encoder with --method.text-encoder and "
+        "start the images with --pretrained",
         Recipe("sgd", learning_rate=1.5e-3, weight_decay=0.0, warm_up=0.0),
         batch_size=512,
         epochs=10,

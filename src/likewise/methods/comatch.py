@@ -45,8 +45,7 @@ PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px, 2 to 8 labels a class, WRN-28-2",
         "Train_CoMatch.py lines 242-277 of https://github.com/salesforce/CoMatch (commit 08b4cce): 524,288 steps of "
-        "64 "
-        "labelled and 448 other images",
+        "64 labelled and 448 other images",
         RECIPE,
         batch_size=448,
         epochs=4700,

@@ -23,8 +23,7 @@ EPOCHS = 400
 
 SCRIPT = (
     "imagenet/Train_CoMatch.py lines 45-91 of https://github.com/salesforce/CoMatch (commit 08b4cce): 160 labelled "
-    "and "
-    "640 other images a step"
+    "and 640 other images a step"
 )
 RECIPE = Recipe(
     "sgd",

@@ -23,8 +23,7 @@ PRESETS = {
     "small": Preset(
         "CIFAR-10 and CIFAR-100, 32 px, ResNet-50",
         "main_ce.py lines 33-50 as README.md lines 66-68 start it, of https://github.com/HobbitLong/SupContrast "
-        "(commit "
-        "66a8fe5): a rate of 0.8 for 1,024 images",
+        "(commit 66a8fe5): a rate of 0.8 for 1,024 images",
         Recipe(
             "sgd",
             learning_rate=0.2,

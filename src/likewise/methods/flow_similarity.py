@@ -117,9 +117,8 @@ class FlowSimilarity(Method):
         """Some pixels of one frame of each clip, and their motion until the next frame."""
         frames, motion = self.frames_and_motion(batch, progress)
         rng = progress.rng("places", batch)
-        locations = sample_locations(
-            rng, self.positions, flow_magnitudes(motion), self.fast
-        )  # [B, P, 2]
+        magnitudes = flow_magnitudes(motion)
+        locations = sample_locations(rng, self.positions, magnitudes, self.fast)  # [B, P, 2]
         moving = (mean_magnitude(motion) > self.still).float()
         return {
             "pixels": self.embeddings(nets, frames, locations),

@@ -39,8 +39,7 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
         "train_isd_plus.py lines 36-57 as README.md lines 52-64 start it, of https://github.com/UMBCvision/ISD "
-        "(commit "
-        "4bdd603)",
+        "(commit 4bdd603)",
         Recipe(
             "sgd", learning_rate=0.05, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
         ),

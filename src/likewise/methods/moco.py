@@ -23,8 +23,7 @@ PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px, ResNet-18",
         "colab/moco_cifar10_demo.ipynb lines 150-169 of https://github.com/facebookresearch/moco (commit f736491), "
-        "which "
-        "has no hidden layer in the head",
+        "which has no hidden layer in the head",
         Recipe(
             "sgd", learning_rate=0.03, weight_decay=5e-4, warm_up=0.0, exclude_bias_and_norm=False
         ),

@@ -40,8 +40,7 @@ PRESETS = {
         "Kinetics-400, 112 px, 3-D ResNet-18 (--image-size 112 --encoder torchvision/r3d_18), 8 frames, 8 apart",
         f"configs/recognition/moco/mscl_r18_cosm_lr2e-2.py lines 7-55 and 91-123 of {MSCL}: its "
         "terms between whole clips, without its local ones; five epochs of warm-up; the network for flow, which "
-        "theirs "
-        "has 2-D and of 128 features, is a 2-D ResNet-18",
+        "theirs has 2-D and of 128 features, is a 2-D ResNet-18",
         Recipe("sgd", learning_rate=0.04, weight_decay=1e-4, warm_up=5 / 400),
         batch_size=128,
         epochs=400,

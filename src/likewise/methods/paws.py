@@ -45,8 +45,7 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, 1 or 10% of the labels, ResNet-50",
         "configs/paws/imgnt_train.yaml lines 2-41 of https://github.com/facebookresearch/suncet (commit 731547d), on "
-        "64 "
-        "GPUs; 300 epochs at best",
+        "64 GPUs; 300 epochs at best",
         Recipe(
             "lars",
             learning_rate=0.4,

@@ -20,8 +20,7 @@ PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px, ResNet-18",
         "README.md lines 79-83 of https://github.com/google-research/simclr (commit 383d414); App. B.9 of the paper, "
-        "whose "
-        "decay of 1e-6 it has",
+        "whose decay of 1e-6 it has",
         Recipe("lars", learning_rate=1.0, weight_decay=1e-6),
         batch_size=512,
         epochs=1000,
@@ -37,8 +36,7 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
         "README.md lines 101-104 of https://github.com/google-research/simclr (commit 383d414); Sec. 2.3 of the "
-        "paper, "
-        "whose decay of 1e-6 it has (best: 1,000 epochs)",
+        "paper, whose decay of 1e-6 it has (best: 1,000 epochs)",
         Recipe("lars", learning_rate=0.3, weight_decay=1e-6, warm_up=0.1),
         batch_size=4096,
         epochs=100,

@@ -41,8 +41,7 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
         "main_simsiam.py lines 47-62 and 157 of https://github.com/facebookresearch/simsiam (commit a7bc177); Sec. 3 "
-        "of "
-        "the paper",
+        "of the paper",
         Recipe(
             "sgd", learning_rate=0.05, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False
         ),

@@ -178,8 +178,7 @@ class UGAN(Method):
         if size is None:
             raise LikewiseError(
                 f"{self.card.title} makes images of one size, but its views name none: take views=identity(28), or "
-                "let "
-                f"likewise.train choose it."
+                f"let likewise.train choose it."
             )
         return {
             "discriminator": PairDiscriminator(channels, self.width, classes),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from likewise.gpu_kernels import power_of_two
 from likewise.losses.triton_launch import blocks
 
 
@@ -84,11 +85,6 @@ def tiled(x: Tensor, tiling: Tiling) -> TiledMap:
     wanted = min(tiling.shares, max(1, tiling.programs // blocks(channels, columns)))
     share = height * blocks(blocks(rows, height), wanted)  # whole tiles
     return TiledMap(rows, channels, columns, height, share, tiling.warps)
-
-
-def power_of_two(number: int) -> int:
-    """The least that is not below a number."""
-    return 1 << (number - 1).bit_length()
 
 
 @functools.cache

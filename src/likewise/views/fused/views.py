@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from likewise.gpu_kernels import runs_on
+from likewise.gpu_kernels import power_of_two, runs_on
 from likewise.views.fused.device import kernel
 from likewise.views.fused.packing import Packed
 from likewise.views.image.blur import kernel_size
@@ -92,7 +92,7 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor) -> None:
         **crop.flags,
         **_blur_flags(size),
         CUTS_OUT=packed.cutout_side > 0,
-        TILES=_power_of_two(crop.grid[1]),
+        TILES=power_of_two(crop.grid[1], 16),
         COLOURED=packed.coloured,
         BLURS=packed.blurs,
         WHOLE=size <= WHOLE,
@@ -164,12 +164,12 @@ class _Crop(NamedTuple):
 
 def _blur_flags(size: int) -> dict[str, int]:
     taps = kernel_size(size)
-    return {"RADIUS": taps // 2, "TAPS": _power_of_two(taps)}
+    return {"RADIUS": taps // 2, "TAPS": power_of_two(taps, 16)}
 
 
 def tile_of(size: int) -> int:
     """Pixels along a side of a tile: a power of two, as matrix units need it from 16 up."""
-    return _power_of_two(size) if size <= WHOLE else TILE
+    return power_of_two(size, 16) if size <= WHOLE else TILE
 
 
 def launch(
@@ -189,7 +189,3 @@ def launch(
         log.warning(
             "Compiled a GPU kernel in %.0f s; Triton keeps it on disk for the next run.", took
         )
-
-
-def _power_of_two(least: int) -> int:
-    return max(16, 1 << (least - 1).bit_length())
