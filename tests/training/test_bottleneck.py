@@ -113,11 +113,12 @@ def test_a_slow_source_is_named_and_warned_of_once(tmp_path, clock):
     assert seconds_of(lines) == 5 * [StepSeconds(data=PAUSE)]
 
 
+@pytest.mark.slow  # real time: beside other tests a step may wait for its processor as long as for data
 def test_decoding_that_starves_a_run_is_named_by_real_seconds(tmp_path, monkeypatch):
     """Large PNG files, which have no small version to decode, and one process that reads them."""
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     for number in range(8):
-        save(tmp_path / "photographs" / f"{number}.png", number, 1000, 700, compress_level=1)
+        save(tmp_path / "photographs" / f"{number}.png", number, 2000, 1400, compress_level=1)
     opened = open_images(open_manifest(tmp_path / "photographs"), SIZE, channels=1, memory_limit=0)
     starved = Loader(opened, torch.zeros(8).long(), 4, 5, workers=1)
     lines, said = run(tmp_path, starved, None, steps=6)
