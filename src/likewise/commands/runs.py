@@ -20,7 +20,7 @@ from likewise.counts import amount
 from likewise.data.columns.captions import lines_of
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.masks import MaskClasses
-from likewise.data.sources.label_columns import has_image_ending
+from likewise.data.sources.headings import has_image_ending
 from likewise.errors import LikewiseError
 from likewise.runs import api
 from likewise.runs.export import Format

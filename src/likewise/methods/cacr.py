@@ -12,7 +12,6 @@ from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.heads import mlp
 from likewise.losses.attraction_repulsion import (
-    Terms,
     contrastive_repulsion,
     multi_view_attraction,
     terms_of_views,
@@ -143,23 +142,23 @@ class CACR(Method):
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Attraction to the other views, repulsion from other images."""
-        through, sharpness = self.through_weights, self.repulsion_sharpness
-        queries, memory_updates = unit_views(outputs["queries"]), {}
+        attracts, repels = self.attraction_sharpness, self.repulsion_sharpness
+        queries = unit_views(outputs["queries"])  # [V, B, dim]
+        memory_updates = {}
         if "keys" in outputs:
-            keys = unit_views(outputs["keys"])
-            terms = Terms(
-                multi_view_attraction(queries, keys, self.attraction_sharpness, through),
-                self._from_queue(queries, nets.queue.rows, sharpness, through),
-            )
+            keys = unit_views(outputs["keys"])  # [V, B, dim]
+            attraction = multi_view_attraction(queries, keys, attracts, self.through_weights)
+            repulsion = self._repulsion_by_queue(queries, nets.queue.rows)
             # Of one view, as in the authors' code: an image enters once.
-            memory_updates = {"queue": keys[-1]}
+            memory_updates["queue"] = keys[-1]
         else:
-            terms = terms_of_views(queries, self.attraction_sharpness, sharpness, through)
-        return Step(
-            terms.attraction + terms.repulsion,
-            {"feature_std": feature_std(queries[0]), **terms._asdict()},
-            memory_updates,
-        )
+            attraction, repulsion = terms_of_views(queries, attracts, repels, self.through_weights)
+        metrics = {
+            "feature_std": feature_std(queries[0]),
+            "attraction": attraction,
+            "repulsion": repulsion,
+        }
+        return Step(attraction + repulsion, metrics, memory_updates)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Push the keys, then update the EMA teacher."""
@@ -172,11 +171,10 @@ class CACR(Method):
         names = [f"view {v}" for v in range(self.positives + 1)]
         return [one_view(self.views, batch, progress, name) for name in names]
 
-    def _from_queue(
-        self, queries: Tensor, queue: Tensor, sharpness: float, through: bool
-    ) -> Tensor:
+    def _repulsion_by_queue(self, queries: Tensor, queue: Tensor) -> Tensor:
         """Each view [B, D] of [V, B, D] repelled by the queue and by the same view of other images; mean over views."""
-        own = len(queue) + torch.arange(queries.shape[1], device=queue.device)
+        sharpness, through = self.repulsion_sharpness, self.through_weights
+        own = len(queue) + torch.arange(queries.shape[1], device=queue.device)  # [B]
         terms: list[Tensor] = []
         for view in queries:
             others = torch.cat([queue, view])  # [K + B, D]

@@ -35,6 +35,8 @@ from likewise.methods.method import (
     feature_std,
     forward_concatenated,
     one_view,
+    support_labels,
+    support_view,
     two_views,
 )
 from likewise.methods.recipe import Recipe
@@ -152,40 +154,41 @@ class CoMatch(Method):
         """Encoder, classifier and head, their EMA copy, and the memory of embeddings and predictions."""
         slope = self.head_negative_slope
         head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False, negative_slope=slope)
-        student = {
-            "encoder": encoder,
-            "classifier": nn.Linear(encoder.width, classes),
-            "head": head,
-        }
-        queue = Queue(self.queue, self.dim, probabilities=classes)
-        history = BatchHistory(max(self.window - 1, 0), classes)
-        return Nets(**student, teacher=make_ema_copy(Nets(**student)), queue=queue, history=history)
+        nets = Nets(encoder=encoder, classifier=nn.Linear(encoder.width, classes), head=head)
+        nets.teacher = make_ema_copy(nets)
+        nets.queue = Queue(self.queue, self.dim, probabilities=classes)
+        nets.history = BatchHistory(max(self.window - 1, 0), classes)
+        return nets
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Logits and embedding of a weak and two strong views of each image, and of the support."""
         strong, other = two_views(self.strong_views, batch, progress, self.other_views)
-        weak = one_view(self.weak_views, batch, progress, "weak view")
-        views = {"weak": weak, "strong": strong, "other": other}
-        support = batch.support
-        if support is None:  # a microbatch may hold no row of it
-            return self._predict(nets, views)
-        views["support"] = one_view(self.weak_views, support, progress, "support")
-        return {**self._predict(nets, views), "labels": support.labels}
+        views = {
+            "weak": one_view(self.weak_views, batch, progress, "weak view"),
+            "strong": strong,
+            "other": other,
+            **support_view(self.weak_views, batch, progress),
+        }
+        return {**self._predict(nets, views), **support_labels(batch)}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Cross-entropy of the support, of the confident pseudo-labels, and of the pseudo-label graph (Algorithm 1)."""
         probabilities = outputs["weak_logits"].softmax(dim=1)  # [B, C]
         aligned = distribution_alignment(probabilities, nets.history.rows, nets.history.filled)
         targets = self._smoothed(nets, aligned, outputs["weak"])  # [B, C]
-        # [B, C], zeros where not confident
+        # [B, C], zeros where the target is not confident
         pseudo_labels = threshold_pseudo_labels(targets, self.threshold)
         labels = F.one_hot(outputs["labels"], probabilities.shape[1]).to(probabilities)  # [S, C]
 
         supervised = soft_cross_entropy(outputs["support_logits"], labels)
         pseudo_label = soft_cross_entropy(outputs["strong_logits"], pseudo_labels)
         graph = self._graph_loss(nets, outputs, targets)
-        loss = supervised + self.pseudo_label_weight * pseudo_label
-        loss = loss + self._weight_of_graph(progress) * graph
+        loss = (
+            supervised
+            + self.pseudo_label_weight * pseudo_label
+            + self._weight_of_graph(progress) * graph
+        )
+
         metrics = {
             "supervised": supervised,
             "pseudo_label": pseudo_label,
@@ -230,14 +233,12 @@ class CoMatch(Method):
 
     def _predict(self, nets: Nets, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """One pass of the student over all views; weak views take no gradient beyond the encoder's statistics."""
-        features = forward_concatenated(nets.encoder, views)
-        outputs = predictions(
-            nets, features, classify=("strong", "support"), embed=("strong", "other")
-        )
+        features = forward_concatenated(nets.encoder, views)  # [B, D] each
+        embed = ("strong", "other")
+        learned = predictions(nets, features, classify=("strong", "support"), embed=embed)
         with torch.no_grad():
-            return outputs | predictions(
-                nets, features, classify=("weak",), embed=("weak", "support")
-            )
+            fixed = predictions(nets, features, classify=("weak",), embed=("weak", "support"))
+        return {**learned, **fixed}
 
     def _graph_loss(self, nets: Nets, outputs: Outputs, targets: Tensor) -> Tensor:
         """Embeddings of two strong views are as similar as the pseudo-label graph says."""

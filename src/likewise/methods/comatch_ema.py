@@ -145,21 +145,19 @@ class CoMatchEMA(CoMatch):
 
     def _predict(self, nets: Nets, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """The student sees one strong view and the support, the teacher all but that strong view."""
-        student_views = {
-            name: view for name, view in views.items() if name in ("strong", "support")
-        }
-        teacher_views = {name: view for name, view in views.items() if name != "strong"}
-        features = forward_concatenated(nets.encoder, student_views)
-        outputs = predictions(nets, features, classify=("strong", "support"), embed=("strong",))
+        seen = {name: view for name, view in views.items() if name in ("strong", "support")}
+        features = forward_concatenated(nets.encoder, seen)  # [B, D] each
+        student = predictions(nets, features, classify=("strong", "support"), embed=("strong",))
+        seen = {name: view for name, view in views.items() if name != "strong"}
         with torch.no_grad():
-            features = forward_concatenated(nets.teacher.encoder, teacher_views)
-            return outputs | predictions(
-                nets.teacher, features, ("weak",), ("weak", "other", "support")
-            )
+            features = forward_concatenated(nets.teacher.encoder, seen)
+            embed = ("weak", "other", "support")
+            teacher = predictions(nets.teacher, features, classify=("weak",), embed=embed)
+        return {**student, **teacher}
 
     def _graph_loss(self, nets: Nets, outputs: Outputs, targets: Tensor) -> Tensor:
         """The graph reaches to the images in the queue."""
-        # [B, B + K]
-        graph = pseudo_label_graph(targets, self.graph_threshold, nets.graph.probabilities)
-        keys = torch.cat([outputs["other"], nets.graph.rows])  # [B + K, D]
+        past = nets.graph
+        graph = pseudo_label_graph(targets, self.graph_threshold, past.probabilities)  # [B, B + K]
+        keys = torch.cat([outputs["other"], past.rows])  # [B + K, dim]
         return soft_nce(outputs["strong"], keys, graph, self.temperature)

@@ -14,7 +14,7 @@ from likewise.losses import LossInputError
 from likewise.losses.float32 import in_float32
 from likewise.losses.waiting import may_wait
 from likewise.methods.card import Card, Preset
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, one_view
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import weak
 from likewise.views.view_policy import ViewPolicy
@@ -85,16 +85,14 @@ class CrossEntropy(Method):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """One view, its logits."""
-        view = self.views(batch.pixels, progress.rng("view", batch))
-        return {"logits": nets.classifier(nets.encoder(view.pixels)), "labels": batch.labels}
+        view = one_view(self.views, batch, progress)
+        return {"logits": nets.classifier(nets.encoder(view)), "labels": batch.labels}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Mean over the labelled rows."""
         logits, labels = outputs["logits"], outputs["labels"]
-        right = share_of_right(logits, labels)
-        return Step(
-            labelled_cross_entropy(logits, labels, self.label_smoothing), {"train_top1": right}
-        )
+        loss = labelled_cross_entropy(logits, labels, self.label_smoothing)
+        return Step(loss, {"train_top1": share_of_right(logits, labels)})
 
     def classifier(self, nets: Nets) -> tuple[Encoder, nn.Module]:
         """The trained encoder and the linear layer on it."""

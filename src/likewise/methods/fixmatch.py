@@ -21,6 +21,8 @@ from likewise.methods.method import (
     Step,
     forward_concatenated,
     one_view,
+    support_labels,
+    support_view,
 )
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import comatch_strong, fixmatch_strong, fixmatch_weak
@@ -126,52 +128,50 @@ class FixMatch(Method):
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """A classifier, its EMA copy, and the mean predictions of recent batches."""
-        student = {"encoder": encoder, "classifier": nn.Linear(encoder.width, classes)}
-        history = BatchHistory(max(self.window - 1, 0), classes)
-        return Nets(**student, teacher=make_ema_copy(Nets(**student)), history=history)
+        nets = Nets(encoder=encoder, classifier=nn.Linear(encoder.width, classes))
+        nets.teacher = make_ema_copy(nets)
+        nets.history = BatchHistory(max(self.window - 1, 0), classes)
+        return nets
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Logits of a weak and a strong view of each image, and of the support; weak views take no gradient."""
         views = {
             "weak": one_view(self.weak_views, batch, progress, "weak view"),
             "strong": one_view(self.strong_views, batch, progress, "strong view"),
+            **support_view(self.weak_views, batch, progress),
         }
-        if batch.support is not None:  # a microbatch may hold no row of it
-            views["support"] = one_view(self.weak_views, batch.support, progress, "support")
-        features = forward_concatenated(nets.encoder, views)
-        outputs = {name: nets.classifier(outputs) for name, outputs in features.items()}
-        outputs["weak"] = outputs["weak"].detach()
-        if batch.support is not None:
-            outputs["labels"] = batch.support.labels
-        return outputs
+        features = forward_concatenated(nets.encoder, views)  # [B, D] each
+        logits = {name: nets.classifier(h) for name, h in features.items()}  # [B, C] each
+        logits["weak"] = logits["weak"].detach()
+        return {**logits, **support_labels(batch)}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Cross-entropy of the support, plus that of the confident pseudo-labels, whose mean is over all rows."""
+        supervised = F.cross_entropy(outputs["support"].float(), outputs["labels"])
+
         probabilities = outputs["weak"].softmax(dim=1)  # [B, C]
         mean_prediction = probabilities.mean(dim=0, keepdim=True)  # [1, C]
         if self.window:
-            probabilities = distribution_alignment(
-                probabilities, nets.history.rows, nets.history.filled
-            )
-        # [B, C], zeros if unsure
+            past = nets.history
+            probabilities = distribution_alignment(probabilities, past.rows, past.filled)
+        # [B, C]: one-hot, or zeros where the prediction is not confident
         pseudo_labels = threshold_pseudo_labels(probabilities, self.threshold, hard=True)
-        supervised = F.cross_entropy(outputs["support"].float(), outputs["labels"])
         pseudo_label = soft_cross_entropy(outputs["strong"], pseudo_labels)
+
+        loss = supervised + self.pseudo_label_weight * pseudo_label
         metrics = {
             "supervised": supervised,
             "pseudo_label": pseudo_label,
             "mask_ratio": pseudo_labels.sum(dim=1).mean(),
         }
-        loss = supervised + self.pseudo_label_weight * pseudo_label
         return Step(loss, metrics, memory_updates={"mean_prediction": mean_prediction})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Store the mean prediction; then update the EMA teacher."""
         nets.history.push(step.memory_updates["mean_prediction"])
         student = Nets(encoder=nets.encoder, classifier=nets.classifier)
-        ema_update(
-            nets.teacher, student, momentum_at(progress.step, self.momentum), copy_buffers=True
-        )
+        momentum = momentum_at(progress.step, self.momentum)
+        ema_update(nets.teacher, student, momentum, copy_buffers=True)
 
     def classifier(self, nets: Nets) -> tuple[Encoder, nn.Module]:
         """The teacher's encoder and the linear layer on it, as the authors evaluate."""

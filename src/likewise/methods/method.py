@@ -158,6 +158,18 @@ def two_views(
     return [first, second]
 
 
+def support_view(policy: ViewPolicy, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+    """``support``: a view of each row of the support; empty where a microbatch holds no row of it."""
+    if batch.support is None:
+        return {}
+    return {"support": one_view(policy, batch.support, progress, "support")}
+
+
+def support_labels(batch: Batch) -> dict[str, Tensor]:
+    """``labels``: the classes of the support's rows [S]; empty where a microbatch holds no row of it."""
+    return {} if batch.support is None else {"labels": batch.support.labels}
+
+
 def forward_concatenated(network: nn.Module, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Several views through a network in one pass, so that batch normalisation sees them as one batch."""
     together = network(torch.cat(list(views.values())))

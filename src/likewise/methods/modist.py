@@ -119,11 +119,9 @@ class MoDist(Method):
     @property
     def moving(self) -> MotionViews | None:
         """What the motion network sees, where there is one."""
-        return (
-            MotionViews(self.motion, self.motion_views)
-            if self.motion_weight + self.cross_weight > 0
-            else None
-        )
+        if self.motion_weight + self.cross_weight == 0:
+            return None
+        return MotionViews(self.motion, self.motion_views)
 
     @property
     def modalities(self) -> tuple[str, ...]:

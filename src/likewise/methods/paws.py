@@ -14,7 +14,17 @@ from likewise.heads import mlp
 from likewise.losses import mean_entropy, probability_cross_entropy, sharpen, soft_neighbours
 from likewise.losses.float32 import unit
 from likewise.methods.card import Card, Preset
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, one_view
+from likewise.methods.method import (
+    Method,
+    Nets,
+    Outputs,
+    Progress,
+    Step,
+    feature_std,
+    forward_concatenated,
+    support_labels,
+    support_view,
+)
 from likewise.methods.multi_crop import embed_views, multi_crop
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import simclr_small, swav, swav_small_crop
@@ -130,31 +140,26 @@ class PAWS(Method):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Predictions and targets of each view and of the support, on the sphere."""
-        support = batch.support
         views = multi_crop(self.views, self.small_views, self.small_crops, batch, progress)
-        if support is not None:
-            views["support"] = one_view(self.views, support, progress, "support")
-        h = embed_views(nets.encoder, nets.projector, views)
-        together = nets.predictor(torch.cat(list(h.values())))
-        z = together.split([len(rows) for rows in h.values()])
-        outputs = {name: unit(row) for name, row in zip(h, z, strict=True)}
-        for name, projection in h.items():
+        views |= support_view(self.views, batch, progress)
+        projections = embed_views(nets.encoder, nets.projector, views)  # [B, dim] each
+        predictions = forward_concatenated(nets.predictor, projections)
+        outputs = {name: unit(z) for name, z in predictions.items()}
+        for name, h in projections.items():
             if not name.startswith("small"):  # small crops only predict
-                outputs[f"{name} target"] = unit(projection.detach())
-        if support is not None:
-            outputs["labels"] = support.labels
-        return outputs
+                outputs[f"{name} target"] = unit(h.detach())
+        return {**outputs, **support_labels(batch)}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Each view's prediction against the other's sharpened one, plus mean-entropy maximisation."""
-        # [B, classes]
-        both = self._classes_of(outputs, ["first", "second"], " target")
-        first_target, second_target = sharpen(both, self.sharpening).chunk(2)
         small = [name for name in outputs if name.startswith("small")]
+        predictions = self._classes_of(outputs, ["first", "second", *small])  # [V B, classes]
+        both_targets = self._classes_of(outputs, ["first", "second"], " target")  # [2 B, classes]
+        first_target, second_target = sharpen(both_targets, self.sharpening).chunk(2)
         mean_target = (second_target + first_target) / 2  # of the small crops
-        targets = torch.cat([second_target, first_target, *[mean_target] * len(small)])  # swapped
-        predictions = self._classes_of(outputs, ["first", "second", *small])
-        agreement = probability_cross_entropy(predictions, targets)
+        targets = [second_target, first_target, *[mean_target] * len(small)]  # swapped
+
+        agreement = probability_cross_entropy(predictions, torch.cat(targets))
         entropy = mean_entropy(sharpen(predictions, self.sharpening))
         metrics = {
             "feature_std": feature_std(outputs["first"]),
@@ -165,7 +170,11 @@ class PAWS(Method):
 
     def _classes_of(self, outputs: Outputs, views: list[str], role: str = "") -> Tensor:
         """Class probabilities of the rows of some views, [., classes], by one call."""
-        rows = torch.cat([outputs[view + role] for view in views])
-        support, labels = outputs["support" + role], outputs["labels"]
-        of_support = labels, self.temperature, self.label_smoothing, self.classes_per_batch
-        return soft_neighbours(rows, support, *of_support)
+        return soft_neighbours(
+            torch.cat([outputs[view + role] for view in views]),
+            outputs["support" + role],
+            outputs["labels"],
+            self.temperature,
+            self.label_smoothing,
+            self.classes_per_batch,
+        )

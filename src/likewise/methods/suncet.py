@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
+from torch import nn
 
 from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import nt_xent
 from likewise.methods.card import Card, Preset
-from likewise.methods.method import Nets, Outputs, Progress, Step, feature_std, one_view, two_views
+from likewise.methods.method import (
+    Nets,
+    Outputs,
+    Progress,
+    Step,
+    feature_std,
+    forward_concatenated,
+    support_labels,
+    support_view,
+    two_views,
+)
 from likewise.methods.recipe import Recipe
 from likewise.methods.support_term import SupportTerm
 from likewise.views.policies import simclr
@@ -99,20 +109,14 @@ class SuNCEt(SupportTerm):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Two views of each image and one of each support row, in one forward pass."""
-        pixels = two_views(self.views, batch, progress)
-        support = batch.support
-        if support is not None:
-            pixels.append(one_view(self.views, support, progress, "support"))
-        z = nets.head(nets.encoder(torch.cat(pixels)))
-        size = batch.size
-        outputs = {"first": z[:size], "second": z[size : 2 * size]}
-        if support is not None:
-            outputs |= {"support": z[2 * size :], "labels": support.labels}
-        return outputs
+        first, second = two_views(self.views, batch, progress)
+        support = support_view(self.views, batch, progress)
+        views = {"first": first, "second": second, **support}
+        z = forward_concatenated(nn.Sequential(nets.encoder, nets.head), views)  # [B, dim] each
+        return {**z, **support_labels(batch)}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """NT-Xent over the views, plus the supervised term over the support with weight 1."""
         unsupervised = nt_xent(outputs["first"], outputs["second"], self.temperature)
-        return self.with_term(
-            Step(unsupervised, {"feature_std": feature_std(outputs["first"])}), outputs
-        )
+        step = Step(unsupervised, {"feature_std": feature_std(outputs["first"])})
+        return self.with_term(step, outputs)

@@ -149,9 +149,7 @@ class SwAV(Method):
         """Every view predicts the codes of the other views."""
         frozen = progress.branch(lambda now: now.fraction < self.frozen_until)
         scores = {name: nets.prototypes(z, frozen) for name, z in outputs.items()}
-        codes: list[Tensor] = []
-        for index, name in enumerate(CODED):
-            codes.append(self._codes(nets, scores[name].detach(), index, progress))
+        codes = [self._codes(nets, scores[name].detach(), name, progress) for name in CODED]
         loss = swapped_prediction(list(scores.values()), codes, self.temperature)
         metrics = {"feature_std": feature_std(outputs["first"])}
         if not self.queue:
@@ -159,13 +157,14 @@ class SwAV(Method):
         coded = torch.cat([outputs[name] for name in CODED], dim=1)  # [B, 2 dim]
         return Step(loss, metrics, memory_updates={"queue": coded})
 
-    def _codes(self, nets: Nets, scores: Tensor, index: int, progress: Progress) -> Tensor:
+    def _codes(self, nets: Nets, scores: Tensor, view: str, progress: Progress) -> Tensor:
         """[B, prototypes]: balanced over the batch and what the queue holds so far."""
         size = len(scores)
         if self.queue and progress.branch(lambda now: now.fraction >= self.queue_from):
-            # Rows from the start are random.
+            # The rest still holds the random rows of the start.
             filled = progress.branch(lambda now: min(now.step * size, self.queue))
-            past = nets.queue.rows[:filled].chunk(len(CODED), dim=1)[index]
+            columns = nets.queue.rows[:filled].chunk(len(CODED), dim=1)  # [K, dim] each
+            past = columns[CODED.index(view)]
             scores = torch.cat([scores, nets.prototypes(past).detach()])
         return sinkhorn(scores, self.epsilon, self.iterations)[:size]
 

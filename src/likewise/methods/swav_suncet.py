@@ -8,7 +8,14 @@ from torch import Tensor
 
 from likewise.data.batch import Batch
 from likewise.methods.card import Card
-from likewise.methods.method import Nets, Outputs, Progress, Step, one_view
+from likewise.methods.method import (
+    Nets,
+    Outputs,
+    Progress,
+    Step,
+    support_labels,
+    support_view,
+)
 from likewise.methods.support_term import SupportTerm
 from likewise.methods.swav import SwAV
 
@@ -57,15 +64,11 @@ class SwAVSuNCEt(SupportTerm, SwAV):
 
     def make_views(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """SwAV's views, and one of each support row."""
-        views, support = super().make_views(batch, progress), batch.support
-        if support is not None:
-            views["support"] = one_view(self.views, support, progress, "support")
-        return views
+        return super().make_views(batch, progress) | support_view(self.views, batch, progress)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Each view on the sphere, and the support's labels."""
-        outputs = super().embed(nets, batch, progress)
-        return outputs if batch.support is None else {**outputs, "labels": batch.support.labels}
+        return {**super().embed(nets, batch, progress), **support_labels(batch)}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """SwAV's loss over the views, plus the supervised term over the support with weight 1."""

@@ -26,6 +26,8 @@ from likewise.methods.method import (
     classify,
     forward_concatenated,
     one_view,
+    support_labels,
+    support_view,
 )
 from likewise.methods.nets import kept_statistics
 from likewise.methods.recipe import Recipe
@@ -242,7 +244,7 @@ class UGAN(Method):
     def embed_fake_features(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """The encoder's features [B, D] of images and of bad fakes, with a gradient to their generator."""
         pixels = {
-            "seen": self.view(batch, progress, "view"),
+            "seen": one_view(self.views, batch, progress),
             "made": self.bad_fakes(nets, batch, progress, "bad generator"),
         }
         with kept_statistics(nets.encoder):
@@ -283,9 +285,8 @@ class UGAN(Method):
         """Logits [B, classes] of views, labelled images and fakes, and the discriminator's of the pseudo-labels."""
         views = self._views(batch, progress)
         features = forward_concatenated(nets.encoder, views)
-        outputs = {name: nets.classifier(each) for name, each in features.items()}
-        if batch.support is not None:
-            outputs["labels"] = batch.support.labels
+        logits = {name: nets.classifier(h) for name, h in features.items()}  # [B, classes] each
+        outputs = {**logits, **support_labels(batch)}
         with torch.no_grad():  # fakes carry a gradient in the update of their own generator alone
             bad = self.bad_fakes(nets, batch, progress) if self.bad else None
             good = self.good_fakes(nets, batch, progress) if self._good_weight(progress) else None
@@ -327,16 +328,10 @@ class UGAN(Method):
         """The trained encoder and the linear layer on it."""
         return nets.encoder, nets.classifier
 
-    def view(self, batch: Batch, progress: Progress, name: str) -> Tensor:
-        """A view [B, C, S, S] of each image."""
-        return one_view(self.views, batch, progress, name)
-
     def _views(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
-        """Views of the batch's images and, unless this is a microbatch without any, of its labelled images."""
-        views = {"seen": self.view(batch, progress, "view")}
-        if batch.support is not None:
-            views["support"] = self.view(batch.support, progress, "support")
-        return views
+        """Views of the batch's images and of its labelled images."""
+        seen = one_view(self.views, batch, progress)
+        return {"seen": seen, **support_view(self.views, batch, progress)}
 
     def _good_weight(self, progress: Progress) -> float:
         """What the classes of good fakes weigh: nothing while they do not look like images."""

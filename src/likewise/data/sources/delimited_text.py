@@ -1,8 +1,7 @@
-"""Tables in text files: which encoding and which separator a file has, and its columns as text."""
+"""Tables in text files: which separator a file has, and its columns as text."""
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import itertools
@@ -11,190 +10,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from likewise.counts import amount
+from likewise.data.sources.text_encoding import encoding_of
+from likewise.data.sources.text_table import COMMENT, SAMPLE_ROWS, SEPARATORS, Layout
 from likewise.errors import LikewiseError
 
-SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", " ": "space"}
-"""What may stand between two columns, the usual first. Blanks count only where nothing else divides the lines."""
-
-BY_NAME = "name"
-"""What stands for a separator where columns have names, as in a table of records."""
-
-COMMENT = "#"
-"""What lines of remarks above a table begin with."""
-
-ENDINGS = (".csv", ".tsv")
-RECORDS = (".jsonl", ".ndjson", ".json", ".parquet")
-SPREADSHEETS = (".xlsx", ".xls", ".ods")
-"""Endings of text tables, of tables of records, and of those that must be saved as text first."""
-
 SAMPLE_BYTES = 1 << 18
-SAMPLE_ROWS = 1000
-"""How much of a file is looked at to find its separator and its columns."""
+"""Bytes of a file that are looked at to find its separator."""
 
 REGULAR = 0.9
 """Share of the sampled rows that have as many columns as most have, where a separator is the right one."""
 
-ENCODING_NAMES = {
-    "utf-8": "UTF-8",
-    "utf-8-sig": "UTF-8 with BOM",
-    "utf-16": "UTF-16",
-    "utf-16-le": "UTF-16",
-    "utf-16-be": "UTF-16",
-    "utf-32": "UTF-32",
-    "cp1252": "Windows-1252, since it is not UTF-8",
-    "latin-1": "Latin-1, since it is not UTF-8",
-}
-
-EIGHT_BIT = ("cp1252", "latin-1")
-"""Encodings in which every byte is a letter, so that nothing shows whether they are the right ones."""
-
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
-
-_OTHER_FORMATS = {
-    b"PK\x03\x04": "an Excel or ZIP file",
-    b"PAR1": "a Parquet file",
-    b"\xd0\xcf\x11\xe0": "an Excel file",
-}
-
-
-def encoding_of(file: Path) -> str:
-    """The encoding of a text file, by its byte order mark or its content.
-
-    What is neither UTF-8 nor UTF-16 is taken as Windows-1252, or Latin-1 where that has no such letter.
-
-    Raises:
-        LikewiseError: it cannot be read, is no text, or some of its lines are UTF-8 and others are not.
-    """
-    start = _first_bytes(file, 4096)
-    for mark, name in _MARKS.items():
-        if start.startswith(mark):
-            return name
-    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise LikewiseError(
-            f"{file} is no table but a web page or XML, as a failed download leaves it. Fetch the table again."
-        )
-    for signature, kind in _OTHER_FORMATS.items():
-        if start.startswith(signature):
-            raise LikewiseError(f"{file} is no text but {kind}. Save the table as CSV, in UTF-8.")
-    if b"\0" in start:
-        return _encoding_with_zeros(start, file)
-    odd_line, is_mixed = _lines_not_utf8(file)
-    if odd_line is None:
-        return "utf-8"
-    if is_mixed:
-        raise LikewiseError(
-            f"{file}, line {odd_line}: this line is not UTF-8, and others are. Save the whole file as UTF-8."
-        )
-    return "cp1252" if _decodes(file, "cp1252") else "latin-1"
-
-
-def _first_bytes(file: Path, count: int) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            return stream.read(count)
-    except OSError as error:
-        raise LikewiseError(f"{file} cannot be read: {error.strerror or error}.") from error
-
-
-def _encoding_with_zeros(start: bytes, file: Path) -> str:
-    """UTF-16 without a mark: letters of Latin script have one byte that is zero."""
-    even, odd = start[0::2].count(0), start[1::2].count(0)
-    is_latin = even + odd > len(start) / 8
-    if is_latin and odd > 4 * even:
-        return "utf-16-le"
-    if is_latin and even > 4 * odd:
-        return "utf-16-be"
-    raise LikewiseError(f"{file} is no text: it holds zero bytes. Give a table as CSV, in UTF-8.")
-
-
-def _lines_not_utf8(file: Path) -> tuple[int | None, bool]:
-    """The first line that is not UTF-8, from 1, and whether others with letters beyond ASCII are."""
-    first_odd, is_utf8 = None, False
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.isascii():
-                continue
-            try:
-                line.decode("utf-8")
-                is_utf8 = True
-            except UnicodeDecodeError:
-                first_odd = first_odd or number
-    return first_odd, is_utf8
-
-
-def _decodes(file: Path, encoding: str) -> bool:
-    try:
-        with file.open(encoding=encoding) as lines:
-            for _ in lines:
-                pass
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a file is divided into cells by one separator."""
-
-    separator: str
-    """one of `SEPARATORS`; "" where each line is one cell; `BY_NAME`"""
-    width: int
-    """columns"""
-    sample: list[list[str]]
-    """its first rows, the heading included where there is one; cells without blanks around them"""
-
-    @property
-    def division(self) -> str:
-        """What tells the columns apart, in words."""
-        if self.separator == BY_NAME:
-            return "columns by name"
-        name = SEPARATORS.get(self.separator, self.separator)
-        return f"columns divided by {name}" if name else "one column"
-
-
-class TextTable(Protocol):
-    """Rows and columns of text, however they are stored."""
-
-    @property
-    def file(self) -> Path:
-        """Where they come from."""
-        ...
-
-    @property
-    def encoding(self) -> str:
-        """Of the text, or the kind of file."""
-        ...
-
-    @property
-    def layouts(self) -> tuple[Layout, ...]:
-        """Those that are possible."""
-        ...
-
-    @property
-    def comments(self) -> int:
-        """Lines of remarks above the table, which are left out."""
-        ...
-
-    def columns(self, layout: Layout, wanted: Sequence[int], has_heading: bool) -> list[list[str]]:
-        """Some columns of all rows; rows whose cells in them are blank are left out."""
-        ...
-
-    def lines_of(
-        self, layout: Layout, wanted: Sequence[int], has_heading: bool, rows: Sequence[int]
-    ) -> list[int]:
-        """The lines, from 1, of some of the rows that `columns` gives."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -254,8 +84,10 @@ class DelimitedText:
         self, layout: Layout, wanted: Sequence[int], has_heading: bool, rows: Sequence[int]
     ) -> list[int]:
         """The lines, from 1, of some of the rows that `columns` gives."""
-        lines = self._rows(layout, has_heading)
-        filled = [line for line, cells in lines if any(cells[column].strip() for column in wanted)]
+        filled = list[int]()
+        for line, cells in self._rows(layout, has_heading):
+            if any(cells[column].strip() for column in wanted):
+                filled.append(line)
         return [filled[row] for row in rows]
 
     def _by_pyarrow(
@@ -268,22 +100,20 @@ class DelimitedText:
         if layout.separator in ("", " "):
             return None
         names = [f"f{column}" for column in range(layout.width)]
+        reading = arrow_csv.ReadOptions(
+            encoding="utf8" if self.encoding.startswith("utf-8") else self.encoding,
+            column_names=names,
+            skip_rows=self.skip,
+            block_size=1 << 23,
+        )
+        parsing = arrow_csv.ParseOptions(delimiter=layout.separator, newlines_in_values=True)
+        conversion = arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            include_columns=[names[column] for column in wanted],
+            strings_can_be_null=False,
+        )
         try:
-            table = arrow_csv.read_csv(
-                self.file,
-                arrow_csv.ReadOptions(
-                    encoding="utf8" if self.encoding.startswith("utf-8") else self.encoding,
-                    column_names=names,
-                    skip_rows=self.skip,
-                    block_size=1 << 23,
-                ),
-                arrow_csv.ParseOptions(delimiter=layout.separator, newlines_in_values=True),
-                arrow_csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()),
-                    include_columns=[names[column] for column in wanted],
-                    strings_can_be_null=False,
-                ),
-            )
+            table = arrow_csv.read_csv(self.file, reading, parsing, conversion)
         except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeError):
             return None
         found = list[list[str]]()
@@ -328,10 +158,10 @@ class DelimitedText:
 
     def _of_width(self, cells: list[str], layout: Layout, line: int) -> list[str]:
         if any(map(str.strip, cells[layout.width :])):
-            name = SEPARATORS.get(layout.separator, layout.separator)
             raise LikewiseError(
                 f"{self.file}, line {line}: {amount(len(cells), 'column')}, but the file has {layout.width}. Put "
-                f"quotation marks around a cell that holds a {name}. The line: {layout.separator.join(cells)[:120]}"
+                f"quotation marks around a cell that holds a {layout.separator_name}. The line: "
+                f"{layout.separator.join(cells)[:120]}"
             )
         return cells[: layout.width] + [""] * (layout.width - len(cells))
 

@@ -7,41 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from likewise.data.columns.column_names import ColumnNames
-from likewise.data.file_names import with_slashes
 from likewise.data.sources.arrangement import SPLIT_NAMES
-from likewise.data.sources.delimited_text import BY_NAME, COMMENT, SEPARATORS, Layout, TextTable
-from likewise.data.sources.file_listing import SUFFIXES
-from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
+from likewise.data.sources.headings import (
+    CAPTION_NAMES,
+    GROUP_NAMES,
+    INDEX_NAMES,
+    LABEL_NAMES,
+    PATH_NAMES,
+    SPLIT_COLUMN_NAMES,
+    IsImage,
+    has_heading,
+    has_image_ending,
+    plain_name,
+)
+from likewise.data.sources.text_table import Layout, TextTable
 from likewise.errors import LikewiseError, did_you_mean
 
-PATH_NAMES = frozenset(
-    "image_path path image img file filename file_name filepath file_path filenames image_file image_filename "
-    "image_file_name image_name imagename image_id imageid imagepath img_path imgpath img_name img_file id uri url "
-    "video video_path frame picture photo".split()
-)
-LABEL_NAMES = frozenset(
-    "label labels class classes class_name classname class_id class_label category categories category_name "
-    "category_id target targets y tag tags".split()
-)
-CAPTION_NAMES = frozenset(
-    "caption captions text texts sentence sentences title description prompt".split()
-)
-SPLIT_COLUMN_NAMES = frozenset("split subset partition set".split())
-GROUP_NAMES = frozenset("group groups".split())
 INDICATORS = frozenset(("0", "1", "0.0", "1.0"))
 """Cells of a column that says whether an image is of one class."""
-INDEX_NAMES = frozenset(("", "unnamed:_0", "index"))
-"""What the column of row numbers is called that pandas writes."""
 
 Needed = Literal["label", "caption", "any"]
 """What a file is read for; "any": it is the data themselves, and has what it has."""
-
-IsImage = Callable[[str], bool]
-"""Whether a cell names an image that is there."""
 
 
 @dataclass(frozen=True)
@@ -66,19 +56,12 @@ class LabelColumns:
             "splits": self.split,
             "groups": self.group,
         }
-        taken = [
-            f"{what} from {self._named(column)}"
-            for what, column in roles.items()
-            if column is not None
-        ]
-        return ", ".join(
-            [
-                f"image paths from {self._named(self.path)}",
-                *taken,
-                self.layout.division,
-                "with a heading" if self.has_heading else "no heading",
-            ]
-        )
+        parts = [f"image paths from {self._named(self.path)}"]
+        for what, column in roles.items():
+            if column is not None:
+                parts.append(f"{what} from {self._named(column)}")
+        heading = "with a heading" if self.has_heading else "no heading"
+        return ", ".join([*parts, self.layout.division, heading])
 
     def _named(self, column: int) -> str:
         return repr(self.names[column]) if self.has_heading else f"column {column + 1}"
@@ -101,28 +84,20 @@ def label_columns(
     return _Chooser(text.file, _layout(text, given, is_image), given, is_image).choose(needed)
 
 
-def has_image_ending(cell: str) -> bool:
-    """Whether a text ends as the name of an image or a video does."""
-    return PurePosixPath(with_slashes(cell)).suffix.lower() in SUFFIXES | VIDEO_SUFFIXES
-
-
 def _layout(text: TextTable, given: ColumnNames, is_image: IsImage) -> Layout:
     """The layout in which one column names images."""
     choosers = [_Chooser(text.file, layout, given, is_image) for layout in text.layouts]
     with_images = [chooser for chooser in choosers if chooser.image_columns()]
-    apart = [
-        chooser
-        for chooser in with_images
-        if not any(chooser.is_divided_by(other) for other in with_images)
-    ]
+    apart = [chooser for chooser in with_images if not chooser.is_divided_by_any(with_images)]
     headed = [chooser for chooser in apart if chooser.is_named()]
     if len(headed) == 1:
         return headed[0].layout
     if len(apart) > 1:
+        separators = " or by ".join(chooser.layout.separator_name for chooser in apart)
         raise LikewiseError(
-            f"{text.file}: columns could be divided by {' or by '.join(c.separator_name for c in apart)}. Its first "
-            f"line: {text.layouts[-1].sample[0][0]!r}. Save the file with commas alone, and quotation marks around "
-            f"cells that hold one."
+            f"{text.file}: columns could be divided by {separators}. Its first line: "
+            f"{text.layouts[-1].sample[0][0]!r}. Save the file with commas alone, and quotation marks around cells "
+            f"that hold one."
         )
     if apart:
         return apart[0].layout
@@ -135,18 +110,13 @@ class _Chooser:
 
     def __init__(self, file: Path, layout: Layout, given: ColumnNames, is_image: IsImage) -> None:
         self.file, self.layout, self.given, self.is_image = file, layout, given, is_image
-        self.has_heading = self._has_heading()
-        first = layout.sample[0]
-        self.names = list(first) if self.has_heading else [str(i + 1) for i in range(layout.width)]
-        self.plain = (
-            [plain_name(name) for name in self.names] if self.has_heading else [""] * layout.width
-        )
+        self.has_heading = has_heading(layout, given, is_image)
+        self.names = [str(number) for number in range(1, layout.width + 1)]
+        self.plain = [""] * layout.width
+        if self.has_heading:
+            self.names = list(layout.sample[0])
+            self.plain = [plain_name(name) for name in self.names]
         self.rows = layout.sample[int(self.has_heading) :]
-
-    @property
-    def separator_name(self) -> str:
-        """The separator in words."""
-        return SEPARATORS.get(self.layout.separator, self.layout.separator)
 
     def choose(self, needed: Needed) -> LabelColumns:
         """What each column holds."""
@@ -176,43 +146,15 @@ class _Chooser:
         """Whether a column is called as paths usually are, or as was given."""
         return any(name in PATH_NAMES for name in self.plain) or self.given.path in self.names
 
-    def is_divided_by(self, other: _Chooser) -> bool:
+    def is_divided_by_any(self, others: Sequence[_Chooser]) -> bool:
         """Whether the images of this layout hold another one's separator, so that this one divides too little."""
         column = self.image_columns()[0]
-        separator = other.layout.separator
-        return (
-            other is not self
-            and bool(separator)
-            and all(separator in row[column] for row in self.rows)
-        )
-
-    def _has_heading(self) -> bool:
-        if self.layout.separator == BY_NAME:
-            return True
-        first, rows = self.layout.sample[0], self.layout.sample[1:]
-        named = {self.given.path, self.given.label, self.given.caption, self.given.group} - {None}
-        plain = [plain_name(cell) for cell in first]
-        if any(name in first and not name.isdecimal() for name in named if name is not None):
-            return True
-        if any(has_image_ending(cell) for cell in first):
-            return False
-        usual = (
-            PATH_NAMES
-            | LABEL_NAMES
-            | CAPTION_NAMES
-            | SPLIT_COLUMN_NAMES
-            | GROUP_NAMES
-            | INDEX_NAMES
-        )
-        if set(plain) <= usual and len(set(plain)) == len(plain):
-            return True
-        repeated = any(cell and any(row[i] == cell for row in rows) for i, cell in enumerate(first))
-        numeric = any(
-            is_number(cell) and all(is_number(row[i]) for row in rows)
-            for i, cell in enumerate(first)
-        )
-        is_row = repeated or (numeric and bool(rows)) or any(map(self.is_image, first))
-        return not is_row or (not repeated and bool(set(plain) & (PATH_NAMES - {""})))
+        for other in others:
+            separator = other.layout.separator
+            divides = separator and all(separator in row[column] for row in self.rows)
+            if divides and other is not self:
+                return True
+        return False
 
     def _share(self, column: int, test: Callable[[str], bool]) -> float:
         cells = [row[column] for row in self.rows if row[column]]
@@ -233,9 +175,8 @@ class _Chooser:
         found = self._one_of("label", LABEL_NAMES, self.given.label, taken)
         if found is not None or needed == "caption" or caption is not None:
             return found
-        rest = [
-            column for column in self._rest(taken) if self.plain[column] not in CAPTION_NAMES
-        ] or self._rest(taken)
+        rest = self._rest(taken)
+        rest = [column for column in rest if self.plain[column] not in CAPTION_NAMES] or rest
         if len(rest) == 1:
             return rest[0]
         if rest or needed == "label":
@@ -256,22 +197,22 @@ class _Chooser:
     def _split(self, taken: set[int | None]) -> int | None:
         if "split" in self.plain:
             return self.plain.index("split")
-        for column in self._rest(taken):
+        rest = self._rest(taken)
+        if len(rest) < 2:
+            return None
+        for column in rest:
             is_named = not self.has_heading or self.plain[column] in SPLIT_COLUMN_NAMES
-            if is_named and len(self._rest(taken)) > 1 and self._share(column, _is_split) == 1:
+            if is_named and self._share(column, _is_split) == 1:
                 return column
         return None
 
     def _rest(self, taken: set[int | None]) -> list[int]:
         """Columns that hold something and have no role yet."""
-        named = self._given_elsewhere()
-        return [
-            column
-            for column in range(self.layout.width)
-            if column not in taken | named
-            and not (self.has_heading and self.plain[column] in INDEX_NAMES)
-            and any(row[column] for row in self.rows)
-        ]
+        taken = taken | self._given_elsewhere()
+        if self.has_heading:
+            taken |= {column for column, name in enumerate(self.plain) if name in INDEX_NAMES}
+        filled = {column for row in self.rows for column, cell in enumerate(row) if cell}
+        return sorted(filled - taken)
 
     def _given_elsewhere(self) -> set[int]:
         given = [("label", self.given.label), ("caption", self.given.caption)]
@@ -282,31 +223,26 @@ class _Chooser:
     ) -> int | None:
         if given is not None:
             return self._by_name(what, given)
-        found = [
-            c
-            for c, name in enumerate(self.plain)
-            if name in usual and c not in taken | self._given_elsewhere()
-        ]
+        taken = taken | self._given_elsewhere()
+        named = [column for column, name in enumerate(self.plain) if name in usual]
+        found = [column for column in named if column not in taken]
         if len(found) > 1:
             raise self._ask(what, f"the {what}s", found)
         return found[0] if found else None
 
     def _by_name(self, what: str, name: str) -> int:
         """A column by its heading, in any case of letters, or by its number from 1."""
-        exact = [column for column, known in enumerate(self.names) if known == name]
-        plain = [
-            column for column, known in enumerate(self.plain) if known and known == plain_name(name)
-        ]
-        found = exact or plain
+        plain = plain_name(name)
+        found = [column for column, known in enumerate(self.names) if known == name]
+        if not found and plain:
+            found = [column for column, known in enumerate(self.plain) if known == plain]
         if len(found) == 1:
             return found[0]
         if name.isdecimal() and 1 <= int(name) <= self.layout.width and not found:
             return int(name) - 1
-        why = (
-            "more than one column is called so; give its number from 1"
-            if found
-            else "there is no such column"
-        )
+        why = "there is no such column"
+        if found:
+            why = "more than one column is called so; give its number from 1"
         raise LikewiseError(
             f"{self.file}: --{what}-column {name} was given, but {why}. {did_you_mean(name, self.names)}"
         )
@@ -317,60 +253,34 @@ class _Chooser:
         example = self.names[candidates[0]] if candidates else "NAME"
         if self.names.count(example) > 1:
             example = str(candidates[0] + 1)  # by its number from 1
-        numbered = (
-            ""
-            if self.has_heading
-            else " The file has no heading, so columns go by their numbers from 1."
-        )
-        row = (
-            ", ".join(
-                f"{name}={cell!r}" for name, cell in zip(self.names, self.rows[0], strict=True)
-            )
-            if self.rows
-            else ""
-        )
+        if not self.has_heading:
+            why += " The file has no heading, so columns go by their numbers from 1."
+        hint = self._indicator_hint(candidates) if what == "label" else ""
         return LikewiseError(
-            f"{self.file}: which column holds {meaning}? {why}{numbered} Columns: {', '.join(self.names)} "
-            f"({self.layout.division}); first row: {row or 'none'}. Name it: --{what}-column {example}, in "
-            f"Python {what}_column={example!r}; or call it {USUAL_NAMES[what]} in the file."
-            f"{self._indicator_hint(candidates) if what == 'label' else ''}"
+            f"{self.file}: which column holds {meaning}? {why} Columns: {', '.join(self.names)} "
+            f"({self.layout.division}); first row: {self._first_row()}. Name it: --{what}-column {example}, in "
+            f"Python {what}_column={example!r}; or call it {USUAL_NAMES[what]} in the file.{hint}"
         )
+
+    def _first_row(self) -> str:
+        if not self.rows:
+            return "none"
+        cells = zip(self.names, self.rows[0], strict=True)
+        return ", ".join(f"{name}={cell!r}" for name, cell in cells)
 
     def _indicator_hint(self, candidates: Sequence[int]) -> str:
         """What to do where several columns of 0 and 1 are one class each; empty of others."""
-        cells = [[row[column] for column in candidates] for row in self.rows]
-        flat = {cell for row in cells for cell in row}
-        if len(candidates) < 2 or not flat or not flat <= INDICATORS:
+        cells = {row[column] for row in self.rows for column in candidates}
+        if len(candidates) < 2 or not cells or not cells <= INDICATORS:
             return ""
+        names = ", ".join(repr(self.names[column]) for column in candidates[:3])
         return (
-            f" {', '.join(repr(self.names[column]) for column in candidates[:3])} look like one column a class: write "
-            f"one column instead, with the name of the class; or with the names of all, cat|dog, for --task multilabel."
+            f" {names} look like one column a class: write one column instead, with the name of the class; or with "
+            f"the names of all, cat|dog, for --task multilabel."
         )
 
 
 USUAL_NAMES = {"path": "image_path", "label": "label", "caption": "caption"}
-
-
-def plain_name(heading: str) -> str:
-    """A heading in lower case, with ``_`` between its words, and without the ``#`` of a remark."""
-    return "_".join(
-        heading.strip()
-        .removeprefix(COMMENT)
-        .lower()
-        .replace("-", " ")
-        .replace(".", " ")
-        .replace("_", " ")
-        .split()
-    )
-
-
-def is_number(cell: str) -> bool:
-    """Whether a text is a number."""
-    try:
-        float(cell.replace(",", "."))
-    except ValueError:
-        return False
-    return True
 
 
 def _is_split(cell: str) -> bool:

@@ -17,18 +17,14 @@ from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.columns.groups import GROUP, UNKNOWN, Groups
 from likewise.data.columns.targets import Task
 from likewise.data.manifest import Manifest
-from likewise.data.sources.delimited_text import ENDINGS, RECORDS, SPREADSHEETS, DelimitedText
-from likewise.data.sources.label_columns import (
-    LABEL_NAMES,
-    PATH_NAMES,
-    has_image_ending,
-    plain_name,
-)
+from likewise.data.sources.delimited_text import DelimitedText
+from likewise.data.sources.headings import LABEL_NAMES, PATH_NAMES, has_image_ending, plain_name
 from likewise.data.sources.label_rows import LabelRows, read_label_rows
 from likewise.data.sources.named_files import NamedFiles
 from likewise.data.sources.other_files import without_table_note
 from likewise.data.sources.path_matching import ImagePaths, Matches
 from likewise.data.sources.read_labels import Labels, read_labels
+from likewise.data.sources.text_table import ENDINGS, RECORDS, SPREADSHEETS
 from likewise.errors import LikewiseError
 
 SUFFIXES = (*ENDINGS, *RECORDS, *SPREADSHEETS)

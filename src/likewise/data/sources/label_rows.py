@@ -14,15 +14,12 @@ from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.missing_labels import Reading, is_no_value
 from likewise.data.file_names import written_name
 from likewise.data.sources.arrangement import SPLIT_NAMES
-from likewise.data.sources.delimited_text import (
-    EIGHT_BIT,
-    ENCODING_NAMES,
-    RECORDS,
-    DelimitedText,
-    TextTable,
-)
-from likewise.data.sources.label_columns import IsImage, LabelColumns, Needed, label_columns
+from likewise.data.sources.delimited_text import DelimitedText
+from likewise.data.sources.headings import IsImage
+from likewise.data.sources.label_columns import LabelColumns, Needed, label_columns
 from likewise.data.sources.path_matching import Matches
+from likewise.data.sources.text_encoding import EIGHT_BIT, ENCODING_NAMES
+from likewise.data.sources.text_table import RECORDS, TextTable
 from likewise.errors import LikewiseError
 
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
@@ -69,13 +66,13 @@ class LabelRows:
 
     def facts(self, row: int) -> str:
         """What a row says of its image, in words."""
-        label = [f"label {self.labels[row] or 'blank'!r}"] if self.labels is not None else []
-        others = [
-            column[row]
-            for column in (self.splits, self.groups)
-            if column is not None and column[row]
-        ]
-        return " ".join(label + others)
+        facts = list[str]()
+        if self.labels is not None:
+            facts.append(f"label {self.labels[row] or 'blank'!r}")
+        for column in (self.splits, self.groups):
+            if column is not None and column[row]:
+                facts.append(column[row])
+        return " ".join(facts)
 
 
 def read_label_rows(
@@ -103,20 +100,22 @@ def read_label_rows(
     paths = _paths(text, columns, cells[columns.path], is_name)
     labels, notes = _labels(text, columns, cells, given)
     splits = _splits(text, columns, cells)
-    if splits is not None and labels is not None:
-        labels = [
-            "" if split == "unlabelled" else label
-            for label, split in zip(labels, splits, strict=True)
+    if splits is not None:
+        is_hidden = [split == "unlabelled" for split in splits]
+        splits = [
+            "train" if hidden else split for split, hidden in zip(splits, is_hidden, strict=True)
         ]
+        if labels is not None:
+            labels = [
+                "" if hidden else label for label, hidden in zip(labels, is_hidden, strict=True)
+            ]
     return LabelRows(
         text=text,
         columns=columns,
         paths=paths,
         labels=labels,
         captions=cells[columns.caption] if columns.caption is not None else None,
-        splits=None
-        if splits is None
-        else ["train" if split == "unlabelled" else split for split in splits],
+        splits=splits,
         groups=_groups(columns, cells),
         notes=notes,
     )
@@ -159,14 +158,13 @@ def _paths(
         )
     if text.encoding not in EIGHT_BIT:
         return paths
-    as_bytes = [
-        written_name(path.encode(text.encoding).decode("utf-8", "surrogateescape"))
-        for path in paths
-    ]
-    both = zip(paths, as_bytes, strict=True)
-    return [
-        raw if raw != path and not is_name(path) and is_name(raw) else path for path, raw in both
-    ]
+    found = list[str]()
+    for path in paths:
+        as_bytes = path.encode(text.encoding).decode("utf-8", "surrogateescape")
+        raw = written_name(as_bytes)
+        is_raw = raw != path and not is_name(path) and is_name(raw)
+        found.append(raw if is_raw else path)
+    return found
 
 
 def _labels(
@@ -180,30 +178,37 @@ def _labels(
     distinct = set(raw)
     reading = Reading(given.missing_labels, given.task)
     meant = {cell: "" if reading.is_no_label(cell) else cell.strip() for cell in distinct}
-    spaced = sorted(
-        {cell.strip() for cell in distinct if cell != cell.strip() and cell.strip() in distinct}
-    )
-    notes = (
-        [f"labels with blanks around them are taken without: {', '.join(map(repr, spaced[:5]))}"]
-        if spaced
-        else []
-    )
+    notes = _notes_on_blanks(distinct)
     missing = {cell for cell in distinct if is_no_value(cell)}
-    notes += reading.notes(
-        Counter(cell.strip() for cell in raw if cell in missing) if missing else {}
-    )
+    notes += reading.notes(Counter(cell.strip() for cell in raw if cell in missing))
     if given.task == "classification":
         meant, found = _without_decimals(meant)
         notes += found
-    may_have_comma = given.task == "regression" and columns.layout.separator in ";\t"
-    if may_have_comma and any(_DECIMAL_COMMA.fullmatch(cell) for cell in meant.values()):
-        if any("." in cell for cell in meant.values()):
-            raise LikewiseError(
-                f"{text.file}: some labels have a decimal comma and others a point. Write 0.5 in all."
-            )
-        meant = {cell: label.replace(",", ".") for cell, label in meant.items()}
-        notes.append("labels are taken to have a decimal comma: 0,5 is one half")
+    if given.task == "regression" and columns.layout.separator in ";\t":
+        meant, found = _without_decimal_comma(meant, text.file)
+        notes += found
     return [meant[cell] for cell in raw], tuple(f"{text.file}: {note}" for note in notes)
+
+
+def _notes_on_blanks(cells: set[str]) -> list[str]:
+    """What is said where a label stands both with and without blanks around it."""
+    spaced = {cell.strip() for cell in cells if cell != cell.strip()} & cells
+    if not spaced:
+        return []
+    some = ", ".join(map(repr, sorted(spaced)[:5]))
+    return [f"labels with blanks around them are taken without: {some}"]
+
+
+def _without_decimal_comma(meant: dict[str, str], file: Path) -> tuple[dict[str, str], list[str]]:
+    """Labels by cell with a decimal point, and what is said of it."""
+    if not any(map(_DECIMAL_COMMA.fullmatch, meant.values())):
+        return meant, []
+    if any("." in label for label in meant.values()):
+        raise LikewiseError(
+            f"{file}: some labels have a decimal comma and others a point. Write 0.5 in all."
+        )
+    read = {cell: label.replace(",", ".") for cell, label in meant.items()}
+    return read, ["labels are taken to have a decimal comma: 0,5 is one half"]
 
 
 def _without_decimals(meant: dict[str, str]) -> tuple[dict[str, str], list[str]]:

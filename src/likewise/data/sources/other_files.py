@@ -8,7 +8,7 @@ from pathlib import Path
 
 from likewise.counts import amount
 from likewise.data.left_out import Skipped
-from likewise.data.sources.delimited_text import ENDINGS
+from likewise.data.sources.text_table import ENDINGS
 
 IMAGE_FORMATS = {
     **dict.fromkeys(

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from likewise.data.columns.parquet_reader import ParquetReader
 from likewise.data.columns.parquet_schema import class_names_of, holds_images
-from likewise.data.sources.delimited_text import BY_NAME, SAMPLE_ROWS, Layout
+from likewise.data.sources.text_table import BY_NAME, SAMPLE_ROWS, Layout
 from likewise.errors import LikewiseError
 
 SEVERAL = "|"
