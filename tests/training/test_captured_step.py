@@ -13,11 +13,13 @@ from timm.optim import lars
 from timm.optim.lars import Lars
 from torch.utils._python_dispatch import _disable_current_modes
 
+from likewise.data import loader as loader_module
 from likewise.errors import LikewiseError
 from likewise.losses import waiting
 from likewise.methods import Recipe, comatch_ema
 from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, LoopSettings, captured_step, train
+from likewise.training.step_numbers import SLOTS
 from likewise.views import view_policy
 from likewise.views.image.making import make_view
 from losses.launches import Launches
@@ -27,6 +29,8 @@ from training.test_resume import StopAfter
 ON_GPU = torch.cuda.is_available()
 STEPS = 7
 """more than the warm-up"""
+GROUPS = 2
+"""of parameters, each with a rate: those that decay, and the others"""
 
 CAPTURED = ("simclr", "supcon", "suncet", "moco-v2", "byol", "isd", "simsiam", "barlow-twins", "comatch", "fixmatch",
             "cross-entropy", "swav", "comatch-ema", "clip", "flow-similarity", "modist")  # fmt: skip
@@ -77,6 +81,12 @@ def as_on_gpu(monkeypatch):
     monkeypatch.setattr(captured_step, "has_graphs", lambda device: True)
     monkeypatch.setattr(captured_step, "captured", Again)
     monkeypatch.setattr(Again, "launches", 0)
+
+
+@pytest.fixture
+def stored(monkeypatch):
+    """The set lies where the networks do."""
+    monkeypatch.setattr(loader_module, "has_room", lambda device, images: True)
 
 
 def trained(name, cuda_graph, optimizer="sgd", scales=None, run=None, evaluate=None, **settings):
@@ -136,7 +146,42 @@ def test_a_support_that_ends_leaves_another_graph(as_on_gpu, monkeypatch):
     assert len(captures) == 2
 
 
-def test_captured_steps_go_on_after_a_stop(as_on_gpu, tmp_path):
+@pytest.mark.parametrize("cuda_graph", ["off", "on"])
+@pytest.mark.parametrize("name", ["simclr", "suncet", "clip"])
+def test_a_stored_set_changes_no_bit(name, cuda_graph, as_on_gpu, monkeypatch):
+    without, _ = trained(name, cuda_graph)
+    monkeypatch.setattr(loader_module, "has_room", lambda device, images: True)
+    found, state = trained(name, cuda_graph)
+    assert state.step == STEPS
+    for key, value in without.state_dict().items():
+        assert torch.equal(found.state_dict()[key], value), key
+
+
+@pytest.mark.skipif(ON_GPU, reason="a graph cannot be asked what the host did")
+@pytest.mark.parametrize(("name", "rows"), [("simclr", 8), ("suncet", 8 + 8)])
+def test_the_host_sends_a_step_by_a_stored_set_one_copy(name, rows, as_on_gpu, stored, monkeypatch):
+    sent, step, replay = [], captured_step.CapturedStep.__call__, Again.replay
+
+    def watched(*given):
+        with Launches() as launched:
+            found = step(*given)
+        sent.append(launched)
+        return found
+
+    def unseen(graph):
+        with _disable_current_modes():
+            replay(graph)
+
+    monkeypatch.setattr(captured_step.CapturedStep, "__call__", watched)
+    monkeypatch.setattr(Again, "replay", unseen)
+    trained(name, "on")
+    assert Again.launches > 0
+    assert set(sent[-1].operations) <= {"aten.copy_", "aten.lift_fresh"}  # NumPy's memory, shared
+    assert sent[-1].operations["aten.copy_"] == 1
+    assert sent[-1].largest == 2 * (SLOTS + GROUPS) + rows  # of 8 bytes
+
+
+def test_captured_steps_go_on_after_a_stop(as_on_gpu, stored, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     eager, _ = trained("moco-v2", "off", steps=12)
     parts = {"run": RunFolder(tmp_path), "steps": 12, "eval_every": 6}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol
 
@@ -113,7 +112,11 @@ class InMemoryImages:
 
     def replaced(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
         """An image for each position, and the positions that were read."""
-        return self._rows(self._fallbacks.replace(index, labels))
+        return self._rows(self.replaced_positions(index, labels))
+
+    def replaced_positions(self, index: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The positions that `replaced` reads."""
+        return self._fallbacks.replace(index, labels)
 
     def find_unreadable(self) -> None:
         """Nothing: all images have been decoded."""
@@ -123,17 +126,7 @@ class InMemoryImages:
         lost = {new: self._lost[old] for new, old in enumerate(index.tolist()) if old in self._lost}
         return InMemoryImages(self._rows(index).pixels, lost)
 
-    def to(self, device: torch.device) -> InMemoryImages:
-        """The same images on a device: from then on positions alone go there."""
-        moved = copy.copy(self)
-        moved.pixels = self.pixels.map(lambda part: part.to(device))
-        return moved
-
     def _rows(self, index: Tensor) -> DecodedRows:
-        images = self.pixels.images
-        if images.is_cuda:
-            device_index = index.pin_memory().to(images.device, non_blocking=True)
-            return DecodedRows(self.pixels.map(lambda part: part[device_index]), index)
         # NumPy copies row by row in this thread; torch wakes all its threads for it, which on busy cores took 4 ms.
         rows = index.numpy()
         return DecodedRows(

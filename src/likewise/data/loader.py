@@ -26,6 +26,7 @@ from likewise.data.sharded_pixels import Shards, shards_of
 from likewise.data.shards_ahead import ShardsAhead, require_room
 from likewise.data.shared_memory import require_shared_memory, share_memory
 from likewise.data.sources.shard_files import CachedShards
+from likewise.data.stored_batch import StoredBatch, StoredSet, has_room
 from likewise.errors import LikewiseError
 from likewise.field_types import COUNT, SIZE, check_fields
 from likewise.randomness import BatchRNG
@@ -114,6 +115,9 @@ class Loader:
     num_canonical_nodes: int = 1
     """parts of the set of which each batch has as many images, see `likewise.data.node_order.NodeOrder`"""
 
+    stored: StoredSet | None = None
+    """the set on a GPU"""
+
     def __post_init__(self) -> None:
         check_fields(self, world_size=SIZE, seed=COUNT, num_canonical_nodes=SIZE)
         count = len(self.images)
@@ -154,17 +158,17 @@ class Loader:
         return replace(self, support=replace(self.support, until_step=until_step))
 
     def on_device(self, device: torch.device) -> Loader:
-        """The same loader with its decoded images on a GPU, where they take at most a quarter of its free memory."""
-        if (
-            device.type != "cuda"
-            or not isinstance(self.images, InMemoryImages)
-            or self.view_streams
-        ):
+        """The same loader with its decoded images on a GPU too, where they take at most a quarter of its free memory.
+
+        `stored_batches` are then those to take.
+        """
+        if not isinstance(self.images, InMemoryImages) or self.view_streams:
             return self
-        free, _ = torch.cuda.mem_get_info(device)
-        if self.images.pixels.images.nbytes > free // 4:
+        pixels = self.images.pixels
+        if not has_room(device, pixels.images):
             return self
-        return replace(self, images=self.images.to(device))
+        stored = StoredSet(pixels.map(lambda part: part.to(device)), self.labels.to(device))
+        return replace(self, stored=stored)
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """The batches of steps first_step..last_step-1, on the CPU."""
@@ -195,16 +199,29 @@ class Loader:
     def batch(self, step: int) -> Batch:
         """Our rows of one step's batch, decoded here and now."""
         batch = self._rows(self._drawn(step), step, of_support=False)
-        if self._draw_support is None or (self.support and _ended(self.support, step)):
+        drawn = self._drawn_support(step)
+        if drawn is None:
             return batch
-        support = self._rows(self._draw_support(step), step, of_support=True)
-        return batch._replace(support=support)
+        return batch._replace(support=self._rows(drawn, step, of_support=True))
+
+    def stored_batches(self, first_step: int, last_step: int) -> Iterator[StoredBatch]:
+        """The batches of steps first_step..last_step-1 by their positions in the set that `on_device` stored."""
+        for step in range(first_step, last_step):
+            batch = self._stored_rows(self._drawn(step))
+            drawn = self._drawn_support(step)
+            yield batch if drawn is None else batch._replace(support=self._stored_rows(drawn))
 
     def _drawn(self, step: int) -> Tensor:
         """int64 [batch_size]: the positions of a step's images over all ranks."""
         if self._order is None:
             return shuffled(len(self.images), self.batch_size, self.seed, step)
         return self._order.drawn(step)
+
+    def _drawn_support(self, step: int) -> Tensor | None:
+        """int64 [S]: those of its support; None where there is none, or none any more."""
+        if self._draw_support is None or (self.support and _ended(self.support, step)):
+            return None
+        return self._draw_support(step)
 
     def _shards_ahead(self) -> ShardsAhead | None:
         """What fetches remote shards before the steps that need them."""
@@ -248,13 +265,23 @@ class Loader:
         return NodeOrder(self._shards.number, buffer, self.seed, self.batch_size, nodes)
 
     def _rows(self, positions: Tensor, step: int, of_support: bool) -> Batch:
+        # Labels and captions belong to their images: the replacement of an unreadable row keeps its own.
+        pixels, index = self._pixels(self._own(positions), step, of_support)
+        return Batch(pixels, self.labels[index], index, modalities=self._modalities(index))
+
+    def _stored_rows(self, positions: Tensor) -> StoredBatch:
+        assert self.stored is not None and isinstance(self.images, InMemoryImages)
+        index = self.images.replaced_positions(self._own(positions), self.labels)
+        return StoredBatch(self.stored, index, modalities=self._modalities(index))
+
+    def _own(self, positions: Tensor) -> Tensor:
+        """This rank's slice."""
         share = len(positions) // self.world_size
         first = self.rank * share
-        own = positions[first : first + share]
-        # Labels and captions belong to their images: the replacement of an unreadable row keeps its own.
-        pixels, index = self._pixels(own, step, of_support)
-        modalities = {name: rows.read(index) for name, rows in self.modalities.items()}
-        return Batch(pixels, self.labels[index], index, modalities=modalities)
+        return positions[first : first + share]
+
+    def _modalities(self, index: Tensor) -> dict[str, Tensor]:
+        return {name: rows.read(index) for name, rows in self.modalities.items()}
 
     def _pixels(self, own: Tensor, step: int, of_support: bool) -> DecodedRows:
         """The images at some positions, with the views that are made here, or the crops of them that views show."""

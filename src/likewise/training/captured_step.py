@@ -1,7 +1,8 @@
 """A training step as one CUDA graph: launched at once, so that the GPU never waits for Python.
 
 A method's step is captured after a few steps have run as usual, its views with it: the host writes the batch, and in
-one copy the learning rates, the scheduled numbers and the keys of the random streams. What else changes from step to
+one copy the learning rates, the scheduled numbers and the keys of the random streams; of a batch whose set lies on the
+GPU the positions, in the same copy. What else changes from step to
 step without being a tensor (schedules of `Method.after_update`) stays outside. The numbers are those of the same step
 without a graph, to rounding.
 
@@ -16,14 +17,15 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from likewise.collectives import world_size
 from likewise.data.batch import Batch
+from likewise.data.stored_batch import Examples
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets, Progress, Step
 from likewise.methods.user_views import view_settings
+from likewise.training.batch_memory import BatchMemory, form_of, with_own_memory
 from likewise.training.cached_gradients import JointGradients
 from likewise.training.precision import precision_of
 from likewise.training.step_numbers import SLOTS, FixedProgress, NotCapturable, StepNumbers
@@ -54,6 +56,25 @@ class Graph(Protocol):
         """Do it again with what the input tensors hold now."""
 
 
+class _Inputs:
+    """What the steps by batches of one form read, and the graph that reads it."""
+
+    def __init__(self, examples: Examples, numbers: StepNumbers, progress: Progress) -> None:
+        self.memory = BatchMemory(examples, numbers)
+        self.progress = FixedProgress(numbers, progress)
+        self.steps = 0
+        """of this form, since the first or since the loss took another branch"""
+        self.graph: Graph | None = None
+
+    def forget_graph(self) -> None:
+        """Warm up again, the first step left out: what it chose and made is there."""
+        self.graph, self.steps = None, min(self.steps, 1)
+
+    def step_by(self, compute: Compute) -> Step:
+        """The step by what lies in memory."""
+        return compute(self.memory.batch(), cast(Progress, self.progress.from_start()))
+
+
 class CapturedStep:
     """Steps by one batch each, from a CUDA graph as soon as there is one.
 
@@ -62,12 +83,19 @@ class CapturedStep:
         optimizer: its learning rates become tensors on the device, which the graph reads; None where ``compute`` makes
             no update, and adds to gradients that stay where they are.
         device: a CUDA device.
+        positions: greatest number of examples of a step, support included, where they come as a `StoredBatch`.
     """
 
-    def __init__(self, compute: Compute, optimizer: Optimizer | None, device: torch.device) -> None:
+    def __init__(
+        self,
+        compute: Compute,
+        optimizer: Optimizer | None,
+        device: torch.device,
+        positions: int = 0,
+    ) -> None:
         self.compute, self.device = compute, device
         groups = optimizer.param_groups if optimizer is not None else []
-        self.numbers = StepNumbers(device, SLOTS + len(groups))
+        self.numbers = StepNumbers(device, SLOTS + len(groups), positions)
         self.rates: list[tuple[int, float]] = []
         """of each group: the slot of its learning rate, and what that is multiplied by"""
         for group in groups:
@@ -82,12 +110,12 @@ class CapturedStep:
         self.failed = ""
         """why a capture was given up; steps then run as usual"""
 
-    def __call__(self, batch: Batch, progress: Progress, rate: float) -> Step:
+    def __call__(self, examples: Examples, progress: Progress, rate: float) -> Step:
         """One step. The tensors of the result are overwritten by the next."""
-        inputs = self.inputs_of(batch, progress)
+        inputs = self.inputs_of(examples, progress)
         if not inputs.progress.holds_at(progress):
             inputs.forget_graph()
-        inputs.take(batch)
+        inputs.memory.take(examples)
         for slot, scale in self.rates:
             self.numbers.set_scalar(slot, rate * scale)
         inputs.progress.move_to(progress)
@@ -100,16 +128,16 @@ class CapturedStep:
         inputs.graph.replay()
         return inputs.graph.result
 
-    def inputs_of(self, batch: Batch, progress: Progress) -> _Inputs:
+    def inputs_of(self, examples: Examples, progress: Progress) -> _Inputs:
         """The memory for batches of this form; new at the first step of all, and where a run's support ends."""
-        form = _form(batch)
+        form = form_of(examples)
         if form not in self.inputs:
-            self.inputs[form] = _Inputs(batch, FixedProgress(self.numbers, progress))
+            self.inputs[form] = _Inputs(examples, self.numbers, progress)
         return self.inputs[form]
 
-    def comes_from_graph(self, batch: Batch, progress: Progress) -> bool:
+    def comes_from_graph(self, examples: Examples, progress: Progress) -> bool:
         """Whether the step by this batch, which is the next, will be captured or replayed."""
-        inputs = self.inputs_of(batch, progress)
+        inputs = self.inputs_of(examples, progress)
         return inputs.steps >= WARM_UP and not self.failed and inputs.progress.holds_at(progress)
 
     def forget_graphs(self) -> None:
@@ -131,29 +159,6 @@ class CapturedStep:
             cause = error.__context__ or error
             self.failed = str(cause).partition("\n")[0]
             return None
-
-
-class _Inputs:
-    """Memory for batches of one form, what their steps read of the progress, and the graph that reads both."""
-
-    def __init__(self, batch: Batch, progress: FixedProgress) -> None:
-        self.batch, self.progress = _with_own_memory(batch), progress
-        self.steps = 0
-        """of this form, since the first or since the loss took another branch"""
-        self.graph: Graph | None = None
-
-    def forget_graph(self) -> None:
-        """Warm up again, the first step left out: what it chose and made is there."""
-        self.graph, self.steps = None, min(self.steps, 1)
-
-    def step_by(self, compute: Compute) -> Step:
-        """The step by what lies in memory."""
-        return compute(self.batch, cast(Progress, self.progress.from_start()))
-
-    def take(self, batch: Batch) -> None:
-        """Write a batch."""
-        for target, tensor in zip(_all_tensors(self.batch), _all_tensors(batch), strict=True):
-            target.copy_(tensor, non_blocking=True)
 
 
 def has_graphs(device: torch.device) -> bool:
@@ -210,7 +215,7 @@ def _why_not_this_method(
         return "it updates networks of its own in each step"
     if any(isinstance(getattr(method, name), CallableViews) for name in view_settings(method)):
         return "its views are made by a callable, one image at a time"
-    few = _with_own_memory(batch.microbatches(max(batch.size // DRY_RUN_IMAGES, 1))[0])
+    few = with_own_memory(batch.microbatches(max(batch.size // DRY_RUN_IMAGES, 1))[0])
     twin, device = copy.deepcopy(nets), batch.labels.device
     fixed = FixedProgress(StepNumbers(device), progress)
     try:
@@ -265,32 +270,3 @@ class _CUDAGraph:
     def replay(self) -> None:
         """Launch it."""
         self.graph.replay()
-
-
-def _form(batch: Batch | None) -> tuple[Any, ...]:
-    """Which batches fit the same memory."""
-    if batch is None:
-        return ()
-    shapes = tuple((tensor.shape, tensor.dtype) for tensor in _tensors(batch))
-    return (*shapes, *_form(batch.support))
-
-
-def _all_tensors(batch: Batch | None) -> list[Tensor]:
-    """Its own, and those of the support."""
-    return [] if batch is None else _tensors(batch) + _all_tensors(batch.support)
-
-
-def _tensors(batch: Batch) -> list[Tensor]:
-    """Its own, those of the support left out."""
-    return [*batch.pixels.tensors(), batch.labels, batch.indices, *batch.modalities.values()]
-
-
-def _with_own_memory(batch: Batch) -> Batch:
-    """A copy."""
-    return batch._replace(
-        pixels=batch.pixels.map(torch.clone),
-        labels=batch.labels.clone(),
-        indices=batch.indices.clone(),
-        support=None if batch.support is None else _with_own_memory(batch.support),
-        modalities={name: rows.clone() for name, rows in batch.modalities.items()},
-    )

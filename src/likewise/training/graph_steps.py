@@ -7,6 +7,7 @@ from torch import nn
 
 from likewise.collectives import world_size
 from likewise.data.batch import Batch
+from likewise.data.stored_batch import Examples, StoredBatch, gathered
 from likewise.errors import LikewiseError
 from likewise.methods import Progress, Step
 from likewise.randomness import seed_networks
@@ -33,7 +34,7 @@ class GraphSteps:
         self.images_of_step: dict[bool, int] = {}
         """images of a step, by whether it has support: a replayed graph counts none"""
 
-    def apply_to(self, batch: Batch) -> bool:
+    def apply_to(self, examples: Examples) -> bool:
         """Whether steps come from a graph; decided at the first batch.
 
         Raises:
@@ -42,15 +43,17 @@ class GraphSteps:
         if not self.undecided:
             return self.captured is not None
         self.undecided = False
-        reason = self.why_not(batch)
+        reason = self.why_not(gathered(examples))
         if reason:
             self.refuse(reason)
             return False
         device = self.fabric.device
+        stored = isinstance(examples, StoredBatch)
+        positions = sum(map(len, examples.all_positions())) if stored else 0
         if self.eager.accumulate > 1:
-            self.captured = CapturedStep(self.add_gradients, None, device)
+            self.captured = CapturedStep(self.add_gradients, None, device, positions)
         else:
-            self.captured = CapturedStep(self.compute, self.eager.optimizer, device)
+            self.captured = CapturedStep(self.compute, self.eager.optimizer, device, positions)
         return True
 
     def why_not(self, batch: Batch) -> str:
@@ -81,25 +84,25 @@ class GraphSteps:
                 f"Steps are launched one operation at a time, without a CUDA graph: {reason}."
             )
 
-    def __call__(self, batch: Batch) -> Step | None:
+    def __call__(self, examples: Examples) -> Step | None:
         """Take in a batch; None where the gradients of more batches belong to this optimiser step."""
         if self.eager.accumulate == 1:
-            step = self.replay(batch)
+            step = self.replay(examples)
             self.eager.update_memories(step, self.eager.progress())
             return step
-        return self.accumulate(batch)
+        return self.accumulate(examples)
 
-    def accumulate(self, batch: Batch) -> Step | None:
+    def accumulate(self, examples: Examples) -> Step | None:
         """Forward and backward from the graph; the update of several batches, which is few launches, as usual."""
         assert self.captured is not None
         eager = self.eager
         if not eager.group:
             # A graph adds to the gradients where they lie, so they stay there.
-            stay = self.captured.comes_from_graph(batch, eager.progress())
+            stay = self.captured.comes_from_graph(examples, eager.progress())
             eager.optimizer.zero_grad(set_to_none=not stay)
             if not stay:
                 self.captured.forget_graphs()
-        eager.group.append(own_memory(self.replay(batch)))
+        eager.group.append(own_memory(self.replay(examples)))
         if len(eager.group) < eager.accumulate:
             return None
         step = eager.update_weights(mean_step(eager.group))
@@ -107,7 +110,7 @@ class GraphSteps:
         eager.group = []
         return step
 
-    def replay(self, batch: Batch) -> Step:
+    def replay(self, examples: Examples) -> Step:
         """What is captured, by one batch, from the graph once there is one."""
         assert self.captured is not None
         eager, failed_before = self.eager, self.captured.failed
@@ -116,12 +119,12 @@ class GraphSteps:
         eager.rate = eager.learning_rate()
         eager.times.begin("forward")
         try:
-            step = self.captured(batch, progress, eager.rate)
+            step = self.captured(examples, progress, eager.rate)
         except torch.cuda.OutOfMemoryError:
             raise out_of_memory_error(self.fabric.device) from None
         if self.captured.failed != failed_before:
             self.refuse(self.captured.failed)
-        self.count_images(has_support=batch.support is not None)
+        self.count_images(has_support=examples.support is not None)
         return step
 
     def compute(self, batch: Batch, progress: Progress) -> Step:

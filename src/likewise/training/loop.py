@@ -20,8 +20,8 @@ from likewise.collectives import (
     synchronise_batch_norm,
     world_size,
 )
-from likewise.data.batch import Batch
 from likewise.data.loader import Loader
+from likewise.data.stored_batch import Examples, gathered
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets, Recipe, Step
 from likewise.run_folder import RunFolder
@@ -190,10 +190,10 @@ class _Loop:
                 callback.on_start(self.callback_state())
         first_step = self.state.step
         forget_peak_memory(self.fabric.device)
-        for step, batch in self.steps():
+        for step, examples in self.steps():
             if self.state.step == first_step + 1:
                 self.report_peak_memory()
-            self.report(step, batch)
+            self.report(step, examples)
             for callback in self.callbacks:
                 callback.on_step(self.callback_state(step))
             self.take_scores(step)
@@ -201,31 +201,38 @@ class _Loop:
             if self.state.stopped_early:
                 return
 
-    def steps(self) -> Iterator[tuple[Step, Batch]]:
+    def steps(self) -> Iterator[tuple[Step, Examples]]:
         """Take the steps that are left, each timed; yields each with its last batch."""
         times, settings = self.train_step.times, self.settings
         first_batch = self.state.step * settings.accumulate_grad_batches
         # Before the batch is fetched: waiting for data is training time.
         since = time.perf_counter()
-        batches = with_plain_errors(self.loader.batches(first_batch, settings.batches))
-        batch = self.fetch(batches)
-        while batch is not None:
-            take_step = self.graph_steps if self.graph_steps.apply_to(batch) else self.train_step
-            step = take_step(batch)
+        loader = self.loader
+        take = loader.batches if loader.stored is None else loader.stored_batches
+        batches = with_plain_errors(take(first_batch, settings.batches))
+        examples = self.fetch(batches)
+        while examples is not None:
+            step = self.take_step(examples)
             if step is not None:
                 times.end()
                 self.state.seconds += time.perf_counter() - since
-                yield step, batch
+                yield step, examples
                 since = time.perf_counter()
-            batch = self.fetch(batches)
+            examples = self.fetch(batches)
 
-    def fetch(self, batches: Iterator[Batch]) -> Batch | None:
+    def take_step(self, examples: Examples) -> Step | None:
+        """From a graph where that is possible; None where more batches belong to the optimiser step."""
+        if self.graph_steps.apply_to(examples):
+            return self.graph_steps(examples)
+        return self.train_step(gathered(examples))
+
+    def fetch(self, batches: Iterator[Examples]) -> Examples | None:
         """The next batch, on the device; None after the last."""
         self.train_step.times.begin("data")
         batch = next(batches, None)
         return None if batch is None else batch.to(self.fabric.device)
 
-    def report(self, step: Step, batch: Batch) -> None:
+    def report(self, step: Step, examples: Examples) -> None:
         """Every few steps: loss and metrics to the log and the display, and a look at their health."""
         state = self.state
         if not self.settings.is_due(self.settings.log_every, state.step):
@@ -237,7 +244,12 @@ class _Loop:
         self.display.unread(self.unread.update())
         seconds = self.train_step.times.take()
         parts = {} if seconds is None else seconds.as_line()
-        line = {"loss": loss, "lr": self.train_step.rate, **metrics, **self.collapse.measure(batch)}
+        line = {
+            "loss": loss,
+            "lr": self.train_step.rate,
+            **metrics,
+            **self.collapse.measure(gathered(examples)),
+        }
         self.write_line({**line, **parts})
         self.display.bottleneck(self.bottleneck.name(seconds) if seconds else "")
         self.display.step(state.step, state.images, state.seconds, loss)

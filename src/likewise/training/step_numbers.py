@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,16 @@ class StepNumbers:
     Args:
         device: where a graph reads them.
         slots: how many numbers and keys there may be.
+        positions: how many positions of examples there may be.
     """
 
-    def __init__(self, device: torch.device, slots: int = SLOTS) -> None:
+    def __init__(self, device: torch.device, slots: int = SLOTS, positions: int = 0) -> None:
         self.device = device
-        self._host = np.zeros((slots, 2), np.int64)
-        self._memory = torch.zeros(slots, 2, dtype=torch.int64, device=device)
+        # Slots of two numbers each, then the positions.
+        self._host_all = np.zeros(2 * slots + positions, np.int64)
+        self._all = torch.zeros(2 * slots + positions, dtype=torch.int64, device=device)
+        self._host = self._host_all[: 2 * slots].reshape(slots, 2)
+        self._memory = self._all[: 2 * slots].view(slots, 2)
         self._used = 0
 
     def new(self) -> int:
@@ -64,12 +68,23 @@ class StepNumbers:
         """The same, of what a random stream is a function of."""
         self._host[slot] = philox.key_of(key).numpy()
 
+    def positions(self) -> Tensor:
+        """Int64: those of a step's examples."""
+        return self._all[self._memory.numel() :]
+
+    def set_positions(self, parts: Iterable[Tensor]) -> None:
+        """The same one after the other, from the next `send` on; there may be fewer than there is room for."""
+        start = self._host.size
+        for part in parts:
+            self._host_all[start : start + len(part)] = part.numpy()
+            start += len(part)
+
     def send(self) -> None:
         """Write all; the host does not wait, and may set other numbers at once."""
-        now = torch.from_numpy(self._host)
+        now = torch.from_numpy(self._host_all)
         if self.device.type == "cuda":
             now = now.pin_memory()  # a copy, kept until the device has read it
-        self._memory.copy_(now, non_blocking=True)
+        self._all.copy_(now, non_blocking=True)
 
 
 class FixedProgress:

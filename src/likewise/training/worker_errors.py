@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 
 from likewise.atomic_write import FULL
-from likewise.data.batch import Batch
 from likewise.data.shared_memory import NO_SHARED_MEMORY
+from likewise.data.stored_batch import Examples
 from likewise.errors import EnvironmentIOError, LikewiseError
 
 GONE = "DataLoader worker exited unexpectedly"
 
 
-def with_plain_errors(batches: Iterator[Batch]) -> Iterator[Batch]:
+def with_plain_errors(batches: Iterator[Examples]) -> Iterator[Examples]:
     """The same batches; errors of a DataLoader's workers come without the traceback that PyTorch puts into them.
 
     Raises:
