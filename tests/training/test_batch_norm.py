@@ -267,6 +267,68 @@ JOINED = {
 """Calls of the kernels in a forward, each with what follows it."""
 
 
+def one_activation_for_all():
+    """Which `torch.nn.Module.children` lists once."""
+    torch.manual_seed(0)
+    relu, norm = nn.ReLU(), nn.BatchNorm2d(8)
+    first, second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+    return ready(nn.Sequential(first, norm, relu, second, norm, relu))
+
+
+def another_forward():
+    """Of one layer and one activation."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.BatchNorm2d(8), nn.ReLU()]
+    layers[1].forward = lambda x: x + 1
+    layers[4].forward = lambda x: 3 * x
+    return ready(nn.Sequential(*layers))
+
+
+class InputByName(nn.Module):
+    """Calls its layers by the name of their argument."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+        self.norm = nn.BatchNorm2d(8)
+
+    def forward(self, x):
+        return self.norm(input=self.layers(input=x))
+
+
+def input_by_name():
+    torch.manual_seed(0)
+    return ready(InputByName())
+
+
+def without_a_bias():
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(8)
+    norm.bias = None
+    return ready(nn.Sequential(nn.Conv2d(3, 8, 3), norm, nn.ReLU()))
+
+
+UNUSUAL = (one_activation_for_all, another_forward, input_by_name, without_a_bias)
+
+
+@on_kernels
+@pytest.mark.parametrize("made", UNUSUAL)
+def test_kernels_change_nothing_in_unusual_networks(made):
+    net, other = made(), made()
+    with fused_batch_norm(net, torch.device(DEVICE)):
+        found = steps(net, 1)
+    assert found == pytest.approx(steps(other, 1), rel=1e-4)
+    assert_same_weights(net, other)
+
+
+@on_kernels
+def test_kernels_are_in_no_trace():
+    net, images = timm_network(), numbers(3, 3, 8, 8)
+    with fused_batch_norm(net, torch.device(DEVICE)):
+        traced = torch.jit.trace(net, images, check_trace=False)
+    torch.testing.assert_close(traced(images), net(images), atol=1e-4, rtol=1e-4)
+
+
 @pytest.fixture
 def calls(monkeypatch):
     """What followed the normalisation in each call of the kernels: the sum with a residual, and ReLU."""

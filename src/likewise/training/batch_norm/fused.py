@@ -54,11 +54,15 @@ def fused(
 
 def serves(norm: nn.BatchNorm2d, x: Tensor, residual: Tensor | None = None) -> bool:
     """Whether the kernels take a layer and a map; what they do not take is PyTorch's."""
-    # A compiler fuses PyTorch's operations.
-    if not norm.training or torch.compiler.is_compiling() or not run_on(x.device):
+    # A compiler fuses PyTorch's operations, and a trace holds no others.
+    if torch.compiler.is_compiling() or torch._C._is_tracing():
+        return False
+    if not norm.training or not run_on(x.device):
         return False
     mean, variance = norm.running_mean, norm.running_var
-    if norm.weight is None or mean is None or variance is None or norm.momentum is None:
+    if mean is None or variance is None or norm.momentum is None:
+        return False
+    if norm.weight is None or norm.bias is None:
         return False
     tensors = norm.weight, norm.bias, mean, variance
     if any(each.dtype != torch.float32 or each.device != x.device for each in tensors):

@@ -128,7 +128,9 @@ def _residual_block(block: Any, layers: Sequence[Layer], x: Tensor) -> Tensor:
 
 def _sequential(block: nn.Module, x: Tensor) -> Tensor:
     """One part after the other, normalisation and ReLU joined."""
-    parts = list(block.children())
+    parts = list(
+        cast(nn.Sequential, block)
+    )  # each as often as it stands there: one ReLU may follow all layers
     while parts:
         part = parts.pop(0)
         if parts and _can_join(part, parts[0]):
@@ -152,14 +154,21 @@ def _joined(
 
 
 def _hooked(*modules: nn.Module) -> bool:
-    """Whether some code waits for the calls of these modules."""
+    """Whether some code waits for the calls of these modules, or does their work."""
     return any(
-        each._forward_hooks
+        _is_replaced(each)
+        or each._forward_hooks
         or each._forward_pre_hooks
         or each._backward_hooks
         or each._backward_pre_hooks
         for each in modules
     )
+
+
+def _is_replaced(module: nn.Module) -> bool:
+    """Whether somebody gave one module another ``forward`` than that of its class."""
+    own = vars(module).get("forward")
+    return not (own is None or isinstance(own, _Forward) or own == _forward_of_class(module))
 
 
 def _stem(norm: nn.Module, activation: nn.Module) -> list[tuple[nn.Module, Forward]]:
@@ -202,8 +211,10 @@ class _Forward:
     def __init__(self, module: nn.Module, forward: Forward) -> None:
         self.module, self.forward = module, forward
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.forward(self.module, x)
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        if named or len(inputs) != 1:  # a name of its own
+            return _forward_of_class(self.module)(*inputs, **named)
+        return self.forward(self.module, inputs[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _forward_of_class, (self.module,)
