@@ -25,9 +25,10 @@ from PIL import Image
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
+from likewise.data.decode_file import Decoded, decode
 from likewise.data.images import FileImages
 from likewise.data.originals import CropStream, OriginalImages
-from likewise.data.pixel_source import Decoded, Encoded, Headers, decode
+from likewise.data.pixel_source import Encoded, Headers
 from likewise.randomness import BatchRNG
 from likewise.views.policies import weak
 

@@ -25,7 +25,7 @@ import torch
 import tyro
 from measuring import Claim, Table
 
-from likewise.data.images import open_images
+from likewise.data.open_images import open_images
 from likewise.data.sources.named_sets import named_set
 from likewise.encoders.small import ConvNet, Shape
 from likewise.evaluation.features import extract

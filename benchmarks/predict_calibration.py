@@ -24,7 +24,7 @@ from torch import Tensor
 from likewise.classification import fit_head, fit_temperature, head
 from likewise.classification.selective import choose_threshold
 from likewise.classification.temperature import confidences
-from likewise.data.images import default_channels, open_images
+from likewise.data.open_images import default_channels, open_images
 from likewise.data.sources.open import open_manifest
 from likewise.encoders import build_encoder, choose_encoder
 from likewise.evaluation.features import extract

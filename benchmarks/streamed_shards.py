@@ -30,8 +30,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import likewise as lw
-from likewise.data.images import open_images
 from likewise.data.loader import Loader
+from likewise.data.open_images import open_images
 from likewise.data.sources.shard_cache import ShardCache
 
 FOLDER, LOCAL, SERVED = "folder of JPEG files", "local tar shards", "tar shards from a web server"

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from gpu import step
 from gpu.section import Clock, Result, Section, not_measured, take_turns
-from likewise.data.images import InMemoryImages, open_images
+from likewise.data.images import InMemoryImages
+from likewise.data.open_images import open_images
 from likewise.data.sources.open import open_manifest
 from likewise.encoders.from_timm import TimmEncoder
 from likewise.methods.simclr import SimCLR

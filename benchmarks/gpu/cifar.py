@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likewise.data.images import open_images
+from likewise.data.open_images import open_images
 from likewise.data.sources.open import open_manifest
 
 CLASSES = 10

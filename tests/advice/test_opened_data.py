@@ -14,7 +14,7 @@ from likewise.advice.candidates import Cost, that_fit
 from likewise.advice.opened_data import open_labelled
 from likewise.commands.advising import Advise
 from likewise.commands.words import parse
-from likewise.data import images
+from likewise.data.open_images import MEMORY_LIMIT
 from likewise.encoders import EncoderSettings
 from likewise.errors import FilesLeftOut, LikewiseError
 
@@ -101,9 +101,9 @@ def damage(file):
     file.write_bytes(content[:200] + bytes(64) + content[264:])
 
 
-@pytest.mark.parametrize("memory", [images.MEMORY_LIMIT, 0], ids=["in memory", "on demand"])
+@pytest.mark.parametrize("memory", [MEMORY_LIMIT, 0], ids=["in memory", "on demand"])
 def test_images_that_cannot_be_decoded_are_left_out_and_named(tmp_path, monkeypatch, memory):
-    monkeypatch.setattr(images, "MEMORY_LIMIT", memory)
+    monkeypatch.setattr("likewise.data.open_images.MEMORY_LIMIT", memory)
     for number in range(8):
         save(tmp_path / "ab"[number % 2] / f"{number}.png", number, 24, 24)
     damage(tmp_path / "a" / "2.png")
@@ -137,10 +137,10 @@ def test_a_set_that_does_not_fit_in_memory_is_decoded_more_often(monkeypatch, cl
     """So fewer images fit into the time, and the time is kept."""
 
     def chosen(memory):
-        monkeypatch.setattr(images, "MEMORY_LIMIT", memory)
+        monkeypatch.setattr("likewise.data.open_images.MEMORY_LIMIT", memory)
         return that_fit(open_labelled(clothes), 12, Cost(decoding=0.04, forward=0.04), 10.0, seed=0)
 
-    (most, seconds), (fewer, longer) = chosen(images.MEMORY_LIMIT), chosen(0)
+    (most, seconds), (fewer, longer) = chosen(MEMORY_LIMIT), chosen(0)
     assert len(most.labels) == 50 and seconds == pytest.approx(4.0)
     assert len(fewer.labels) == 25 and longer == pytest.approx(4.0)
 

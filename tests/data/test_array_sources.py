@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from likewise.data.images import open_images
+from likewise.data.open_images import open_images
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 

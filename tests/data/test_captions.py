@@ -11,8 +11,8 @@ from data.pictures import cut_short, photo_folder, save
 from likewise.data.batch import Batch, Pixels
 from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.data_settings import DataSettings
-from likewise.data.images import open_images
 from likewise.data.loader import Loader, Support
+from likewise.data.open_images import open_images
 from likewise.data.sources.open import open_manifest
 from likewise.data.splitter import DataSplitter
 from likewise.errors import LikewiseError

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from data.pictures import picture, save
+from likewise.data.decode_file import UnreadableImage, decode
 from likewise.data.decoding import plain_jpeg, upright_pixels
-from likewise.data.pixel_source import UnreadableImage, decode
 from likewise.data.sources.header_scan import read_header
 from likewise.data.sources.open import open_manifest
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from likewise.data.images import open_images
-from likewise.data.pixel_source import UnreadableImage, decode
+from likewise.data.decode_file import UnreadableImage, decode
+from likewise.data.open_images import open_images
 from likewise.data.sources.open import open_manifest
 
 pydicom = pytest.importorskip("pydicom")

@@ -8,7 +8,7 @@ import torch
 
 from data.pictures import cut_short, photo_folder, picture, save
 from likewise.data.checks.doctor import examine
-from likewise.data.images import open_images
+from likewise.data.open_images import open_images
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 

@@ -10,10 +10,10 @@ BEFORE = """
 import sys
 import numpy as np, torch
 from PIL import Image
-from likewise.data.images import open_images
+from likewise.data.open_images import open_images
 from likewise.data.loader import Loader
 from likewise.data.sources.open import open_manifest
-from likewise.data import images, parallel_map
+from likewise.data import parallel_map
 
 for number in range(4):
     pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), np.uint8)

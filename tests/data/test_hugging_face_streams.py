@@ -14,7 +14,7 @@ from data.pictures import picture
 from data.servers import serve
 from data.test_remote import assert_same
 from data.test_webdataset import examples, write_tar
-from likewise.data import images, loader
+from likewise.data import loader
 from likewise.data.sources.open import open_manifest
 from likewise.data.sources.shard_cache import ShardCache
 from likewise.errors import LikewiseError
@@ -77,7 +77,7 @@ def test_a_stream_over_http_is_copied_shard_by_shard(folder, tmp_path):
 
 def test_a_run_on_a_stream_resumes_in_the_middle_of_an_epoch(folder, tmp_path, monkeypatch):
     # So that images are read from the shards at each step.
-    monkeypatch.setattr(images, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr("likewise.data.open_images.MEMORY_LIMIT", 0)
     stream = streamed(f"{folder}/train-*.parquet", split="train").shuffle(seed=1)
     seen, batches = [], loader.Loader.batches
 

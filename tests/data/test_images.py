@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from data.pictures import cut_short, photo_folder, picture, save
-from likewise.data.images import FileImages, InMemoryImages, open_images
+from likewise.data.images import FileImages, InMemoryImages
+from likewise.data.open_images import open_images
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 

@@ -11,10 +11,10 @@ from PIL import Image, ImageOps
 
 from data.pictures import picture
 from likewise.data import large_images
+from likewise.data.decode_file import UnreadableImage, decode
 from likewise.data.decoding import ORIENTATION, upright_pixels
 from likewise.data.large_images import block_means, pixels_in_strips, reduction
 from likewise.data.pixel_range import PixelRange
-from likewise.data.pixel_source import UnreadableImage, decode
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 
@@ -61,7 +61,7 @@ def test_every_turn_is_pillows(small_strips, tag):
 
 
 def test_a_turned_large_image_has_the_aspect_of_what_is_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr("likewise.data.pixel_source.LARGE", 100)
+    monkeypatch.setattr("likewise.data.decode_file.LARGE", 100)
     monkeypatch.setattr(large_images, "LARGE", 100)
     exif = Image.Exif()
     exif[ORIENTATION] = 6
@@ -109,7 +109,7 @@ def test_what_is_too_large_is_refused_with_a_reason(tmp_path, monkeypatch):
 
 MEASURE = """
 import resource, sys
-from likewise.data.pixel_source import decode
+from likewise.data.decode_file import decode
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 decode(__import__("pathlib").Path(sys.argv[1]), "a", 128)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)

@@ -7,8 +7,9 @@ import torch
 
 from data.pictures import cut_short, save
 from likewise.data.batch import Pixels
-from likewise.data.images import InMemoryImages, open_images
+from likewise.data.images import InMemoryImages
 from likewise.data.loader import Loader, Support
+from likewise.data.open_images import open_images
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 

@@ -10,8 +10,8 @@ import tifffile
 import torch
 
 from data.pictures import photo_folder, picture
-from likewise.data.images import open_images
-from likewise.data.pixel_source import UnreadableImage, reason_of
+from likewise.data.decode_file import UnreadableImage, reason_of
+from likewise.data.open_images import open_images
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 from likewise.vectors import Vectors

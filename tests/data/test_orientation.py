@@ -12,9 +12,9 @@ import tifffile
 from PIL import Image, ImageOps
 
 from likewise.data import large_images
+from likewise.data.decode_file import decode
 from likewise.data.decoding import ORIENTATION
 from likewise.data.originals import open_originals
-from likewise.data.pixel_source import decode
 from likewise.data.sources.header_scan import read_header
 from likewise.data.sources.open import open_manifest
 
@@ -71,7 +71,7 @@ def test_header_and_pixels_are_upright(tmp_path, ending, tag):
 @pytest.mark.parametrize("tag", [3, 6])
 def test_a_large_tiff_is_turned_once(tmp_path, monkeypatch, tag):
     monkeypatch.setattr(large_images, "LARGE", 10)
-    monkeypatch.setattr("likewise.data.pixel_source.LARGE", 10)
+    monkeypatch.setattr("likewise.data.decode_file.LARGE", 10)
     path = tmp_path / "a.tif"
     expected = save_turned(path, tag, Image.fromarray(GRADIENT.astype(np.uint8)))
     np.testing.assert_array_equal(decode(path, "a").pixels, expected)

@@ -10,8 +10,9 @@ from torchvision.transforms.v2 import functional as torchvision
 
 import likewise as lw
 from data.pictures import picture, save
-from likewise.data.images import FileImages, open_images
+from likewise.data.images import FileImages
 from likewise.data.loader import Loader, ViewStream
+from likewise.data.open_images import open_images
 from likewise.data.originals import (
     CropStream,
     OriginalImages,

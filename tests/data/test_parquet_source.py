@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from data.pictures import picture
-from likewise.data.images import open_images
+from likewise.data.open_images import open_images
 from likewise.data.sources.open import open_manifest
 from likewise.data.sources.shards import split_of
 from likewise.errors import LikewiseError

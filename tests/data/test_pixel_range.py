@@ -11,9 +11,10 @@ from PIL import Image
 
 import likewise as lw
 from likewise.data.checks.doctor import examine
-from likewise.data.images import open_images
+from likewise.data.decode_file import decode
+from likewise.data.open_images import open_images
 from likewise.data.pixel_range import with_pixel_range
-from likewise.data.pixel_source import Headers, decode
+from likewise.data.pixel_source import Headers
 from likewise.data.sources.open import open_for_encoder, open_manifest
 from likewise.errors import LikewiseError
 
@@ -116,7 +117,7 @@ def test_a_very_large_picture_is_reduced_to_what_it_will_be(tmp_path, monkeypatc
     soft.save(tmp_path / "a.png")
     whole = open_images(open_manifest(tmp_path), size=20).read(torch.tensor([0]))
     monkeypatch.setattr("likewise.data.large_images.LARGE", 1000)
-    monkeypatch.setattr("likewise.data.pixel_source.LARGE", 1000)
+    monkeypatch.setattr("likewise.data.decode_file.LARGE", 1000)
     reduced = open_images(open_manifest(tmp_path), size=20).read(torch.tensor([0]))
     torch.testing.assert_close(reduced.aspect, whole.aspect)
     assert (reduced.images.int() - whole.images.int()).abs().max() <= 4

@@ -13,9 +13,8 @@ from data.pictures import cut_short, photo_folder, save
 from data.s3 import s3_faults, s3_server
 from data.servers import serve
 from data.test_webdataset import examples, write_tar
-from likewise.data import images
-from likewise.data.images import open_images
 from likewise.data.loader import Loader
+from likewise.data.open_images import open_images
 from likewise.data.packing import packer
 from likewise.data.packing.shard_writers import SUFFIX
 from likewise.data.sharded_pixels import LOOKED_AT
@@ -321,7 +320,7 @@ def test_stars_pass_over_indices(packed, cache):
 
 def test_bytes_before_step_0_of_a_server_that_fails(packed, tmp_path, cache, monkeypatch):
     folder, url = packed
-    monkeypatch.setattr(images, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr("likewise.data.open_images.MEMORY_LIMIT", 0)
     asked = []
 
     def noted(self, first, last):

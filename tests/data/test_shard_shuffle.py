@@ -10,9 +10,9 @@ from data.pictures import photo_folder
 from data.servers import serve
 from data.test_webdataset import examples, write_tar
 from likewise.data import held_pixels
-from likewise.data.images import open_images
 from likewise.data.loader import Loader, Support
 from likewise.data.node_order import NodeOrder
+from likewise.data.open_images import open_images
 from likewise.data.samplers import shuffled
 from likewise.data.shard_shuffle import ShardShuffle
 from likewise.data.sources import urls

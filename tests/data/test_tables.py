@@ -10,7 +10,7 @@ import torch
 from data.pictures import photo_folder, picture
 from likewise.data.columns.captions import CAPTIONS
 from likewise.data.columns.column_names import ColumnNames
-from likewise.data.images import open_images
+from likewise.data.open_images import open_images
 from likewise.data.sources.open import open_manifest
 from likewise.errors import EnvironmentIOError, LikewiseError
 

@@ -17,7 +17,7 @@ from torch.utils.data import (
 from torchvision import datasets, transforms
 
 from data.pictures import cut_short, photo_folder, picture
-from likewise.data.images import open_images
+from likewise.data.open_images import open_images
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 

@@ -14,10 +14,10 @@ from data.captioned import captioned_parquet, png
 from data.pictures import picture, save
 from data.videos import levels, number_of, write_video
 from likewise.data.columns.captions import CAPTIONS
-from likewise.data.images import open_images
+from likewise.data.open_images import open_images
 from likewise.data.sources import shards, webdataset
 from likewise.data.sources.open import open_manifest
-from likewise.data.sources.webdataset import key_and_ending
+from likewise.data.sources.tar_examples import key_and_ending
 from likewise.errors import LikewiseError
 
 

@@ -67,7 +67,7 @@ def run(tmp_path_factory):
 def decoding(request, monkeypatch):
     """Whether a set is decoded before its first step or on demand."""
     if request.param == "files":
-        monkeypatch.setattr("likewise.data.images.MEMORY_LIMIT", 0)
+        monkeypatch.setattr("likewise.data.open_images.MEMORY_LIMIT", 0)
 
 
 def test_embed_gives_no_vector_to_what_it_cannot_read(run, tmp_path, decoding):

@@ -46,8 +46,8 @@ def command(*words):
 
 FROM_FILES = """
 import sys
-from likewise.data import images
-images.MEMORY_LIMIT = 0
+from likewise.data import open_images
+open_images.MEMORY_LIMIT = 0
 from likewise import cli
 cli.main(sys.argv[1:])
 """

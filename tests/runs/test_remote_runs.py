@@ -17,10 +17,10 @@ STEPS = 10
 SCRIPT = f"""
 import json, os, sys, time
 import torch
-from likewise.data import images, loader
+from likewise.data import loader, open_images
 import likewise as lw
 
-images.MEMORY_LIMIT = 0  # so that images are read from the shards at each step
+open_images.MEMORY_LIMIT = 0  # so that images are read from the shards at each step
 seen, batches = [], loader.Loader.batches
 
 def noted(self, first, last):

@@ -13,8 +13,9 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from data.pictures import save
-from likewise.data.images import FileImages, open_images
+from likewise.data.images import FileImages
 from likewise.data.loader import Loader
+from likewise.data.open_images import open_images
 from likewise.data.sources.open import open_manifest
 from likewise.methods import Recipe
 from likewise.run_folder import RunFolder

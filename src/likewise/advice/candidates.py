@@ -12,7 +12,8 @@ from torch import Tensor
 from likewise.advice.clock import in_words
 from likewise.advice.opened_data import LabelledData
 from likewise.data.batch import UNLABELLED
-from likewise.data.images import Images, default_channels, default_size
+from likewise.data.images import Images
+from likewise.data.open_images import default_channels, default_size
 from likewise.data.splits import channel_statistics
 from likewise.encoders import (
     Encoder,

@@ -17,16 +17,11 @@ from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.targets import targets_in
 from likewise.data.encoder_range import refuse_unused_range
 from likewise.data.even_sample import evenly_spaced
-from likewise.data.images import (
-    Images,
-    default_channels,
-    fits_in_memory,
-    open_images,
-    stored_size,
-)
+from likewise.data.images import Images
 from likewise.data.label_budget import LabelBudget
 from likewise.data.left_out import some_files
 from likewise.data.manifest import Manifest
+from likewise.data.open_images import default_channels, fits_in_memory, open_images, stored_size
 from likewise.data.readable_rows import readable_rows
 from likewise.data.sources.label_file import is_label_file
 from likewise.data.sources.open import open_manifest

@@ -30,8 +30,9 @@ from likewise.classification.prediction_file import (
 )
 from likewise.classification.selective import Threshold
 from likewise.counts import amount
-from likewise.data.images import Images, open_images, stored_size
+from likewise.data.images import Images
 from likewise.data.manifest import Manifest
+from likewise.data.open_images import open_images, stored_size
 from likewise.data.pixel_range import say_pixels
 from likewise.data.sources.open import open_for_encoder
 from likewise.data.video.clip_frames import open_frames

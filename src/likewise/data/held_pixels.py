@@ -8,15 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from likewise.counts import amount
+from likewise.data.decode_file import Decoded, UnreadableImage, decode
 from likewise.data.pixel_range import RangedPixels
-from likewise.data.pixel_source import (
-    Decoded,
-    Encoded,
-    Headers,
-    PixelSource,
-    UnreadableImage,
-    decode,
-)
+from likewise.data.pixel_source import Encoded, Headers, PixelSource
 from likewise.data.sources.shard_cache import as_typed
 from likewise.data.sources.shard_files import CachedShards
 from likewise.errors import LikewiseError

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
-from likewise.data.manifest import class_counts
+from likewise.data.classes import class_counts
 from likewise.data.sources.text_table import ENDINGS, RECORDS
 from likewise.data.stable_order import ranks_within_class, stable_score
 from likewise.errors import LikewiseError

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,17 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likewise.counts import amount, count
 from likewise.data.batch import UNLABELLED
+from likewise.data.classes import class_counts
 from likewise.data.columns.column import Column, take_columns
 from likewise.data.columns.groups import GROUP, Groups
 from likewise.data.columns.masks import Masks
-from likewise.data.columns.missing_labels import named_as_missing
 from likewise.data.columns.targets import targets_in
 from likewise.data.compact_ids import CompactIds, take_ids
 from likewise.data.file_names import written_name, written_names
 from likewise.data.left_out import Skipped
-from likewise.data.pixel_source import FRAMES, VIDEO_MODE, PixelSource
+from likewise.data.manifest_warnings import warnings_of
+from likewise.data.pixel_source import PixelSource
 from likewise.data.stable_order import ranks_within_class
 from likewise.errors import LikewiseError
 from likewise.field_types import checked_value
@@ -258,90 +256,11 @@ class Manifest:
 
     def warnings(self) -> tuple[str, ...]:
         """What should be known before step 0: classes of one image, splits without some class, skipped files."""
-        return tuple(self._warnings())
-
-    def _warnings_of_another_task(self) -> Iterable[str]:
-        """Where labels look like numbers to predict, or like several classes that are taken as one."""
-        fractions = [name for name in self.class_names if _is_fraction(name)]
-        if fractions:
-            yield (
-                f"{_some(fractions)}: each of these numbers is taken as a class. If numbers are to be predicted: "
-                f"--task regression"
-            )
-        targets = targets_in(self.columns)
-        if targets is None or targets.task != "multilabel":
-            return
-        joined = [name for name in targets.names if "," in name or ";" in name]
-        if joined:
-            yield f"{_some(joined)}: each is taken as one class. Several classes have a bar between them: cat|dog"
-
-    def _warnings_of_splits(self, counts: Mapping[int, int]) -> Iterable[str]:
-        """Where the labels of val and test are not those of training, of which there are some of each class."""
-        test_only = sorted(set(class_counts(self.labels.numpy())) - set(counts))
-        if test_only:
-            yield f"{_some([self.class_names[c] for c in test_only])}: labelled in val or test, never in train."
-        test = self.labels[torch.from_numpy(self.splits == "test")]
-        if len(test) and not class_counts(test):
-            yield (
-                f"no test image has a label, of {count(len(test))}, so accuracy will not be measured. Label some of "
-                f"them; or leave them out of the data, and a part of the labelled images is held out."
-            )
-
-    def _warnings(self) -> Iterable[str]:
-        train = self.labels[torch.from_numpy(self.splits == "train")]
-        counts = class_counts(train.numpy())
-        single = [self.class_names[c] for c, n in counts.items() if n == 1]
-        if single:
-            yield f"{_some(single)}: only one training image, so there is no positive of the same class."
-        yield from self._warnings_of_another_task()
-        if len(counts) == 1:
-            yield f"{self.class_names[next(iter(counts))]}: only one labelled class; nothing can be classified."
-        if counts:
-            yield from self._warnings_of_splits(counts)
-        for names in nearly_the_same(self.class_names):
-            listed = ", ".join(name if name == name.strip() else repr(name) for name in names)
-            yield (
-                f"{listed}: class names that differ only in case, spaces or the writing of a number; each is a class. "
-                f"To merge them, rename."
-            )
-        if missing := named_as_missing(self.class_names):
-            yield f"{_some(missing)}: taken as a class. An image without a label has an empty cell, or -1."
-        if self.groups is not None and (both := self.groups.leaking_between_splits(self.splits)):
-            yield f"{_some(both)}: group leakage between splits, in train and in val or test; scores may be optimistic."
-        modes = self.pixels.headers.modes.tolist()
-        if VIDEO_MODE in modes:
-            yield "videos: only the middle frame of each is used, as a still image."
-        frames = [row for row, mode in enumerate(modes) if mode.endswith(FRAMES)]
-        if frames:
-            yield f"{_some([self.ids[row] for row in frames])}: of several frames or pages only the first is used."
-        if self.skipped:
-            reasons = [f"{each.id} ({each.reason})" for each in self.skipped]
-            yield f"{amount(len(self.skipped), 'file')} skipped: {_some(reasons)}."
+        return tuple(warnings_of(self))
 
     def _counts(self, rows: np.ndarray) -> dict[str, int]:
         labelled = int((self.labels.numpy()[rows] != UNLABELLED).sum())
         return {"images": int(rows.sum()), "labelled": labelled}
-
-
-def nearly_the_same(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Names that differ only in case, spaces, Unicode's forms of one letter or the writing of a number, as groups."""
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        groups.setdefault(_number(plain) or plain, []).append(name)
-    return [tuple(group) for group in groups.values() if len(group) > 1]
-
-
-def _number(name: str) -> str | None:
-    """01, 1 and 1.0 as one text; None for what is no number."""
-    return str(float(name)) if re.fullmatch(r"\d{1,15}(\.\d*)?", name) else None
-
-
-def class_counts(labels: np.ndarray | Tensor) -> dict[int, int]:
-    """How many examples each class has; the unlabelled are passed over."""
-    present, counts = np.unique(np.asarray(labels), return_counts=True)
-    pairs = zip(present.tolist(), counts.tolist(), strict=True)
-    return {label: count for label, count in pairs if label != UNLABELLED}
 
 
 def _in_order(splits: np.ndarray) -> list[str]:
@@ -363,13 +282,3 @@ def _sizes(sizes: np.ndarray) -> dict[str, Any]:
         "largest": high.astype(int).tolist(),
         "same": bool((low == high).all()),
     }
-
-
-def _is_fraction(name: str) -> bool:
-    return re.fullmatch(r"-?\d*\.\d+", name.strip()) is not None and float(name) % 1 != 0
-
-
-def _some(names: Sequence[str], limit: int = 3) -> str:
-    listed = ", ".join(names[:limit])
-    rest = len(names) - limit
-    return f"{listed} and {rest} more" if rest > 0 else listed

@@ -13,11 +13,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from likewise.data.batch import Crop, Pixels
-from likewise.data.images import MEMORY_LIMIT, DecodedRows, FileImages
+from likewise.data.decode_file import Decoded, UnreadableImage
+from likewise.data.images import DecodedRows, FileImages
 from likewise.data.large_images import WHOLE
 from likewise.data.manifest import Manifest
+from likewise.data.open_images import MEMORY_LIMIT
 from likewise.data.parallel_map import parallel_map, shared_array
-from likewise.data.pixel_source import Decoded, Encoded, Headers, PixelSource, UnreadableImage
+from likewise.data.pixel_source import Encoded, Headers, PixelSource
 from likewise.data.read_image import read_planes
 from likewise.data.resizing import resized
 from likewise.randomness import BatchRNG
@@ -260,7 +262,7 @@ def open_originals(
         manifest: the examples.
         size: side of the stored squares in pixels.
         channels: of the images that are given out.
-        memory_limit: bytes of decoded pixels; None: `likewise.data.images.MEMORY_LIMIT`.
+        memory_limit: bytes of decoded pixels; None: `likewise.data.open_images.MEMORY_LIMIT`.
     """
     sizes = manifest.pixels.headers.sizes.astype(np.int64)
     if not (sizes.max(axis=1) > size).any():

@@ -8,15 +8,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from likewise.data.decode_file import UnreadableImage
 from likewise.data.even_sample import evenly_spaced
 from likewise.data.manifest import Manifest
-from likewise.data.pixel_source import (
-    FRAMES,
-    ArrayPixels,
-    ConcatPixels,
-    PixelSource,
-    UnreadableImage,
-)
+from likewise.data.pixel_source import FRAMES, ArrayPixels, ConcatPixels, PixelSource
 
 Kind = Literal["8 bits", "whole numbers of more than 8 bits", "floating point"]
 

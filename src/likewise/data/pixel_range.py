@@ -10,17 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from likewise.counts import amount
+from likewise.data.decode_file import Decoded, UnreadableImage
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_kinds import Deep, Seen, deep_rows, files_of_each_kind, kind_of, look
-from likewise.data.pixel_source import (
-    ArrayPixels,
-    ConcatPixels,
-    Decoded,
-    Encoded,
-    Headers,
-    PixelSource,
-    UnreadableImage,
-)
+from likewise.data.pixel_source import ArrayPixels, ConcatPixels, Encoded, Headers, PixelSource
 from likewise.errors import LikewiseError
 
 AT_ONCE = 2**22

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from likewise.data.pixel_source import PixelSource, UnreadableImage
+from likewise.data.decode_file import UnreadableImage
+from likewise.data.pixel_source import PixelSource
 from likewise.data.resizing import resized
 
 

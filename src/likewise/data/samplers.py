@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from likewise.counts import amount
-from likewise.data.manifest import class_counts
+from likewise.data.classes import class_counts
 from likewise.errors import LikewiseError
 from likewise.field_types import COUNT, SIZE, typed_arguments
 from likewise.randomness import generator

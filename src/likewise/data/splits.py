@@ -12,9 +12,10 @@ from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.data_settings import Store
 from likewise.data.even_sample import evenly_spaced
-from likewise.data.images import FileImages, Images, default_channels, stored_size
+from likewise.data.images import FileImages, Images
 from likewise.data.left_out import some_files
 from likewise.data.manifest import SPLITS, Manifest
+from likewise.data.open_images import default_channels, stored_size
 from likewise.data.originals import open_originals
 from likewise.data.sharded_pixels import rows_of_few_shards
 from likewise.data.video.clip_columns import SOUND, Sound

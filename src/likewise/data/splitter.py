@@ -13,10 +13,10 @@ from torch import Tensor
 from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.columns.targets import TARGETS
 from likewise.data.data_settings import DataSettings
-from likewise.data.images import default_size
 from likewise.data.label_budget import LabelBudget
 from likewise.data.label_noise import with_label_noise
 from likewise.data.manifest import Manifest
+from likewise.data.open_images import default_size
 from likewise.data.samplers import long_tailed, step_imbalanced
 from likewise.data.sources.data_source import DataSource
 from likewise.data.sources.label_file import is_label_file

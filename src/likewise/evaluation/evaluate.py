@@ -9,8 +9,9 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.classes import class_counts
 from likewise.data.columns.column_names import ColumnNames
-from likewise.data.manifest import Manifest, class_counts
+from likewise.data.manifest import Manifest
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate_features import (
     FeatureSource,

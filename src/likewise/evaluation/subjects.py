@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from likewise.counts import amount
-from likewise.data.images import Images, default_channels, default_size, open_images, stored_size
+from likewise.data.images import Images
 from likewise.data.manifest import Manifest
+from likewise.data.open_images import default_channels, default_size, open_images, stored_size
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.encoders.stored_encoder import encoder_settings_of
 from likewise.errors import LikewiseError

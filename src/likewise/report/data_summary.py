@@ -11,9 +11,10 @@ from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.checks.leakage import leak_warnings
 from likewise.data.checks.mask_check import MasksFound
+from likewise.data.classes import class_counts
 from likewise.data.columns.targets import targets_in
 from likewise.data.left_out import some_files
-from likewise.data.manifest import Manifest, class_counts
+from likewise.data.manifest import Manifest
 from likewise.data.splits import Split
 from likewise.encoders import EncoderSettings
 from likewise.methods import Method

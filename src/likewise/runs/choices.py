@@ -9,9 +9,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from likewise import encoders, methods
+from likewise.data.classes import class_counts
 from likewise.data.columns.targets import TargetColumn
 from likewise.data.loader import Support
-from likewise.data.manifest import class_counts
 from likewise.data.splits import channel_statistics
 from likewise.data.video.clip_sampling import WHOLE_FRAME
 from likewise.encoders import EncoderSettings

@@ -17,8 +17,8 @@ from torch import Tensor
 from likewise.collectives import on_first_rank
 from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
-from likewise.data.images import stored_size
 from likewise.data.left_out import some_files
+from likewise.data.open_images import stored_size
 from likewise.data.pixel_range import say_pixels
 from likewise.data.sharded_pixels import read_in_order
 from likewise.data.sources.open import open_for_encoder

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from torch import nn
 
-from likewise.data.images import PHOTO_SIZE, default_channels
 from likewise.data.manifest import Manifest
+from likewise.data.open_images import PHOTO_SIZE, default_channels
 from likewise.data.splitter import DataSplitter
 from likewise.encoders import pretrained_at_hand
 from likewise.encoders.choose import SMALL_IMAGE

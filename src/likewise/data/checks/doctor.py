@@ -10,8 +10,9 @@ import numpy as np
 from likewise.data.checks.copy_findings import copy_findings
 from likewise.data.checks.finding import Finding, Findings, one_by_one
 from likewise.data.checks.image_look import Look, look_at
+from likewise.data.classes import class_counts, nearly_the_same
 from likewise.data.columns.missing_labels import named_as_missing
-from likewise.data.manifest import Manifest, class_counts, nearly_the_same
+from likewise.data.manifest import Manifest
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_source import FRAMES
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from likewise.data.checks.near_duplicates import thumbnail
+from likewise.data.decode_file import UnreadableImage
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_kinds import Kind, kind_of
 from likewise.data.pixel_range import RangedPixels
-from likewise.data.pixel_source import UnreadableImage
 
 FLAT = 4
 """range of grey levels, of 255, below which a thumbnail counts as blank"""

@@ -11,8 +11,8 @@ from typing import Literal, Protocol
 import numpy as np
 from PIL import Image
 
+from likewise.data.decode_file import UnreadableImage
 from likewise.data.heif import is_heif
-from likewise.data.pixel_source import UnreadableImage
 from likewise.errors import LikewiseError
 
 VOID = 255

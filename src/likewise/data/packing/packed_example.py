@@ -12,9 +12,9 @@ import numpy as np
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.columns.targets import TargetColumn, targets_in
+from likewise.data.decode_file import UnreadableImage
 from likewise.data.decoding import open_image
 from likewise.data.manifest import Manifest
-from likewise.data.pixel_source import UnreadableImage
 from likewise.data.sources.file_listing import SUFFIXES as IMAGE_SUFFIXES
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError

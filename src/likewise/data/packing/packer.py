@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from likewise.atomic_write import write_bytes
+from likewise.data.decode_file import UnreadableImage
 from likewise.data.left_out import MAX_BAD, require_few_unread
 from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import PackFacts
@@ -19,7 +20,7 @@ from likewise.data.packing.pack_journal import PackJournal, WrittenShard
 from likewise.data.packing.packed_example import PackedExample, read_example
 from likewise.data.packing.read_back import read_back, require_whole, sha256_of
 from likewise.data.packing.shard_writers import SUFFIX, ShardFormat, write_shard
-from likewise.data.pixel_source import NeverEncoded, UnreadableImage
+from likewise.data.pixel_source import NeverEncoded
 from likewise.data.sources.shard_index import SUFFIX as INDEX_SUFFIX
 from likewise.data.stable_order import stable_score
 from likewise.errors import EnvironmentIOError, LikewiseError

@@ -51,6 +51,14 @@ def with_test_data(manifest: Manifest, test: Manifest) -> Manifest:
     return concat([replace(rest, skipped=manifest.skipped), as_test], manifest.source)
 
 
+def as_split(manifest: Manifest, split: str) -> Manifest:
+    """All of a manifest's examples as one split."""
+    if split == "unlabelled":
+        split = "train"
+        manifest = replace(manifest, labels=torch.full_like(manifest.labels, UNLABELLED))
+    return replace(manifest, splits=np.full(len(manifest), split))
+
+
 def _renumbered(part: Manifest, names: tuple[str, ...]) -> torch.Tensor:
     number = torch.tensor([*(names.index(name) for name in part.class_names), UNLABELLED])
     return number[part.labels]  # -1 reads the last entry

@@ -13,23 +13,12 @@ from typing import IO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from likewise.data.decoding import (
-    deep_colour_mode,
-    mode_of_channels,
-    open_image,
-    upright_size,
-)
+from likewise.data.decode_file import UnreadableImage, decode, reason_of
+from likewise.data.decoding import deep_colour_mode, mode_of_channels, open_image, upright_size
 from likewise.data.dicom import dicom_header, is_dicom
 from likewise.data.large_images import require_readable
 from likewise.data.parallel_map import parallel_map
-from likewise.data.pixel_source import (
-    FRAMES,
-    VIDEO_MODE,
-    Headers,
-    UnreadableImage,
-    decode,
-    reason_of,
-)
+from likewise.data.pixel_source import FRAMES, VIDEO_MODE, Headers
 from likewise.data.tiff_bands import band_layout, require_tifffile
 from likewise.data.video.video_decoding import UnreadableVideo, frame_size, is_video
 

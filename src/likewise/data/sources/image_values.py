@@ -11,20 +11,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from likewise.data.decode_file import Decoded, UnreadableImage, decode, decoded
 from likewise.data.decoding import mode_of_channels
 from likewise.data.file_names import named_file
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_arrays import image_pixels
-from likewise.data.pixel_source import (
-    Decoded,
-    Encoded,
-    Headers,
-    NeverEncoded,
-    UnreadableImage,
-    decode,
-    decoded,
-    version_of,
-)
+from likewise.data.pixel_source import Encoded, Headers, NeverEncoded, version_of
 from likewise.data.sources.header_scan import Header, read_header
 from likewise.errors import LikewiseError
 

@@ -8,25 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from likewise.counts import amount
-from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.encoder_range import require_encoder_range
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_range import with_pixel_range
-from likewise.data.pixel_source import FilePixels
 from likewise.data.sources import arrays
 from likewise.data.sources.arrangement import SPLIT_NAMES
-from likewise.data.sources.concat import concat, with_test_data
-from likewise.data.sources.file_listing import SUFFIXES as IMAGE_SUFFIXES
-from likewise.data.sources.file_listing import find_files, is_example
-from likewise.data.sources.folder import open_folder
-from likewise.data.sources.header_scan import scan_files
+from likewise.data.sources.concat import as_split, concat, with_test_data
 from likewise.data.sources.hugging_face import (
     PREFIXES,
     is_hugging_face,
@@ -34,33 +27,20 @@ from likewise.data.sources.hugging_face import (
     open_hugging_face,
 )
 from likewise.data.sources.hugging_face_streams import files_of_stream, is_stream, with_classes_of
-from likewise.data.sources.label_file import (
-    LISTS,
-    is_label_file,
-    open_label_file,
-    with_caption_file,
-    with_label_file,
-)
-from likewise.data.sources.named_sets import NAMED_SETS, named_set
+from likewise.data.sources.label_file import with_caption_file, with_label_file
+from likewise.data.sources.named_sets import NAMED_SETS
+from likewise.data.sources.open_path import open_path, open_paths
 from likewise.data.sources.read_labels import read_labels
-from likewise.data.sources.remote import open_remote
 from likewise.data.sources.shard_cache import ShardCache
-from likewise.data.sources.shard_index import SUFFIX as INDEX_SUFFIX
-from likewise.data.sources.shards import find_shards, split_of
 from likewise.data.sources.table import open_arrow, open_dataframe
 from likewise.data.sources.torch_dataset import is_map_style, open_dataset
-from likewise.data.sources.urls import is_url, without_braces
-from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
-from likewise.errors import DataNotFound, LikewiseError, did_you_mean
+from likewise.data.sources.urls import is_url
+from likewise.errors import LikewiseError
 from likewise.field_types import typed_arguments
-from likewise.vectors.vectors import is_vector_file
 
 Source = Any
 """A name, a path (or several of Parquet files or tar archives), images, a pair of images and labels, a data set, a
 table, or a dictionary of such by split."""
-
-SHARDS = {".parquet", ".tar"}
-"""endings of files that hold many images each"""
 
 
 @typed_arguments()
@@ -147,35 +127,32 @@ def _open(data: Any, columns: ColumnNames, cache: ShardCache) -> Manifest:
     if isinstance(data, Manifest):
         return data
     if isinstance(data, (str, Path)):
-        return _open_path(str(data), columns, cache)
+        text = str(data)
+        if text.startswith(PREFIXES) and not is_url(text):
+            return _open(load_named(text), columns, cache)
+        return open_path(text, columns, cache)
     if isinstance(data, (np.ndarray, Tensor)):
         columns.refuse("an array")
         return arrays.open_arrays(data, task=columns.task)
-    if (
-        isinstance(data, (tuple, list))
-        and data
-        and all(isinstance(part, (str, Path)) for part in data)
-    ):
-        if all(is_url(str(part)) for part in data):
-            return open_remote(
-                list(map(str, data)), f"{data[0]} and {len(data) - 1} more", columns, cache
-            )
-        return _open_files(
-            [Path(part) for part in data], f"{data[0]} and {len(data) - 1} more", columns
-        )
     if isinstance(data, Image.Image):
         return _open([data], columns, cache)
-    if (
-        isinstance(data, list)
-        and data
-        and (len(data) != 2 or isinstance(data[0], Image.Image | Mapping))
-    ):
-        columns.refuse("a list")
-        return open_dataset(data, columns.missing_labels)
-    if isinstance(data, (tuple, list)) and len(data) == 2:
-        return arrays.open_arrays(*data, task=columns.task, missing=columns.missing_labels)
+    if isinstance(data, (tuple, list)) and data:
+        return _open_sequence(data, columns, cache)
     if isinstance(data, Mapping):
         return _open_by_split(data, columns, cache)
+    return _open_foreign(data, columns, cache)
+
+
+def _open_sequence(data: Sequence[Any], columns: ColumnNames, cache: ShardCache) -> Manifest:
+    """Several paths or URLs, a list of examples, or a pair of images and labels."""
+    if all(isinstance(part, (str, Path)) for part in data):
+        return open_paths([str(part) for part in data], columns, cache)
+    is_pair = len(data) == 2 and not isinstance(data[0], Image.Image | Mapping)
+    if isinstance(data, list) and not is_pair:
+        columns.refuse("a list")
+        return open_dataset(data, columns.missing_labels)
+    if len(data) == 2:
+        return arrays.open_arrays(*data, task=columns.task, missing=columns.missing_labels)
     return _open_foreign(data, columns, cache)
 
 
@@ -183,7 +160,7 @@ def _open_foreign(data: Any, columns: ColumnNames, cache: ShardCache) -> Manifes
     """Data sets and tables of other libraries."""
     if is_hugging_face(data) and is_stream(data):
         of_files = _open(files_of_stream(data), columns, cache)
-        return _as_split(with_classes_of(of_files, data), "train")
+        return as_split(with_classes_of(of_files, data), "train")
     if is_hugging_face(data):
         return open_hugging_face(data, columns)
     if _library_of(data) == "pandas":
@@ -221,144 +198,11 @@ def _open_by_split(parts: Mapping[Any, Any], columns: ColumnNames, cache: ShardC
             f"A dictionary with the keys {', '.join(map(str, parts)) or 'none'} was given as data. Its keys are the "
             f"splits train, val, test and unlabelled, for instance {{'train': data['train'], 'test': data['test']}}."
         )
-    opened = [
-        _as_split(_open(part, columns, cache), SPLIT_NAMES[str(name).lower()])
-        for name, part in parts.items()
-    ]
+    opened = []
+    for name, part in parts.items():
+        manifest = _open(part, columns, cache)
+        opened.append(as_split(manifest, SPLIT_NAMES[str(name).lower()]))
     return concat(opened, opened[0].source)
-
-
-def _as_split(manifest: Manifest, split: str) -> Manifest:
-    """All of a manifest's examples as one split."""
-    if split == "unlabelled":
-        return replace(
-            manifest,
-            splits=np.full(len(manifest), "train"),
-            labels=torch.full_like(manifest.labels, -1),
-        )
-    return replace(manifest, splits=np.full(len(manifest), split))
-
-
-def _open_path(text: str, columns: ColumnNames, cache: ShardCache) -> Manifest:
-    """A built-in data set, or the data at a path or URL; ``./name`` is a path even where a set has that name."""
-    path = Path(text).expanduser()
-    if is_url(text):
-        return open_remote([text], text, columns, cache)
-    if text.startswith(PREFIXES):
-        return _open(load_named(text), columns, cache)
-    if text in NAMED_SETS:
-        columns.refuse(text)
-        return named_set(text)
-    if path.is_dir():
-        return _open_directory(path, text, columns)
-    if path.is_file():
-        return _open_files([path], text, columns)
-    if path.exists():
-        raise LikewiseError(
-            f"{text} is no folder and no regular file but a pipe, a socket or a device. Give a file or a folder."
-        )
-    if any(mark in text for mark in "*?[{"):
-        return _open_files(_matching(str(path)), text, columns)
-    raise DataNotFound(
-        f"There is no file or folder {text}, and no data set of that name. {did_you_mean(text, NAMED_SETS)}"
-    )
-
-
-def _matching(pattern: str) -> list[Path]:
-    """The files that a pattern names, with braces (``{0000..0099}``, ``{train,test}``) and with stars."""
-    found = list[Path]()
-    for part in map(Path, without_braces(pattern)):
-        has_stars = any(mark in str(part) for mark in "*?[")
-        found += (
-            sorted(Path(part.anchor or ".").glob(str(part.relative_to(part.anchor))))
-            if has_stars
-            else [part]
-        )
-    # A star may name what lies next to shards.
-    return [path for path in found if not path.name.endswith(INDEX_SUFFIX)]
-
-
-def _open_directory(folder: Path, source: str, columns: ColumnNames) -> Manifest:
-    """A folder of images or videos, or of Parquet files or tar archives if it holds neither."""
-    loose = any(is_example(path) for path in find_files(folder))
-    shards = (
-        {}
-        if loose
-        else {suffix: files for suffix in SHARDS if (files := find_shards(folder, suffix))}
-    )
-    if not shards:
-        columns.refuse(source)
-        return open_folder(folder)
-    if len(shards) > 1:
-        raise LikewiseError(
-            f"{source} holds {' and '.join(shards)} files. Name those of one kind: {source}/*.tar."
-        )
-    return _open_shards(*shards.popitem(), source, columns)
-
-
-def _open_shards(suffix: str, files: Sequence[Path], source: str, columns: ColumnNames) -> Manifest:
-    if suffix == ".tar":
-        from likewise.data.sources.webdataset import open_webdataset
-
-        columns.refuse(source)
-        return open_webdataset(files, source, columns.missing_labels)
-    from likewise.data.sources.parquet import has_images, open_parquet  # pyarrow is slow to import
-
-    if is_vector_file(files[0]):
-        raise LikewiseError(
-            f"{source} holds vectors, which likewise embed wrote, and no images. Give the images. What takes vectors: "
-            f"likewise search RUN IMAGE --in {source}, and likewise predict RUN {source}."
-        )
-    if not has_images(files[0]):
-        return concat([_open_paths(file, columns) for file in files], source)
-    columns.refuse_text_columns(source)
-    return open_parquet(files, source, columns)
-
-
-def _open_paths(file: Path, columns: ColumnNames) -> Manifest:
-    """A Parquet file of paths, whose split is read off its name where no column says it."""
-    manifest = open_label_file(file, columns)
-    if set(manifest.splits.tolist()) != {"train"}:
-        return manifest
-    return _as_split(manifest, split_of(file.name))
-
-
-def _open_files(files: Sequence[Path], source: str, columns: ColumnNames) -> Manifest:
-    missing = [str(file) for file in files if not file.is_file()]
-    if missing or not files:
-        raise LikewiseError(f"There is no file {missing[0] if missing else source}.")
-    kinds = {file.suffix.lower() for file in files}
-    if len(kinds) == 1 and kinds <= SHARDS:
-        return _open_shards(kinds.pop(), files, source, columns)
-    if len(files) == 1 and (is_label_file(files[0]) or files[0].suffix.lower() in LISTS):
-        return open_label_file(files[0], columns)
-    columns.refuse(source)
-    if kinds <= IMAGE_SUFFIXES or kinds <= VIDEO_SUFFIXES:
-        return _open_images(files, source)
-    if kinds <= set(arrays.SUFFIXES):
-        return concat(
-            [part for file in files for part in arrays.open_array_file(file, columns)], source
-        )
-    raise LikewiseError(
-        f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, videos, "
-        f".parquet, .tar, {', '.join(arrays.SUFFIXES)}, or one .csv (.tsv, .txt, .lst, .jsonl, .json) of "
-        f"paths, with labels or captions or without."
-    )
-
-
-def _open_images(files: Sequence[Path], source: str) -> Manifest:
-    """Single image files."""
-    scan = scan_files(files)
-    if scan.refused:
-        first, reason = next(iter(scan.refused.items()))
-        raise LikewiseError(f"{files[first]} cannot be used: {reason}.")
-    return Manifest(
-        source=source,
-        pixels=FilePixels(files, scan.headers),
-        labels=torch.full((len(files),), UNLABELLED),
-        splits=np.full(len(files), "train"),
-        ids=[str(file) for file in files],
-    )
 
 
 def _with_labels(manifest: Manifest, labels: Any, data: Any, columns: ColumnNames) -> Manifest:

@@ -23,9 +23,10 @@ from likewise.data.columns.parquet_reader import ParquetReader
 from likewise.data.columns.parquet_schema import class_names_of, features_of, holds_images
 from likewise.data.columns.targets import TARGETS
 from likewise.data.compact_ids import RowIds, StoredIds
+from likewise.data.decode_file import UnreadableImage
 from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import ID, PARQUET_KEY, PackFacts, common_facts
-from likewise.data.pixel_source import Headers, UnreadableImage
+from likewise.data.pixel_source import Headers
 from likewise.data.sources.header_scan import Scan
 from likewise.data.sources.parquet_pixels import Location, ParquetCell, ParquetPixels, RowGroups
 from likewise.data.sources.read_labels import Labels, read_labels

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from likewise.data.pixel_source import Decoded, Encoded, Headers, UnreadableImage, decode
+from likewise.data.decode_file import Decoded, UnreadableImage, decode
+from likewise.data.pixel_source import Encoded, Headers
 from likewise.data.sources.shard_files import ShardFiles
 
 CACHE_BYTES = 2**30

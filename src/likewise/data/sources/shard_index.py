@@ -20,8 +20,8 @@ from likewise.data.packing.pack_facts import PackFacts
 from likewise.data.pixel_source import Headers
 from likewise.data.sources.header_scan import Scan, read_header, scan
 from likewise.data.sources.shard_files import ShardFiles
+from likewise.data.sources.tar_examples import Example, Shard, open_shard
 from likewise.data.sources.tar_members import Member
-from likewise.data.sources.webdataset import Example, Shard, open_shard
 from likewise.errors import LikewiseError
 
 INDEX_FORMAT = 3

@@ -11,7 +11,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from likewise.data.compact_ids import take_ids
-from likewise.data.pixel_source import Decoded, Encoded, Headers, UnreadableImage, decode
+from likewise.data.decode_file import Decoded, UnreadableImage, decode
+from likewise.data.pixel_source import Encoded, Headers
 from likewise.data.sources.shard_files import ShardFiles
 from likewise.errors import LikewiseError
 

@@ -12,9 +12,10 @@ from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset
 
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.missing_labels import Reading, with_none_for_missing
+from likewise.data.decode_file import UnreadableImage
 from likewise.data.even_sample import evenly_spaced
 from likewise.data.manifest import Manifest
-from likewise.data.pixel_source import Headers, UnreadableImage
+from likewise.data.pixel_source import Headers
 from likewise.data.sources.header_scan import Header, Scan
 from likewise.data.sources.image_values import ValuePixels, fill_headers, header_of
 from likewise.data.sources.read_labels import listed, numbered

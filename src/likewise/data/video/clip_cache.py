@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from likewise.counts import amount
+from likewise.data.decode_file import UnreadableImage
 from likewise.data.manifest import Manifest
 from likewise.data.parallel_map import parallel_map
-from likewise.data.pixel_source import UnreadableImage
 from likewise.data.video.clip_columns import START, Starts
 from likewise.data.video.clip_frames import Clips
 from likewise.data.video.optical_flow import optical_flow, packed

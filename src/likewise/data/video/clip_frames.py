@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import Pixels
+from likewise.data.decode_file import Decoded, UnreadableImage
 from likewise.data.decoding import LUMA
-from likewise.data.images import DecodedRows, Images, open_images
+from likewise.data.images import DecodedRows, Images
 from likewise.data.manifest import Manifest
-from likewise.data.pixel_source import CLIP_MODE, Decoded, Encoded, Headers, UnreadableImage
+from likewise.data.open_images import open_images
+from likewise.data.pixel_source import CLIP_MODE, Encoded, Headers
 from likewise.errors import LikewiseError
 
 

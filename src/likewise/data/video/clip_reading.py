@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from likewise.data.decode_file import UnreadableImage
 from likewise.data.even_sample import evenly_spaced
-from likewise.data.images import default_size, stored_size
 from likewise.data.manifest import Manifest
-from likewise.data.pixel_source import VIDEO_MODE, UnreadableImage
+from likewise.data.open_images import default_size, stored_size
+from likewise.data.pixel_source import VIDEO_MODE
 from likewise.data.video.clip_columns import START
 from likewise.data.video.clip_sampling import WHOLE_FRAME, ClipSampling, Region
 from likewise.data.video.clips import as_clips
