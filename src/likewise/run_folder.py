@@ -31,6 +31,7 @@ UNCOMPARED = (
     "strategy",
     "save_every",
     "microbatch",
+    "activation_checkpointing",
     "max_bad",
 )
 """Settings in ``config.json`` that may differ when a run is resumed: they do not change what is learned. The number of

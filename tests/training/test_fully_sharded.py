@@ -41,11 +41,12 @@ SPECIAL = {
     "adamw": ("supcon", Recipe("adamw", 0.02), {}),
     "lars": ("suncet", Recipe("lars", 0.2), {}),
     "clipped average": ("byol", SGD, {"clip_grad_norm": 0.1, "model_ema_decay": 0.5}),
+    "checkpointed": ("byol", SGD, {"activation_checkpointing": True}),
     "accumulated": ("suncet", SGD, {"accumulate_grad_batches": 2}),
 }
 CASES = {name: (name, SGD, {}) for name in FULLY_SHARDED} | SPECIAL
 RESUMED = ("moco-v2", "suncet", "adamw", "lars", "clipped average")
-MAIN = ("simclr", "supcon", "cross-entropy", "byol", "accumulated", *RESUMED)
+MAIN = ("simclr", "supcon", "cross-entropy", "byol", "checkpointed", "accumulated", *RESUMED)
 BFLOAT16 = ("supcon", "moco-v2")
 FEW = ("supcon", "suncet", "cross-entropy")
 """Cases whose labels are those of one process in each step."""
@@ -254,6 +255,7 @@ def one_of_two(at, port, folder, cases, results):
     if cases == MAIN:
         found["moved here"] = trained("suncet", 2, folder / "one process")
         found["microbatches"] = trained("byol", 2, microbatch=4)
+        found["checkpointed microbatches"] = trained("checkpointed", 2, microbatch=4)
         for case in FEW:
             found[f"{case}, few labels"] = trained(case, 2, labels=labels_of_one_rank(16, 2))
         fabric = Fabric(accelerator="cpu", strategy=sharding_strategy(2), devices=2)
@@ -347,8 +349,13 @@ def test_a_checkpoint_of_one_process_goes_on_in_two(two_processes):
     assert_close(two_processes[0]["moved here"][0], trained("suncet")[0])
 
 
-def test_microbatches_are_of_the_whole_batch(two_processes):
-    assert_close(two_processes[0]["microbatches"][0], trained("byol", microbatch=8)[0])
+@pytest.mark.parametrize("found", ["microbatches", "checkpointed microbatches"])
+def test_microbatches_are_of_the_whole_batch(found, two_processes):
+    assert_close(two_processes[0][found][0], trained("byol", microbatch=8)[0])
+
+
+def test_blocks_that_are_computed_again_learn_the_same(two_processes):
+    assert_close(two_processes[0]["checkpointed"][0], trained("byol")[0])
 
 
 @pytest.mark.parametrize("case", BFLOAT16)

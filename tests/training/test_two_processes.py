@@ -18,6 +18,7 @@ from likewise.losses import tiles_cached, tiles_torch
 from likewise.training import Callback
 from methods.fixtures import ALL
 from ranks import become_rank, needs_gloo, results_of_ranks
+from training import test_activation_checkpointing as checkpointing
 from training.test_cached_gradients import KINDS, trained
 
 STEPS = 2
@@ -46,6 +47,9 @@ def one_of_two(at, port, results):
     found = {name: end_of(name, devices=2) for name in ALL}
     assert (rank(), world_size()) == (at, 2)
     found |= {f"{name}, cached": end_of(name, 2, devices=2) for name in KINDS}
+    for network in checkpointing.NETWORKS:
+        found[f"{network}, plain"] = checkpointing.trained("byol", network, False, devices=2)
+        results[f"{network} {at}"] = checkpointing.trained("byol", network, True, devices=2)
     tiles_cached.MOST_PAIRS, tiles_torch.TILE = 0, 8  # in this process alone
     found |= {f"{name}, in tiles": end_of(name, devices=2) for name in TILED}
     if at == 0:
@@ -97,6 +101,14 @@ def test_two_processes_equal_one(name, two_processes):
         torch.testing.assert_close(
             other_weights[key], value, rtol=1e-7, atol=1e-9, msg=lambda m, key=key: f"{key}: {m}"
         )
+
+
+@needs_gloo
+@pytest.mark.parametrize("network", checkpointing.NETWORKS)
+def test_activation_checkpointing_changes_no_bit(network, two_processes):
+    for at in (0, 1):
+        found = two_processes[f"{network} {at}"]
+        assert checkpointing.differing(found, two_processes[f"{network}, plain"]) == []
 
 
 def test_gather_stacks_in_rank_order_and_returns_each_gradient(two_processes):

@@ -26,6 +26,7 @@ from likewise.training import Callback, LoopSettings
 from likewise.training import train as train_networks
 from likewise.training.callbacks import CallbackState
 from likewise.training.launch import launch
+from likewise.training.matmul_precision import matmul_precision
 
 ROUNDING = 1e-6
 """Relative size of the change of weights that stands for rounding: ten times the last digit of a float32."""
@@ -100,9 +101,10 @@ def take_steps(prepared: Prepared, steps: int, rounding: int = 0) -> FirstSteps:
     start, recorder = _values(nets), _Recorder()
     loader = with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
     plan = _plan(prepared, steps)
-    train_networks(
-        fabric, prepared.method, nets, loader, prepared.recipe, plan, callbacks=[recorder]
-    )
+    with matmul_precision(settings.matmul_precision):
+        train_networks(
+            fabric, prepared.method, nets, loader, prepared.recipe, plan, callbacks=[recorder]
+        )
     scores = dict(online_scores(prepared, fabric.device)(nets)) if fabric.is_global_zero else {}
     numbers = {name: float(value) for name, value in scores.items()}
     device = str(fabric.device)
@@ -170,6 +172,7 @@ def _plan(prepared: Prepared, steps: int) -> LoopSettings:
         steps,
         settings.seed,
         microbatch=None if parts is None else max(parts // world_size(), 1),
+        activation_checkpointing=settings.activation_checkpointing,
         clip_grad_norm=settings.clip_grad_norm,
         accumulate_grad_batches=settings.accumulate_grad_batches,
         model_ema_decay=settings.model_ema_decay,

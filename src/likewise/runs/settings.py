@@ -22,6 +22,7 @@ from likewise.training.fully_sharded import Strategy
 from likewise.training.guard_action import Action
 from likewise.training.launch import DeviceKind
 from likewise.training.logs import LoggerName
+from likewise.training.matmul_precision import MatmulPrecision
 from likewise.training.precision import Precision
 
 SettingsT = TypeVar("SettingsT")
@@ -87,6 +88,9 @@ class TrainSettings(DataSettings):
     """images that a device embeds at a time, where a batch does not fit its memory: the same gradient, with all
     negatives, for about a third more time, except that batch normalisation sees a microbatch at a time. auto: the most
     that fits a GPU, found by trying the first step. Default: the whole batch"""
+    activation_checkpointing: bool = False
+    """compute the blocks of the encoder again in the backward pass instead of keeping what they made: the same gradient
+    with less memory, for about a third more time"""
     accumulate_grad_batches: int = 1
     """gradient accumulation: batches whose gradients are averaged for one optimiser step. Unlike microbatches, they
     share no negatives: 4 batches of 64 contrast 64 images at a time, not 256. Steps count optimiser steps"""
@@ -99,6 +103,10 @@ class TrainSettings(DataSettings):
     precision: Precision = "auto"
     """number format of the network, or mixed precision: auto takes bfloat16 where it is faster, on GPUs and on CPUs
     with AMX"""
+    matmul_precision: MatmulPrecision = "highest"
+    """how float32 matrices are multiplied (torch.set_float32_matmul_precision), those of losses too: highest is
+    float32; high is TensorFloat-32 on GPUs, which a float32 network (--precision 32) is several times as fast with;
+    medium is bfloat16 where the hardware has it. Mixed precision leaves only losses and the like in float32"""
     compile: Compile = "auto"
     """compile the encoder (torch.compile), which takes up to a minute at the start; ResNet-18 is then 1.3 times as fast
     on a GPU, and 1.1 times on a CPU. auto: on a GPU, for 5,000 steps or more"""

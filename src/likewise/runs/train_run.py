@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,8 +41,10 @@ from likewise.runs.starting_run import StartingRun, found_in_data
 from likewise.torch_defaults import torch_defaults
 from likewise.training import Callback, Interrupted, LoopSettings, TrainingState
 from likewise.training import train as train_networks
+from likewise.training.activation_checkpointing import activation_checkpointing, require_blocks
 from likewise.training.compiling import compile_encoder, compiles
 from likewise.training.launch import launch
+from likewise.training.matmul_precision import matmul_precision
 from likewise.training.microbatch import choose_microbatch, count_microbatches
 from likewise.training.precision import Chosen
 from likewise.training.processes import started_processes
@@ -91,7 +93,8 @@ def run_training(
     prepared.loader()
     nets = build_nets(prepared)
     _check_start(prepared, nets)
-    with RankWatch(f"The checkpoints are whole. To continue: {resume_line}") as watch:
+    to_continue = f"The checkpoints are whole. To continue: {resume_line}"
+    with matmul_precision(settings.matmul_precision), RankWatch(to_continue) as watch:
         fabric, precision = _launch(settings, run, watch)
         # A free name that one rank finds may be taken for the next.
         run = RunFolder(fabric.broadcast(str(run.path)))
@@ -186,7 +189,9 @@ def _microbatch(
         wanted = (
             loader.batch_size // world_size() // (read_object(run.config).get("microbatches") or 1)
         )
-    return choose_microbatch(wanted, fabric, prepared.method, nets, loader, prepared.steps(loader))
+    steps = prepared.steps(loader)
+    with activation_checkpointing(nets) if settings.activation_checkpointing else nullcontext():
+        return choose_microbatch(wanted, fabric, prepared.method, nets, loader, steps)
 
 
 def _train(
@@ -221,6 +226,7 @@ def _loop_settings(prepared: Prepared, steps: int, microbatch: int | None) -> Lo
         eval_every=max(steps // settings.num_evals, 1) if settings.num_evals else 0,
         save_every=settings.save_every or max(steps // 20, 1),
         microbatch=microbatch,
+        activation_checkpointing=settings.activation_checkpointing,
         clip_grad_norm=settings.clip_grad_norm,
         accumulate_grad_batches=settings.accumulate_grad_batches,
         model_ema_decay=settings.model_ema_decay,
@@ -238,6 +244,8 @@ def _check_start(prepared: Prepared, nets: Nets) -> None:
     settings, validation = prepared.settings, prepared.splits.get("val")
     if settings.strategy == "fsdp":
         check_fully_sharded(settings, prepared.method)
+    if settings.activation_checkpointing:
+        require_blocks(nets.encoder, prepared.encoder.name)
     has_labels = validation is not None and bool(len(validation.known()))
     averaged = settings.model_ema_decay is not None
     check_on_decline(

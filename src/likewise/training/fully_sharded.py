@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
@@ -22,6 +21,7 @@ from likewise.collectives import rank
 from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.methods import Nets
+from likewise.training.blocks import blocks_and_stages, has_parameters
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 Strategy = Literal["ddp", "fsdp"]
 """How several processes share a run: each with all weights, or each with its part of them."""
-
-SEQUENCES = (nn.Sequential, nn.ModuleList)
-"""What holds the blocks of a network."""
 
 
 def sharding_strategy(ranks: int, precision: str = "32-true") -> ModelParallelStrategy:
@@ -78,7 +75,7 @@ def _shard(part: nn.Module, mesh: Any, policy: MixedPrecisionPolicy) -> None:
     """Cut a part's parameters: those of each block by themselves, the others together."""
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
-    if not _has_parameters(part):  # a queue
+    if not has_parameters(part):  # a queue
         part.to(mesh.device_type)
     elif isinstance(part, nn.ModuleList | nn.ModuleDict | Nets):  # which nobody calls
         for child in part.children():
@@ -88,32 +85,9 @@ def _shard(part: nn.Module, mesh: Any, policy: MixedPrecisionPolicy) -> None:
             parameter.data = parameter.data.contiguous()  # FSDP cuts no channels-last weights
         if not any(isinstance(module, Encoder) for module in part.modules()):
             policy = MixedPrecisionPolicy()
-        for block in _blocks(part):
+        for block in blocks_and_stages(part):
             fully_shard(block, mesh=mesh, mp_policy=policy)
         fully_shard(part, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
-
-
-def _blocks(part: nn.Module) -> list[nn.Module]:
-    """What sequences hold that is made of layers itself, such as the blocks of a transformer; inner ones first.
-
-    A block that shares a parameter is left to the rest of the network.
-    """
-    held: set[nn.Module] = set()
-    for module in part.modules():
-        if isinstance(module, SEQUENCES):
-            held.update(module.children())
-    places = Counter(each for _, each in part.named_parameters(remove_duplicate=False))
-    blocks = []
-    for module in reversed(list(part.modules())):  # a module comes before those that it holds
-        is_block = module in held and not isinstance(module, SEQUENCES)
-        has_layers = any(_has_parameters(child) for child in module.children())
-        if is_block and has_layers and all(places[each] == 1 for each in module.parameters()):
-            blocks.append(module)
-    return blocks
-
-
-def _has_parameters(module: nn.Module) -> bool:
-    return next(module.parameters(), None) is not None
 
 
 def refusal_of(error: RuntimeError) -> LikewiseError | None:

@@ -12,6 +12,7 @@ from likewise.errors import LikewiseError
 from likewise.methods import Progress, Step
 from likewise.randomness import seed_networks
 from likewise.training.accumulation import mean_step
+from likewise.training.activation_checkpointing import NOT_CAPTURED
 from likewise.training.captured_step import CapturedStep, why_not_captured, why_not_this_optimizer
 from likewise.training.gpu_memory import out_of_memory_error
 from likewise.training.screen import Screen
@@ -58,6 +59,8 @@ class GraphSteps:
 
     def why_not(self, batch: Batch) -> str:
         """Why steps cannot be captured; empty if they can."""
+        if self.settings.activation_checkpointing:
+            return NOT_CAPTURED
         eager = self.eager
         reason = why_not_captured(
             self.fabric,

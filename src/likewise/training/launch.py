@@ -188,6 +188,7 @@ def environment(fabric: Fabric, precision: Chosen) -> dict[str, Any]:
         "views": f"PyTorch's operations: {uncompiled}" if uncompiled else "compiled, on CPUs",
         "precision": precision.fabric,
         "precision_reason": precision.reason,
+        "matmul_precision": torch.get_float32_matmul_precision(),
     }
 
 

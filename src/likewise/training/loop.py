@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -25,6 +25,7 @@ from likewise.data.stored_batch import Examples, gathered
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets, Recipe, Step
 from likewise.run_folder import RunFolder
+from likewise.training.activation_checkpointing import activation_checkpointing
 from likewise.training.batch_norm import fused_batch_norm
 from likewise.training.bottleneck import Bottleneck, remedy_for
 from likewise.training.callbacks import Callback, CallbackState
@@ -102,7 +103,11 @@ def train(
     train_step = TrainStep(fabric, method, trained, loader, recipe, settings)
     screen = screen or Screen(Console(quiet=True))
     loop = _Loop(train_step, loader, run, evaluate, screen, callbacks, nets)
-    with fused_batch_norm(trained, fabric.device) if settings.fused_batch_norm else nullcontext():
+    with ExitStack() as stack:
+        if settings.fused_batch_norm:
+            stack.enter_context(fused_batch_norm(trained, fabric.device))
+        if settings.activation_checkpointing:  # of blocks with their kernels
+            stack.enter_context(activation_checkpointing(trained))
         loop.run()
     nets.to(fabric.device).eval()
     return loop.state

@@ -25,6 +25,8 @@ class LoopSettings:
     """steps between checkpoints; 0: only at the end or when interrupted"""
     microbatch: int | None = None
     """images that a device embeds at a time; None: all that it has in a step"""
+    activation_checkpointing: bool = False
+    """whether blocks of encoders are computed again in the backward pass"""
     clip_grad_norm: float | None = None
     """largest norm of the gradient of all parameters; None: not clipped"""
     accumulate_grad_batches: int = 1
