@@ -26,7 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from likewise import collectives, losses
-from likewise.losses import tiles_cached, tiles_torch
+from likewise.losses.log_sums import cached_tile, cpu_tiles
 from likewise.methods.nets import batch_norms
 
 FLOAT = 4
@@ -217,9 +217,9 @@ def one_of(rank: int, settings: Settings, port: int, results: Any) -> None:
     found = {}
     for name, loss in LOSSES.items():
         for sharded in (False, True):
-            tiles_cached.MOST_PAIRS = 2**40
+            cached_tile.MOST_PAIRS = 2**40
             found[name, "kept", sharded] = measure(loss, settings.images, settings.dim, sharded)
-            tiles_cached.MOST_PAIRS = 0
+            cached_tile.MOST_PAIRS = 0
             found[name, "tiles", sharded] = measure(
                 loss, settings.tiled_images, settings.dim, sharded
             )
@@ -250,7 +250,7 @@ def operations_by_formula(
     rows = 2 * count
     if way == "tiles" and not sharded:
         # Pairs in tiles on and above the diagonal, times 2.
-        twice = rows * (rows + tiles_torch.TILE)
+        twice = rows * (rows + cpu_tiles.TILE)
         return 2 * settings.dim * twice + 2 * settings.dim * rows**2
     return (4 if way == "kept" else 6) * rows**2 * settings.dim // divided
 

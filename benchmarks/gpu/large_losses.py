@@ -20,8 +20,9 @@ from torch import Tensor
 from gpu.losses import called, measured, our_nt_xent, views
 from gpu.section import Clock, OutOfTime, Result, Section, milliseconds
 from likewise import losses
-from likewise.losses import gpu_sizes, tiles_rows, tiles_triangle, tiles_triton
-from likewise.losses.triton_launch import Tiles
+from likewise.losses.fused import gpu_sizes
+from likewise.losses.fused.tiling import Tiles
+from likewise.losses.log_sums import gpu_tiles, gpu_triangle, row_blocks
 
 SCALE = 20.0
 """Of cosines."""
@@ -90,7 +91,7 @@ def triangle(device: torch.device, clock: Clock, sizes: Sizes) -> None:
         found: Result = {}
         clock.found[f"nt_xent N = {count}"] = found
         for name, least in (("each score once", 1), ("all scores", 2**30)):
-            # Batches of any size go by `tiles_triton`.
+            # Batches of any size go by `gpu_tiles`.
             sizes_now = changed(gpu_sizes, TRIANGLE_ROWS=(least, 2**30), BATCH_ROWS=0)
             with products("medium"), sizes_now:
                 found[name] = measured(called(our_nt_xent, inputs), REPEATS)
@@ -219,14 +220,14 @@ def wide_rows(device: torch.device, clock: Clock, sizes: Sizes) -> None:
 
 
 def blocks(device: torch.device, clock: Clock, sizes: Sizes) -> None:
-    """CLIP's loss (ms) by other blocks, `tiles_rows.SCORES`, and by kernels, `gpu_sizes.BOTH_WAYS_COLUMNS`."""
+    """CLIP's loss (ms) by other blocks, `row_blocks.SCORES`, and by kernels, `gpu_sizes.BOTH_WAYS_COLUMNS`."""
     count = sizes.pairs[0]
     inputs = pairs(count, sizes.wide, device)
     found: Result = {}
     clock.found[f"clip_loss, {count} pairs"] = found
     for scores in sizes.block_scores:
         clock.check()
-        with products("medium"), changed(tiles_rows, SCORES=scores):
+        with products("medium"), changed(row_blocks, SCORES=scores):
             name = f"D = {sizes.wide}, blocks of {scores:,} scores"
             found[name] = milliseconds(called(our_clip, inputs), REPEATS)
     for width in sizes.widths:
@@ -239,23 +240,23 @@ def blocks(device: torch.device, clock: Clock, sizes: Sizes) -> None:
 
 
 def cuts(device: torch.device, clock: Clock, sizes: Sizes) -> None:
-    """Other tiles of the forward by each score once, and of the backward: what to write in `triton_launch`."""
+    """Other tiles of the forward by each score once, and of the backward: what to write in `log_sums.launch`."""
     count = sizes.rows[0]
     z = F.normalize(torch.cat(views(count, device, sizes.width)), dim=1) * SCALE**0.5
     bounded = torch.ones((), dtype=torch.int32, device=device)
-    log_sums, _ = tiles_triangle.forward(z, None, bounded)
+    log_sums, _ = gpu_triangle.forward(z, None, bounded)
     share = torch.full_like(log_sums, 1 / count)
     for cut in sizes.cuts:
         clock.check()
 
         def backward(cut: Tiles = cut) -> object:
-            return tiles_triton.backward_square(
-                z, tiles_triton.ITSELF, None, log_sums, None, share, None, cut
+            return gpu_tiles.backward_square(
+                z, gpu_tiles.ITSELF, None, log_sums, None, share, None, cut
             )
 
         found = {
             "forward (ms)": milliseconds(
-                lambda cut=cut: tiles_triangle.forward(z, None, bounded, cut), REPEATS
+                lambda cut=cut: gpu_triangle.forward(z, None, bounded, cut), REPEATS
             ),
             "backward (ms)": milliseconds(backward, REPEATS),
         }

@@ -1,4 +1,4 @@
-"""Where our Triton kernels run, and how numbers and sizes are made fit for them."""
+"""Where our Triton kernels run, how they are loaded, and how numbers and sizes are made fit for them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -38,9 +39,20 @@ def to_device(drawn: Tensor, device: torch.device) -> Tensor:
     return drawn.to(device, non_blocking=True)
 
 
+def blocks(count: int, height: int) -> int:
+    """Blocks of so many rows each that hold all rows."""
+    return -(-count // height)
+
+
 def power_of_two(number: int, least: int = 1) -> int:
     """The least power of two that is not below a number, nor below the least."""
     return max(least, 1 << (number - 1).bit_length())
+
+
+@functools.cache
+def kernels(module: str) -> ModuleType:
+    """A module of kernels below `likewise`, imported here, since it needs Triton, and since its import takes long."""
+    return importlib.import_module(f"likewise.{module}")
 
 
 @functools.cache

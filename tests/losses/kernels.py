@@ -65,6 +65,7 @@ def beside(operations):
 
 BEFORE_COMPILING = """
 import torch
+from likewise.gpu_kernels import kernels
 from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
 
@@ -99,12 +100,16 @@ class Kernels:
         return Compiled(getattr(self.module, name))
 
 
+def compiled(module):
+    return Kernels(kernels(module))
+
+
 driver.set_active(Nowhere)
 """
 
 
 def compiled_for_a_gpu_that_is_not_here(code):
-    """How many kernels a piece of Python launches through ``Kernels(module)``, each compiled for capability 9.0.
+    """How many kernels a piece of Python launches through ``compiled(module)``, each compiled for capability 9.0.
 
     All must hold the ``Compiled.instructions`` that it sets.
     """

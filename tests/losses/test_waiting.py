@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from likewise import losses
-from likewise.losses import gpu_sizes, tiles_rows, waiting
-from likewise.losses.similarity_sums import cross_logsumexp, self_logsumexp
+from likewise.losses import waiting
+from likewise.losses.fused import gpu_sizes
+from likewise.losses.log_sums import row_blocks
+from likewise.losses.log_sums.similarity_sums import cross_logsumexp, self_logsumexp
 from likewise.methods.cross_entropy import label_term, labelled_cross_entropy
 from losses.launches import Launches, Waits
 
@@ -62,7 +64,7 @@ def test_nothing_waits_and_the_numbers_are_the_same(name, scores, monkeypatch):
     value, gradients = value_and_gradients(LOSSES[name], losses)
     if scores != "kept":
         monkeypatch.setattr(gpu_sizes, "KEPT_PAIRS", 0)
-        monkeypatch.setattr(tiles_rows, "SCORES", 24)
+        monkeypatch.setattr(row_blocks, "SCORES", 24)
     monkeypatch.setattr(waiting, "_host_holds", lambda tensor: False)
     with Launches():
         found, found_gradients = value_and_gradients(LOSSES[name], losses)
@@ -96,7 +98,7 @@ def test_large_batches_of_wide_rows_hold_no_matrix_of_their_scores(sums_of, with
             self_logsumexp(z, ids) if sums_of is self_logsumexp else sums_of(z, z, None, ids, ids)
         )
         sum(log_sum.sum() for log_sum in found if log_sum is not None).backward()
-    assert z.numel() < made.largest <= tiles_rows.SCORES
+    assert z.numel() < made.largest <= row_blocks.SCORES
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,8 @@ def test_check_names_what_does_not_work(section, monkeypatch):
 def test_large_losses(section, monkeypatch):
     script = section("large_losses")
     kernels = {"forward": lambda z, *_: (z[:, 0], None), "backward_square": lambda z, *_: z}
-    monkeypatch.setattr(script.tiles_triangle, "forward", kernels["forward"])
-    monkeypatch.setattr(script.tiles_triton, "backward_square", kernels["backward_square"])
+    monkeypatch.setattr(script.gpu_triangle, "forward", kernels["forward"])
+    monkeypatch.setattr(script.gpu_tiles, "backward_square", kernels["backward_square"])
     small = script.Sizes((32, 16), 8, (24, 8), 12, 8, (99, 9), (8, 4), (script.Tiles(16, 16),))
     found = run(script, small)
     for count in (32, 16):
@@ -74,7 +74,7 @@ def test_large_losses(section, monkeypatch):
     for each in peers:  # neither may be installed
         each.update({name: {"ms": 1.0} for name in ("memeff", "inf-cl") if name in each})
     assert all(ms > 0 for ms in found["clip_loss, 24 pairs"].values())
-    assert script.tiles_rows.SCORES == 2**26 and script.gpu_sizes.BATCH_ROWS > 0
+    assert script.row_blocks.SCORES == 2**26 and script.gpu_sizes.BATCH_ROWS > 0
     assert "dense" in peers[2] and "dense" not in peers[0]
     assert_judged(
         "large_losses",
@@ -183,7 +183,7 @@ def test_files_for_a_gpu_are_found(section):
     found = section("tests").files_with_cases()
     assert all(Path(file).exists() for file in found)
     names = [Path(file).name for file in found]
-    assert {"test_fused.py", "test_captured_step.py", "test_tiles_triton.py"} <= set(names)
+    assert {"test_fused.py", "test_captured_step.py", "test_gpu_tiles.py"} <= set(names)
     assert "test_loader_on_gpu.py" not in names and "fused" in names[0]
 
 

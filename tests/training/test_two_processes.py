@@ -14,7 +14,7 @@ from likewise.collectives import (
     synchronise_batch_norm,
     world_size,
 )
-from likewise.losses import tiles_cached, tiles_torch
+from likewise.losses.log_sums import cached_tile, cpu_tiles
 from likewise.training import Callback
 from methods.fixtures import ALL
 from ranks import become_rank, needs_gloo, results_of_ranks
@@ -50,7 +50,7 @@ def one_of_two(at, port, results):
     for network in checkpointing.NETWORKS:
         found[f"{network}, plain"] = checkpointing.trained("byol", network, False, devices=2)
         results[f"{network} {at}"] = checkpointing.trained("byol", network, True, devices=2)
-    tiles_cached.MOST_PAIRS, tiles_torch.TILE = 0, 8  # in this process alone
+    cached_tile.MOST_PAIRS, cpu_tiles.TILE = 0, 8  # in this process alone
     found |= {f"{name}, in tiles": end_of(name, devices=2) for name in TILED}
     if at == 0:
         results.update(found)

@@ -1,4 +1,15 @@
-"""Tensors in, a scalar out: pure functions, and the same losses as modules for loops that hold a criterion."""
+"""Tensors in, a scalar out: pure functions, and the same losses as modules for loops that hold a criterion.
+
+A file has the losses of one idea, each with its paper's formula, in PyTorch's operations: `contrastive` those whose
+positives have equal ids, `distillation` and `y_aware` those with soft targets, `paired` and `mil_nce` images with
+texts, `attraction_repulsion` CACR, `assignment` SwAV, `soft_neighbours` PAWS, `cross_correlation` Barlow Twins,
+`regression` BYOL and SimSiam, `set_similarity` SetSim. `dense` defines the contrastive ones by one matrix of
+similarities: to read, and to test the others against.
+
+What makes them fast is elsewhere, and the plain forms can be read without it: `log_sums` sums exponentials of
+similarities without the matrix, and `fused` makes whole losses in few launches on a GPU. Its `kernels_first` above a
+loss says that kernels are asked first.
+"""
 
 from likewise.losses.assignment import sinkhorn, swapped_prediction
 from likewise.losses.attraction_repulsion import (

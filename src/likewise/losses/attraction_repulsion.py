@@ -12,9 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from likewise.losses import fused_cacr
 from likewise.losses.float32 import in_float32, unit
-from likewise.losses.fused_batch import kernels_first
+from likewise.losses.fused import cacr_terms
+from likewise.losses.fused.kernels_first import kernels_first
 from likewise.losses.input_checks import LossInputError, shapes
 from likewise.losses.row_means import mean_over_rows
 
@@ -158,9 +158,9 @@ def _terms_by_kernels(
     views: Tensor, attraction_sharpness: float, repulsion_sharpness: float, through_weights: bool
 ) -> Terms | None:
     sharpness = attraction_sharpness, repulsion_sharpness
-    if not fused_cacr.serves(views, *sharpness):
+    if not cacr_terms.serves(views, *sharpness):
         return None
-    return Terms(*fused_cacr.terms(views, *sharpness, through_weights))
+    return Terms(*cacr_terms.terms(views, *sharpness, through_weights))
 
 
 @kernels_first(_terms_by_kernels)

@@ -14,8 +14,9 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from likewise.losses import fused_batch, fused_queue, fused_soft
 from likewise.losses.float32 import in_float32, unit
+from likewise.losses.fused import against_keys, against_queue, within_batch
+from likewise.losses.fused.kernels_first import kernels_first
 from likewise.losses.input_checks import (
     UNKNOWN,
     Kind,
@@ -28,8 +29,8 @@ from likewise.losses.input_checks import (
     nan_if_nothing_to_learn,
     shapes,
 )
+from likewise.losses.log_sums.similarity_sums import LogSums, cross_logsumexp, self_logsumexp
 from likewise.losses.row_means import mean_over_rows
-from likewise.losses.similarity_sums import LogSums, cross_logsumexp, self_logsumexp
 from likewise.losses.waiting import may_wait
 
 
@@ -45,16 +46,16 @@ def _info_nce_by_kernels(
 ) -> Tensor | None:
     if kind not in get_args(Kind) or query_id is None or key_id is None:
         return None
-    pairs = fused_soft.SoughtKeys(None, query_id, key_id, self_index, kind)
-    if not fused_soft.serves(queries, keys, pairs, temperature):
+    pairs = against_keys.SoughtKeys(None, query_id, key_id, self_index, kind)
+    if not against_keys.serves(queries, keys, pairs, temperature):
         return None
-    if fused_soft.is_divided(queries, keys):
+    if against_keys.is_divided(queries, keys):
         return None
-    return fused_soft.soft_loss(queries, keys, pairs, temperature, reduction == "all")
+    return against_keys.soft_loss(queries, keys, pairs, temperature, reduction == "all")
 
 
 @shapes(queries="N D", keys="M D", temperature="N 1", self_index="N int")
-@fused_batch.kernels_first(_info_nce_by_kernels)
+@kernels_first(_info_nce_by_kernels)
 @in_float32
 def info_nce(
     queries: Tensor,
@@ -128,12 +129,12 @@ def info_nce(
 def _nt_xent_by_kernels(
     first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, detach_keys: bool = False
 ) -> Tensor | None:
-    if detach_keys or not fused_batch.serves(first, 2 * len(first), temperature):
+    if detach_keys or not within_batch.serves(first, 2 * len(first), temperature):
         return None
     if first.dim() != 2 or first.shape != second.shape or first.dtype != second.dtype:
         return None
     rows = torch.cat([first, second])
-    return fused_batch.loss_within_batch(rows, None, float(temperature), "pairs")
+    return within_batch.loss_within_batch(rows, None, float(temperature), "pairs")
 
 
 def _sup_con_by_kernels(
@@ -145,10 +146,10 @@ def _sup_con_by_kernels(
 ) -> Tensor | None:
     if kind not in ("out", "in") or not _are_labels(labels, z) or z.dim() not in (2, 3):
         return None
-    if not fused_batch.serves(z, z.shape[:-1].numel(), temperature):
+    if not within_batch.serves(z, z.shape[:-1].numel(), temperature):
         return None
     by_all = reduction == "all"
-    return fused_batch.loss_within_batch(z, labels, float(temperature), kind, by_all)
+    return within_batch.loss_within_batch(z, labels, float(temperature), kind, by_all)
 
 
 def _suncet_by_kernels(
@@ -156,9 +157,9 @@ def _suncet_by_kernels(
 ) -> Tensor | None:
     if not _are_labels(labels, z) or z.dim() != 2:
         return None
-    if not fused_batch.serves(z, len(z), temperature):
+    if not within_batch.serves(z, len(z), temperature):
         return None
-    return fused_batch.loss_within_batch(z, labels, float(temperature), "nca")
+    return within_batch.loss_within_batch(z, labels, float(temperature), "nca")
 
 
 def _are_labels(labels: Tensor, z: Tensor) -> bool:
@@ -170,13 +171,13 @@ def _are_labels(labels: Tensor, z: Tensor) -> bool:
 def _queue_nce_by_kernels(
     queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor
 ) -> Tensor | None:
-    if not fused_queue.serves(queries, positives, queue, temperature):
+    if not against_queue.serves(queries, positives, queue, temperature):
         return None
-    return fused_queue.queue_loss(queries, positives, queue, temperature)
+    return against_queue.queue_loss(queries, positives, queue, temperature)
 
 
 @shapes(first="B D", second="B D")
-@fused_batch.kernels_first(_nt_xent_by_kernels)
+@kernels_first(_nt_xent_by_kernels)
 @in_float32
 def nt_xent(
     first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, detach_keys: bool = False
@@ -205,7 +206,7 @@ def nt_xent(
 
 
 @shapes(z="B D|B V D")
-@fused_batch.kernels_first(_sup_con_by_kernels)
+@kernels_first(_sup_con_by_kernels)
 @in_float32
 def sup_con(
     z: Tensor,
@@ -237,7 +238,7 @@ def sup_con(
 
 
 @shapes(z="B D")
-@fused_batch.kernels_first(_suncet_by_kernels)
+@kernels_first(_suncet_by_kernels)
 @in_float32
 def suncet(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tensor:
     """SuNCEt's supervised term on a class-balanced support batch (Assran et al. 2020, https://arxiv.org/abs/2006.10803).
@@ -258,7 +259,7 @@ def suncet(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tens
 
 @shapes(queries="B D", positives="B D", queue="M D")
 @mean_over_rows("queries", "positives")
-@fused_batch.kernels_first(_queue_nce_by_kernels)
+@kernels_first(_queue_nce_by_kernels)
 @in_float32
 def queue_nce(
     queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor

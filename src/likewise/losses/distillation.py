@@ -5,18 +5,18 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from likewise.losses import fused_queue, fused_soft, fused_targets
 from likewise.losses.float32 import in_float32
-from likewise.losses.fused_batch import kernels_first
+from likewise.losses.fused import against_keys, against_queue, row_targets
+from likewise.losses.fused.kernels_first import kernels_first
 from likewise.losses.input_checks import check_temperature, shapes
+from likewise.losses.log_sums.similarity_sums import cross_logsumexp, mean_key
 from likewise.losses.row_means import mean_over_rows
-from likewise.losses.similarity_sums import cross_logsumexp, mean_key
 
 
 def _cross_entropy_by_kernels(logits: Tensor, targets: Tensor) -> Tensor | None:
-    if not fused_targets.serves_logits(logits, targets):
+    if not row_targets.serves_logits(logits, targets):
         return None
-    return fused_targets.cross_entropy(logits, targets)
+    return row_targets.cross_entropy(logits, targets)
 
 
 @shapes(logits="B C", targets="B C")
@@ -34,9 +34,9 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _knowledge_by_kernels(student: Tensor, teacher: Tensor, temperature: float) -> Tensor | None:
-    if not fused_targets.serves_logits(student, teacher, temperature):
+    if not row_targets.serves_logits(student, teacher, temperature):
         return None
-    return fused_targets.distillation_loss(student, teacher, temperature)
+    return row_targets.distillation_loss(student, teacher, temperature)
 
 
 @shapes(student="B C", teacher="B C")
@@ -63,10 +63,10 @@ def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float)
 def _soft_nce_by_kernels(
     queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | Tensor
 ) -> Tensor | None:
-    pairs = fused_soft.SoughtKeys(targets)
-    if not fused_soft.serves(queries, keys, pairs, temperature):
+    pairs = against_keys.SoughtKeys(targets)
+    if not against_keys.serves(queries, keys, pairs, temperature):
         return None
-    return fused_soft.soft_loss(queries, keys, pairs, temperature)
+    return against_keys.soft_loss(queries, keys, pairs, temperature)
 
 
 @shapes(queries="B D", keys="M D", targets="B M")
@@ -95,9 +95,11 @@ def _distillation_by_kernels(
     student_temperature: float = 0.02,
     teacher_temperature: float = 0.02,
 ) -> Tensor | None:
-    if not fused_queue.serves(student, teacher, anchors, student_temperature, teacher_temperature):
+    if not against_queue.serves(
+        student, teacher, anchors, student_temperature, teacher_temperature
+    ):
         return None
-    return fused_queue.distillation_loss(
+    return against_queue.distillation_loss(
         student, teacher, anchors, student_temperature, teacher_temperature
     )
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from likewise.losses import fused_unit
+from likewise.losses.fused import unit_rows
 from likewise.losses.input_checks import LossInputError
 from likewise.losses.waiting import transformed
 
@@ -23,7 +23,7 @@ class _Unit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, length: float, by_kernels: bool) -> Tensor:
         if by_kernels:
-            direction, factor = fused_unit.forward(z, length)
+            direction, factor = unit_rows.forward(z, length)
         else:
             direction, factor = z * (length / _length(z)), None
         ctx.length = length
@@ -35,7 +35,7 @@ class _Unit(torch.autograd.Function):
         z, direction, factor = ctx.saved_tensors
         (gradient,) = gradients
         if factor is not None and not torch.is_grad_enabled():  # as it is under create_graph
-            return fused_unit.backward(gradient, direction, factor, ctx.length, z.dtype), None, None
+            return unit_rows.backward(gradient, direction, factor, ctx.length, z.dtype), None, None
         # Moving along itself turns nothing.
         along = (direction * gradient).sum(dim=1, keepdim=True) / ctx.length**2  # [N, 1]
         across = torch.addcmul(gradient, direction, along, value=-1)  # [N, D]
@@ -52,7 +52,7 @@ def unit(z: Tensor, length: float | Tensor = 1.0) -> Tensor:
         return unit(z) * length
     if transformed():
         return functional.normalize(_widen(z), dim=1) * length
-    if fused_unit.serves(z):
+    if unit_rows.serves(z):
         return _Unit.apply(z, length, True)  # type: ignore[no-any-return]
     with torch.autocast(z.device.type, enabled=False):
         return _Unit.apply(_widen(z), length, False)  # type: ignore[no-any-return]

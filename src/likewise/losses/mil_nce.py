@@ -9,21 +9,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likewise.losses import fused_soft
 from likewise.losses.float32 import in_float32
-from likewise.losses.fused_batch import kernels_first
+from likewise.losses.fused import against_keys
+from likewise.losses.fused.kernels_first import kernels_first
 from likewise.losses.input_checks import LossInputError, check_temperature, shapes
-from likewise.losses.similarity_sums import cross_logsumexp
+from likewise.losses.log_sums.similarity_sums import cross_logsumexp
 
 
 def _by_kernels(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor | None:
     elements = bags.flatten(0, 1)  # [N L, D]
-    if len(rows) < 2 or fused_soft.is_divided(rows, elements):
+    if len(rows) < 2 or against_keys.is_divided(rows, elements):
         return None
-    pairs = fused_soft.SoughtKeys(form="bags", sizes=(1, bags.shape[1]))
-    if not fused_soft.serves(rows, elements, pairs, temperature):
+    pairs = against_keys.SoughtKeys(form="bags", sizes=(1, bags.shape[1]))
+    if not against_keys.serves(rows, elements, pairs, temperature):
         return None
-    return fused_soft.soft_loss(rows, elements, pairs, temperature)
+    return against_keys.soft_loss(rows, elements, pairs, temperature)
 
 
 @shapes(rows="B D", bags="B P D")

@@ -8,13 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likewise.losses import fused_clip
 from likewise.losses.assignment import sinkhorn
 from likewise.losses.distillation import soft_nce
 from likewise.losses.float32 import in_float32
-from likewise.losses.fused_batch import kernels_first
+from likewise.losses.fused import clip_pairs
+from likewise.losses.fused.kernels_first import kernels_first
 from likewise.losses.input_checks import LossInputError, shapes
-from likewise.losses.similarity_sums import both_logsumexp, cross_logsumexp
+from likewise.losses.log_sums.similarity_sums import both_logsumexp, cross_logsumexp
 
 APART = 100.0
 """What OTTER subtracts from the similarity of an image with itself, and of a text with itself."""
@@ -23,9 +23,9 @@ APART = 100.0
 def _clip_by_kernels(
     images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float = 0.0
 ) -> Tensor | None:
-    if not 0 <= smoothing < 1 or not fused_clip.serves(images, texts, scale):
+    if not 0 <= smoothing < 1 or not clip_pairs.serves(images, texts, scale):
         return None
-    return fused_clip.pairs_loss(images, texts, scale, smoothing)
+    return clip_pairs.pairs_loss(images, texts, scale, smoothing)
 
 
 @shapes(images="N D", texts="N D")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likewise.losses import fused_targets
 from likewise.losses.float32 import in_float32, unit
-from likewise.losses.fused_batch import kernels_first
+from likewise.losses.fused import row_targets
+from likewise.losses.fused.kernels_first import kernels_first
 from likewise.losses.input_checks import LossInputError, may_wait, shapes
 
 
 def _by_kernels(prediction: Tensor, target: Tensor) -> Tensor | None:
-    if not fused_targets.serves_vectors(prediction, target):
+    if not row_targets.serves_vectors(prediction, target):
         return None
-    return fused_targets.cosine_loss(prediction, target)
+    return row_targets.cosine_loss(prediction, target)
 
 
 @shapes(prediction="B D", target="B D")

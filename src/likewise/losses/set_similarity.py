@@ -5,21 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likewise.losses import fused_sets
 from likewise.losses.float32 import in_float32
-from likewise.losses.fused_batch import kernels_first
+from likewise.losses.fused import location_sets
+from likewise.losses.fused.kernels_first import kernels_first
 from likewise.losses.input_checks import check_temperature, shapes
+from likewise.losses.log_sums.similarity_sums import cross_logsumexp
 from likewise.losses.row_means import mean_over_rows
-from likewise.losses.similarity_sums import cross_logsumexp
 from likewise.losses.waiting import may_wait
 
 
 def _by_kernels(
     locations: Tensor, partners: Tensor, matched: Tensor, queue: Tensor, temperature: float | Tensor
 ) -> Tensor | None:
-    if not fused_sets.serves(locations, partners, matched, queue, temperature):
+    if not location_sets.serves(locations, partners, matched, queue, temperature):
         return None
-    return fused_sets.sets_loss(locations, partners, matched, queue, temperature)
+    return location_sets.sets_loss(locations, partners, matched, queue, temperature)
 
 
 @shapes(locations="B U D", partners="B V D", matched="B U V real", queue="M D")

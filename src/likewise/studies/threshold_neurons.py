@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from likewise.losses.similarity_sums import cross_logsumexp
+from likewise.losses.log_sums.similarity_sums import cross_logsumexp
 from likewise.studies.sparse_coding import Augmentation, SparseCoding
 
 

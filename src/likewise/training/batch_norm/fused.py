@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from likewise.losses.tiles_triton import FORMATS, run_on
+from likewise.losses.fused.devices import FORMATS, run_on
 from likewise.training.batch_norm import launches
 from likewise.training.batch_norm.launches import Tiling
 

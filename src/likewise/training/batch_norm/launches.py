@@ -10,8 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from likewise.gpu_kernels import power_of_two
-from likewise.losses.triton_launch import blocks
+from likewise.gpu_kernels import blocks, power_of_two
 
 
 class Tiling(NamedTuple):

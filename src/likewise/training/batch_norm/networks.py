@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from likewise.losses.tiles_triton import run_on
+from likewise.losses.fused.devices import run_on
 from likewise.training.batch_norm.fused import fused, serves
 
 Layer = tuple[str, str, str]

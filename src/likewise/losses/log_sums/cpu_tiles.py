@@ -1,0 +1,348 @@
+"""Log-sum-exp of similarities without ever holding them all: tiles that fit a core's cache, recomputed in the backward.
+
+For queries q_i and keys k_a (temperatures already divided in), with self_i the key that i is never compared with::
+
+    all_i = log sum_{a != self_i} e^{s_ia},                 s_ia = q_i . k_a
+    positives_i     = log sum_{a != self_i, id_a = id_i} e^{s_ia}
+
+The derivative of all_i by s_ia is the softmax p_ia = e^{s_ia - all_i}. With g_i the gradient of all_i,
+query i gets  g_i sum_a p_ia k_a  and key a gets  sum_i g_i p_ia q_i: two products with a tile that a third one has
+made again. Nothing of size N x M is stored: the memory is O((N + M) D + TILE^2).
+
+Three forms, from the general to the special:
+
+- `forward` and `backward`: any queries against any keys. The maximum is followed from tile to tile (Milakov &
+  Gimelshein 2018, https://arxiv.org/abs/1805.02867), so no temperature is too small. 8 N M D operations where both get
+  gradients.
+- `forward_fixed`: keys without gradient (a queue). The softmax's mean key, which is the whole gradient, is summed in
+  the forward, as attention does (Dao et al. 2022, https://arxiv.org/abs/2205.14135): 4 N M D operations, no backward
+  at all.
+- `forward_square` and `backward_square`: queries that are the keys. Similarities are symmetric, so the tiles on and
+  above the diagonal do: E_IJ serves its rows by  (E_IJ * (w_i + w_j)) z_J  and its columns by the transpose of the
+  same, with w = g e^{-all}. 4 N^2 D operations where the general form takes 8. Exponentials are taken unshifted,
+  which `bounded` must have allowed.
+
+`gpu_tiles` is the twin for GPUs; `dense` says the same without tiles, and is what both are tested against.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+TILE = 512
+"""Rows and columns of a tile: 1 MB in float32, half of a core's second-level cache. 256 and 1024 were slower."""
+
+LARGEST_SCORE = 60.0
+"""Scores of at most this size need no shift: e^60 times ten million keys is a float32, and so is one over it."""
+
+
+class Sums(NamedTuple):
+    """What each query's exponentials sum to, as logarithms."""
+
+    all_logsumexp: Tensor
+    """[N] over the keys that it is compared with; -inf if there are none"""
+    positives_logsumexp: Tensor | None
+    """[N] over those of its own id; -inf if there are none; None if no ids were given"""
+    cached: Tensor | None = None
+    """[N, M] exponentials, where the backward need not make them again"""
+    cached_positives: Tensor | None = None
+    """[N, M] likewise, 0 where ids differ"""
+
+
+class Pairs(NamedTuple):
+    """The pairs that are left out and those that are positives."""
+
+    self_index: Tensor | None = None
+    """int64 [N], the key that a query is not compared with; -1 for none"""
+    query_id: Tensor | None = None
+    """int64 [N], not descending"""
+    key_id: Tensor | None = None
+    """int64 [M], not descending"""
+
+    def same_id(self) -> Tensor | None:
+        """Bool [N, M], which query and key have one id; None without ids."""
+        if self.query_id is None or self.key_id is None:
+            return None
+        return self.query_id[:, None] == self.key_id
+
+
+def bounded(queries: Tensor, keys: Tensor) -> bool:
+    """Whether every score is small enough to be exponentiated as it is; NaN is not."""
+    return bool(_longest(queries) * _longest(keys) <= LARGEST_SCORE)
+
+
+def _longest(rows: Tensor) -> Tensor:
+    """The greatest length of a row of [N, D]."""
+    if len(rows) == 0:
+        return rows.new_zeros(())
+    return torch.linalg.vector_norm(rows, dim=1).max()
+
+
+def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
+    """The sums of queries [N, D] over keys [M, D]."""
+    blocks = [queries[rows] for rows in _cut(len(queries))]
+    of_all = [_Running(block) for block in blocks]
+    of_positives = [_Running(block) for block in blocks]
+    for block, _, scores, shared in _tiles(queries, keys, pairs):
+        if shared is not None:
+            of_positives[block].add(scores.masked_fill(~shared, -torch.inf))
+        of_all[block].add(scores)
+    return Sums(_joined(of_all), None if pairs.query_id is None else _joined(of_positives))
+
+
+def forward_fixed(
+    queries: Tensor, keys: Tensor, self_index: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The sums over keys that get no gradient, [N], and the mean key under each query's softmax, [N, D]."""
+    sums = [_Running(queries[rows], mean_of=keys) for rows in _cut(len(queries))]
+    for block, columns, scores, _ in _tiles(queries, keys, Pairs(self_index)):
+        sums[block].add(scores, keys[columns])
+    return _joined(sums), torch.cat([running.mean() for running in sums])
+
+
+def backward(
+    queries: Tensor,
+    keys: Tensor,
+    pairs: Pairs,
+    sums: Sums,
+    grad_all: Tensor,
+    grad_positives: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of queries [N, D] and keys [M, D]."""
+    all_logsumexp = never_reached(sums.all_logsumexp)
+    positives_logsumexp = None
+    if sums.positives_logsumexp is not None:
+        positives_logsumexp = never_reached(sums.positives_logsumexp)
+    grad_queries = torch.zeros_like(queries)
+    grad_keys = torch.zeros_like(keys)
+    cut = _cut(len(queries))
+    for block, columns, scores, shared in _tiles(queries, keys, pairs):
+        rows = cut[block]
+        of_positives = None
+        if positives_logsumexp is not None and grad_positives is not None and shared is not None:
+            log_share = scores - positives_logsumexp[rows, None]
+            log_share.masked_fill_(~shared, -torch.inf)  # e^ of the others may be infinite
+            of_positives = log_share.exp_().mul_(grad_positives[rows, None])
+        # d loss / d score, [rows, columns]
+        slopes = scores.sub_(all_logsumexp[rows, None]).exp_().mul_(grad_all[rows, None])
+        if of_positives is not None:
+            slopes += of_positives
+        grad_queries[rows].addmm_(slopes, keys[columns])
+        grad_keys[columns].addmm_(slopes.T, queries[rows])
+    return grad_queries, grad_keys
+
+
+def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
+    """The sums of each of the first ``count`` rows of [N, D] over all others; scores must be `bounded`."""
+    if count < len(z):
+        return forward(z[:count], z, _first_against_all(z, ids, count))
+    of_all = z.new_zeros(len(z))
+    of_positives = torch.zeros_like(of_all)
+    parts = of_all.split(TILE)
+    positive_parts = of_positives.split(TILE)
+    for i, j, tile, shared in _upper_tiles(z, ids):
+        _add_both_ways(parts, i, j, tile)
+        if shared is not None:
+            _add_both_ways(positive_parts, i, j, tile.mul_(shared))
+    return Sums(of_all.log_(), None if ids is None else of_positives.log_())
+
+
+def backward_square(
+    z: Tensor,
+    ids: Tensor | None,
+    sums: Sums,
+    grad_all: Tensor,
+    grad_positives: Tensor | None,
+    count: int,
+) -> Tensor:
+    """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
+    weight = over_sum(grad_all, sums.all_logsumexp)
+    weight_same = None
+    if sums.positives_logsumexp is not None and grad_positives is not None:
+        weight_same = over_sum(grad_positives, sums.positives_logsumexp)
+    if count < len(z):
+        return _backward_of_first(z, ids, weight, weight_same, count)
+    gradient = torch.zeros_like(z)
+    # Split once, not once a tile.
+    parts = z.split(TILE)
+    weights = weight.split(TILE)
+    weights_same = None if weight_same is None else weight_same.split(TILE)
+    gradients = gradient.split(TILE)
+    for i, j, tile, shared in _upper_tiles(z, ids):
+        memory = room("slopes", z, tile.shape)
+        slopes = torch.add(weights[i][:, None], weights[j], out=memory)
+        if weights_same is not None and shared is not None:
+            slopes += (weights_same[i][:, None] + weights_same[j]).mul_(shared)
+        slopes.mul_(tile)
+        gradients[i].addmm_(slopes, parts[j])
+        if i != j:
+            gradients[j].addmm_(slopes.T, parts[i])
+    return gradient
+
+
+def _first_against_all(z: Tensor, ids: Tensor | None, count: int) -> Pairs:
+    """Pairs of the first rows, whose own keys have their index."""
+    first_ids = None if ids is None else ids[:count]
+    return Pairs(torch.arange(count, device=z.device), first_ids, ids)
+
+
+def _backward_of_first(
+    z: Tensor, ids: Tensor | None, weight: Tensor, weight_same: Tensor | None, count: int
+) -> Tensor:
+    """As `backward_square`, with each tile for its rows alone: 6 N^2 D operations over all ranks, no half is saved."""
+    gradient = torch.zeros_like(z[:count])
+    pairs = _first_against_all(z, ids, count)
+    cut = _cut(count)
+    for block, columns, scores, shared in _tiles(z[:count], z, pairs):
+        rows = cut[block]
+        memory = room("slopes", z, scores.shape)
+        slopes = torch.add(weight[rows, None], weight[columns], out=memory)
+        if weight_same is not None and shared is not None:
+            slopes += (weight_same[rows, None] + weight_same[columns]).mul_(shared)
+        gradient[rows].addmm_(slopes.mul_(scores.exp_()), z[columns])
+    return gradient
+
+
+def over_sum(gradient: Tensor, log_sum: Tensor) -> Tensor:
+    """The gradient of a log-sum over its sum, by which each exponential counts; 0 where the sum is empty."""
+    return gradient * torch.exp(-never_reached(log_sum))
+
+
+class _Running:
+    """A log-sum-exp over one tile after another, for one block of queries."""
+
+    def __init__(self, queries: Tensor, mean_of: Tensor | None = None) -> None:
+        self.top = queries.new_full((len(queries),), -torch.inf)
+        self.total = torch.zeros_like(self.top)
+        self.weighed = None
+        if mean_of is not None:
+            self.weighed = queries.new_zeros(len(queries), mean_of.shape[1])
+
+    def add(self, scores: Tensor, keys: Tensor | None = None) -> None:
+        """Take in a tile [n, m], which is altered on the way, and its keys [m, D] if their mean is wanted."""
+        top = torch.maximum(self.top, scores.amax(dim=1))
+        shift = torch.where(top == -torch.inf, 0, top)  # no key yet: -inf - -inf would be NaN
+        fade = torch.exp(self.top - shift)
+        weights = scores.sub_(shift[:, None]).exp_()
+        self.top = top
+        self.total.mul_(fade).add_(weights.sum(dim=1))
+        if self.weighed is not None and keys is not None:
+            self.weighed.mul_(fade[:, None]).addmm_(weights, keys)
+
+    def log_sum(self) -> Tensor:
+        return self.top + self.total.log()
+
+    def mean(self) -> Tensor:
+        assert self.weighed is not None
+        return self.weighed / above_zero(self.total)[:, None]
+
+
+def _joined(parts: list[_Running]) -> Tensor:
+    return torch.cat([part.log_sum() for part in parts])
+
+
+def _tiles(
+    queries: Tensor, keys: Tensor, pairs: Pairs
+) -> Iterator[tuple[int, slice, Tensor, Tensor | None]]:
+    """All tiles: the index of the row block, the columns, scores (-inf for an own key), who shares an id if any may."""
+    self_index, query_id, key_id = pairs
+    down = _cut(len(queries))
+    across = _cut(len(keys))
+    # Of each block, the ids in it and the keys of its rows: most tiles have no pair that is special.
+    rows_share = _spans(query_id, down)
+    columns_share = _spans(key_id, across)
+    rows_own = _spans(self_index, down)
+    for block, rows in enumerate(down):
+        for other, columns in enumerate(across):
+            shape = rows.stop - rows.start, columns.stop - columns.start
+            scores = torch.mm(queries[rows], keys[columns].T, out=room("tile", queries, shape))
+            ends = columns.start, columns.stop - 1
+            if self_index is not None and _overlap(rows_own[block], ends):
+                _leave_out(scores, self_index[rows] - columns.start)
+            shared = None
+            may_share = _overlap(rows_share[block], columns_share[other])
+            if query_id is not None and key_id is not None and may_share:
+                shared = query_id[rows, None] == key_id[columns]
+            yield block, columns, scores, shared
+
+
+def _upper_tiles(z: Tensor, ids: Tensor | None) -> Iterator[tuple[int, int, Tensor, Tensor | None]]:
+    """Tiles (i, j) of e^score with i <= j, 0 on the diagonal; and who shares an id, where any may."""
+    parts = z.split(TILE)
+    parts_of_ids = None if ids is None else ids.split(TILE)
+    spans = _spans(ids, _cut(len(z)))
+    for i, rows in enumerate(parts):
+        for j, columns in enumerate(parts[i:], i):
+            shape = len(rows), len(columns)
+            tile = torch.mm(rows, columns.T, out=room("tile", z, shape)).exp_()
+            if i == j:
+                tile.fill_diagonal_(0)
+            shared = None
+            if parts_of_ids is not None and _overlap(spans[i], spans[j]):
+                shared = parts_of_ids[i][:, None] == parts_of_ids[j]
+            yield i, j, tile, shared
+
+
+def _add_both_ways(sums: Sequence[Tensor], i: int, j: int, tile: Tensor) -> None:
+    sums[i].add_(tile.sum(dim=1))
+    if i != j:
+        sums[j].add_(tile.sum(dim=0))
+
+
+def _leave_out(scores: Tensor, self_index: Tensor) -> None:
+    """-inf in the column of each row's own key, where this tile has it."""
+    is_here = (self_index >= 0) & (self_index < scores.shape[1])
+    rows = is_here.nonzero()[:, 0]
+    scores[rows, self_index[rows]] = -torch.inf
+
+
+def above_zero(sums: Tensor) -> Tensor:
+    """Sums by which one may divide: an empty one, of which nothing is a share, becomes tiny."""
+    return sums.clamp_min(torch.finfo(sums.dtype).tiny)
+
+
+def never_reached(log_sums: Tensor) -> Tensor:
+    """An empty sum has no terms, so nothing may be divided by it: e^(score - inf) = 0."""
+    return torch.where(log_sums == -torch.inf, torch.inf, log_sums)
+
+
+def _cut(count: int) -> list[slice]:
+    return [slice(start, min(start + TILE, count)) for start in range(0, count, TILE)]
+
+
+def _spans(values: Tensor | None, cut: list[slice]) -> list[tuple[int, int]]:
+    """Least and greatest value in each block."""
+    if values is None or not cut:
+        return [(0, 0)] * len(cut)
+    spans = []
+    for part in cut:
+        least, most = values[part].aminmax()
+        spans.append((int(least), int(most)))
+    return spans
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
+
+
+class _Rooms(threading.local):
+    """Each thread's room for tiles, by purpose: fresh memory for every product would cost more than the product."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
+
+    def room(self, purpose: str, like: Tensor, shape: Sequence[int]) -> Tensor:
+        """[shape] of whatever was there before; the same memory for the same purpose, so never hand it on."""
+        key = purpose, like.dtype, like.device
+        size = max(shape[0] * shape[1], TILE * TILE)
+        if key not in self.held or len(self.held[key]) < size:
+            self.held[key] = like.new_empty(size)
+        return self.held[key][: shape[0] * shape[1]].view(shape)
+
+
+room = _Rooms().room
