@@ -203,7 +203,7 @@ def test_without_gradient_nothing_is_kept():
 
 def test_a_differentiated_loss_hands_out_what_it_was_given_times_what_comes_from_above():
     weight = torch.zeros(3, requires_grad=True)
-    loss = differentiated(torch.tensor(7.0), {weight: torch.tensor([1.0, 2.0, 3.0])})
+    loss = differentiated(torch.tensor(7.0), (weight, torch.tensor([1.0, 2.0, 3.0])))
     assert loss.item() == 7
     (10 * loss).backward()
     assert weight.grad.tolist() == [10, 20, 30]

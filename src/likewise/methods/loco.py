@@ -109,7 +109,7 @@ class LoCo(Method):
                     gradients[p] = gradients[p] + gradient if p in gradients else gradient
             losses.append(done.loss.detach())
             metrics |= done.metrics
-        return Step(differentiated(torch.stack(losses).sum(), gradients), metrics)
+        return Step(differentiated(torch.stack(losses).sum(), *gradients.items()), metrics)
 
     def _units(self, nets: Nets, batch: Batch, progress: Progress) -> Iterator[tuple[str, Tensor]]:
         """Each unit's projections of both views [B, 2, dim], made when they are requested."""

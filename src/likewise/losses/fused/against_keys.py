@@ -94,13 +94,7 @@ def serves(queries: Tensor, keys: Tensor, pairs: SoughtKeys, temperature: float 
     fits = fits and (pairs.targets is None or pairs.targets.shape == (rows, columns))
     for ids, count in ((pairs.query_id, rows), (pairs.key_id, columns), (pairs.self_index, rows)):
         fits = fits and (ids is None or _are_whole(ids, count, queries.device))
-    if isinstance(temperature, Tensor):
-        learned = (temperature,)
-        fits = fits and temperature.numel() == 1
-    else:
-        learned = ()
-        fits = fits and temperature > 0
-    return fits and readable(*matrices, *learned)
+    return fits and readable(*matrices, temperature=temperature)
 
 
 def is_divided(queries: Tensor, keys: Tensor) -> bool:

@@ -18,12 +18,13 @@ PyTorch's operations, for every device.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from likewise.gpu_kernels import blocks, kernels
+from likewise.losses.differentiated import differentiated
 from likewise.losses.fused.devices import readable
 from likewise.losses.fused.products import float32_products
 from likewise.losses.fused.tiling import (
@@ -35,7 +36,6 @@ from likewise.losses.fused.tiling import (
     padded,
     parts_of,
 )
-from likewise.losses.second_derivatives import refuse_second_derivatives
 
 
 def serves(queries: Tensor, partners: Tensor, queue: Tensor, *temperatures: float | Tensor) -> bool:
@@ -47,75 +47,55 @@ def serves(queries: Tensor, partners: Tensor, queue: Tensor, *temperatures: floa
     fits = queries.shape == partners.shape and queue.shape[1] == width
     if not fits or not 1 <= width <= MOST_COLUMNS or min(len(queries), len(queue)) == 0:
         return False
-    learned = []
-    for temperature in temperatures:
-        if isinstance(temperature, Tensor):
-            learned.append(temperature)
-        elif not temperature > 0:
-            return False
-    are_numbers = all(each.numel() == 1 for each in learned)
-    return are_numbers and readable(*matrices, *learned)
+    return all(readable(*matrices, temperature=temperature) for temperature in temperatures)
 
 
 def queue_loss(
     queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor
 ) -> Tensor:
     """`contrastive.queue_nce`, float32; gradients of ``queries`` and ``temperature``."""
-    return _AgainstQueue.apply(queries, positives, queue, temperature, None)  # type: ignore[no-any-return]
+    loss, gradient, by_temperature = _with_gradients(queries, positives, queue, temperature, None)
+    return differentiated(loss, (queries, gradient), (temperature, by_temperature))
 
 
 def distillation_loss(
     student: Tensor, teacher: Tensor, queue: Tensor, temperature: float, teacher_temperature: float
 ) -> Tensor:
     """`distillation.similarity_distillation`, float32; the gradient of ``student``."""
-    return _AgainstQueue.apply(student, teacher, queue, temperature, teacher_temperature)  # type: ignore[no-any-return]
+    loss, gradient, _ = _with_gradients(student, teacher, queue, temperature, teacher_temperature)
+    return differentiated(loss, (student, gradient))
 
 
-class _AgainstQueue(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        queries: Tensor,
-        partners: Tensor,
-        queue: Tensor,
-        temperature: float | Tensor,
-        teacher_temperature: float | None,
-    ) -> Tensor:
-        ctx.shape = temperature.shape if isinstance(temperature, Tensor) else None
-        queries, partners, queue = queries.contiguous(), partners.contiguous(), queue.contiguous()
-        rows, width = queries.shape
-        distils = teacher_temperature is not None
-        temperatures = temperature, teacher_temperature or 1.0
-        softmax = softmax_over(queue, queries, partners if distils else None, temperatures)
-        gradient = queries.new_empty(queries.shape, dtype=torch.float32)
-        loss, by_temperature = gradient.new_empty([2, rows])
-        results = loss, gradient, by_temperature
-        splits = softmax.log_sums.shape[1]
-        at_once = height(width, LOSS_ROWS)
-        with torch.cuda.device_of(queries):
-            loss_kernel = kernels("losses.fused.kernels.against_queue").loss_kernel
-            loss_kernel[(blocks(rows, at_once),)](
-                *(queries, partners, *temperatures, *softmax, *results, rows, splits),
-                D=width,
-                LEARNED=isinstance(temperature, Tensor),
-                WIDTH=padded(width),
-                ROWS=at_once,
-                DISTILS=distils,
-            )
-        ctx.save_for_backward(gradient, by_temperature)
-        return loss.mean()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        refuse_second_derivatives()
-        by_queries, by_temperature = ctx.saved_tensors
-        (upstream,) = gradients
-        of_queries = of_temperature = None
-        if ctx.needs_input_grad[0]:
-            of_queries = by_queries * upstream
-        if ctx.needs_input_grad[3]:
-            of_temperature = (by_temperature.sum() * upstream).reshape(ctx.shape)
-        return of_queries, None, None, of_temperature, None
+@torch.no_grad()
+def _with_gradients(
+    queries: Tensor,
+    partners: Tensor,
+    queue: Tensor,
+    temperature: float | Tensor,
+    teacher_temperature: float | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss, the gradient of the queries [N, D], and that of the temperature by each of them, [N]."""
+    queries, partners, queue = queries.contiguous(), partners.contiguous(), queue.contiguous()
+    rows, width = queries.shape
+    distils = teacher_temperature is not None
+    temperatures = temperature, teacher_temperature or 1.0
+    softmax = softmax_over(queue, queries, partners if distils else None, temperatures)
+    gradient = queries.new_empty(queries.shape, dtype=torch.float32)
+    loss, by_temperature = gradient.new_empty([2, rows])
+    results = loss, gradient, by_temperature
+    splits = softmax.log_sums.shape[1]
+    at_once = height(width, LOSS_ROWS)
+    with torch.cuda.device_of(queries):
+        loss_kernel = kernels("losses.fused.kernels.against_queue").loss_kernel
+        loss_kernel[(blocks(rows, at_once),)](
+            *(queries, partners, *temperatures, *softmax, *results, rows, splits),
+            D=width,
+            LEARNED=isinstance(temperature, Tensor),
+            WIDTH=padded(width),
+            ROWS=at_once,
+            DISTILS=distils,
+        )
+    return loss.mean(), gradient, by_temperature
 
 
 class Softmax(NamedTuple):

@@ -21,8 +21,17 @@ OLDEST_GPU = (8, 0)
 LOG2E = 1 / math.log(2)
 
 
-def readable(*tensors: Tensor) -> bool:
-    """Whether the losses' kernels run on the device of these tensors and read their formats, whatever the shapes."""
+def readable(*tensors: Tensor, temperature: float | Tensor = 1.0) -> bool:
+    """Whether the losses' kernels run on the device of these tensors and read their formats, whatever the shapes.
+
+    A temperature is a number above 0, or a tensor of one number.
+    """
+    if isinstance(temperature, Tensor):
+        if temperature.numel() != 1:
+            return False
+        tensors = (*tensors, temperature)
+    elif not temperature > 0:
+        return False
     device = tensors[0].device
     if not run_on(device):
         return False

@@ -14,17 +14,15 @@ the queue take a gradient, so the forward has all of it; that by the temperature
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from likewise.gpu_kernels import blocks, kernels
+from likewise.losses.differentiated import differentiated
 from likewise.losses.fused.against_queue import softmax_over
 from likewise.losses.fused.devices import readable
 from likewise.losses.fused.products import float32_products
 from likewise.losses.fused.tiling import MOST_COLUMNS, parts_of
-from likewise.losses.second_derivatives import refuse_second_derivatives
 
 ROWS, COLUMNS = 16, 16
 """Locations that a program holds, and partners that it meets at a time; NO GPU HAS MEASURED THEM YET."""
@@ -34,70 +32,45 @@ def serves(
     locations: Tensor, partners: Tensor, matched: Tensor, queue: Tensor, temperature: float | Tensor
 ) -> bool:
     """Whether these kernels can make the loss of tensors whose shapes fit each other."""
-    learned = ()
-    if isinstance(temperature, Tensor):
-        learned = (temperature,)
-        fits = temperature.numel() == 1
-    else:
-        fits = temperature > 0
-    fits = fits and locations.shape[2] <= MOST_COLUMNS and matched.device == locations.device
-    return fits and readable(locations, partners, queue, *learned)
+    fits = locations.shape[2] <= MOST_COLUMNS and matched.device == locations.device
+    return fits and readable(locations, partners, queue, temperature=temperature)
 
 
 def sets_loss(
     locations: Tensor, partners: Tensor, matched: Tensor, queue: Tensor, temperature: float | Tensor
 ) -> Tensor:
     """`set_similarity`, float32; gradients of ``locations`` and ``temperature``."""
-    return _Sets.apply(locations, partners, matched, queue, temperature)  # type: ignore[no-any-return]
+    given = locations, partners, matched, queue, temperature
+    loss, gradient, by_temperature = _with_gradients(*given)
+    return differentiated(loss, (locations, gradient), (temperature, by_temperature))
 
 
-class _Sets(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        locations: Tensor,
-        partners: Tensor,
-        matched: Tensor,
-        queue: Tensor,
-        temperature: float | Tensor,
-    ) -> Tensor:
-        ctx.shape = temperature.shape if isinstance(temperature, Tensor) else None
-        locations, partners = locations.contiguous(), partners.contiguous()
-        matched = matched.contiguous()
-        images, rows, width = locations.shape
-        held, parts = parts_of(width)
-        of_queue = softmax_over(
-            queue.contiguous(), locations.flatten(0, 1), None, (temperature, 1.0)
+@torch.no_grad()
+def _with_gradients(
+    locations: Tensor, partners: Tensor, matched: Tensor, queue: Tensor, temperature: float | Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss, the gradient of the locations [B, N, D], and that of the temperature by each of them, [parts, B, N]."""
+    locations, partners = locations.contiguous(), partners.contiguous()
+    matched = matched.contiguous()
+    images, rows, width = locations.shape
+    held, parts = parts_of(width)
+    of_queue = softmax_over(queue.contiguous(), locations.flatten(0, 1), None, (temperature, 1.0))
+    gradient = torch.empty(locations.shape, dtype=torch.float32, device=locations.device)
+    loss = gradient.new_empty([images, rows])
+    by_temperature = gradient.new_empty([parts, images, rows])
+    numbers = images, rows, partners.shape[1], of_queue.log_sums.shape[1]
+    with torch.cuda.device_of(locations):
+        sets_kernel = kernels("losses.fused.kernels.location_sets").sets_kernel
+        sets_kernel[(images, blocks(rows, ROWS), parts)](
+            *(locations, partners, matched, temperature, *of_queue),
+            *(loss, gradient, by_temperature, *numbers),
+            D=width,
+            WIDTH=held,
+            ROWS=ROWS,
+            COLUMNS=COLUMNS,
+            LEARNED=isinstance(temperature, Tensor),
+            PRECISION=float32_products(),
+            num_warps=4 if width <= 128 else 8,
+            num_stages=2,
         )
-        gradient = torch.empty(locations.shape, dtype=torch.float32, device=locations.device)
-        loss = gradient.new_empty([images, rows])
-        by_temperature = gradient.new_empty([parts, images, rows])
-        numbers = images, rows, partners.shape[1], of_queue.log_sums.shape[1]
-        with torch.cuda.device_of(locations):
-            sets_kernel = kernels("losses.fused.kernels.location_sets").sets_kernel
-            sets_kernel[(images, blocks(rows, ROWS), parts)](
-                *(locations, partners, matched, temperature, *of_queue),
-                *(loss, gradient, by_temperature, *numbers),
-                D=width,
-                WIDTH=held,
-                ROWS=ROWS,
-                COLUMNS=COLUMNS,
-                LEARNED=isinstance(temperature, Tensor),
-                PRECISION=float32_products(),
-                num_warps=4 if width <= 128 else 8,
-                num_stages=2,
-            )
-        ctx.save_for_backward(gradient, by_temperature)
-        return loss.sum()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        refuse_second_derivatives()
-        by_locations, by_temperature = ctx.saved_tensors
-        (upstream,) = gradients
-        of_locations = of_temperature = None
-        if ctx.needs_input_grad[0]:
-            of_locations = by_locations * upstream
-        if ctx.needs_input_grad[4]:
-            of_temperature = (by_temperature.sum() * upstream).reshape(ctx.shape)
-        return of_locations, None, None, None, of_temperature
+    return loss.sum(), gradient, by_temperature

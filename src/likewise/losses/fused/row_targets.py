@@ -16,23 +16,17 @@ operations, for every device.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from likewise.gpu_kernels import blocks, kernels
+from likewise.losses.differentiated import differentiated
 from likewise.losses.fused.devices import readable
 from likewise.losses.fused.tiling import height, padded
 from likewise.losses.fused.unit_rows import MOST_COLUMNS
-from likewise.losses.second_derivatives import refuse_second_derivatives
 
 CLASSES = 1024
 """That a program holds at a time."""
-
-Launch = Callable[[Tensor, Tensor, Tensor, Tensor], None]
-"""Writes what each of some rows with their targets adds to the loss, [N], and their gradient."""
 
 
 def serves_logits(logits: Tensor, targets: Tensor, temperature: float = 1.0) -> bool:
@@ -59,43 +53,31 @@ def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> T
 
 def cosine_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """`regression.cosine_regression`, float32; the gradient of ``prediction``."""
-
-    def launch(rows: Tensor, targets: Tensor, loss: Tensor, gradient: Tensor) -> None:
-        count, width = rows.shape
-        at_once = height(width, 4)
-        kernel = kernels("losses.fused.kernels.row_targets").cosine_kernel
-        shape = {"D": width, "WIDTH": padded(width), "ROWS": at_once}
-        kernel[(blocks(count, at_once),)](rows, targets, loss, gradient, count, **shape)
-
-    return _OfRows.apply(prediction, target, launch)  # type: ignore[no-any-return]
+    width = prediction.shape[1]
+    flags = {"WIDTH": padded(width), "ROWS": height(width, 4)}
+    return _of_rows("cosine_kernel", prediction, target, (), flags)
 
 
 def _of_logits(logits: Tensor, targets: Tensor, temperature: float, distils: bool) -> Tensor:
-    def launch(rows: Tensor, targets: Tensor, loss: Tensor, gradient: Tensor) -> None:
-        count, classes = rows.shape
-        width = min(padded(classes), CLASSES)
-        at_once = height(width, 16)
-        kernel = kernels("losses.fused.kernels.row_targets").logits_kernel
-        shape = {"D": classes, "WIDTH": width, "ROWS": at_once, "DISTILS": distils}
-        kernel[(blocks(count, at_once),)](
-            rows, targets, temperature, loss, gradient, count, **shape
+    width = min(padded(logits.shape[1]), CLASSES)
+    flags = {"WIDTH": width, "ROWS": height(width, 16), "DISTILS": distils}
+    return _of_rows("logits_kernel", logits, targets, (temperature,), flags)
+
+
+def _of_rows(
+    kernel: str,
+    rows: Tensor,
+    targets: Tensor,
+    numbers: tuple[float, ...],
+    flags: dict[str, int],
+) -> Tensor:
+    """The loss, by a kernel that writes what each row adds to it, [N], and the gradient of the rows [N, D]."""
+    gradient = torch.empty(rows.shape, dtype=torch.float32, device=rows.device)
+    loss = gradient.new_empty(len(rows))
+    given = rows.detach().contiguous(), targets.detach().contiguous()
+    launched = getattr(kernels("losses.fused.kernels.row_targets"), kernel)
+    with torch.cuda.device_of(rows):
+        launched[(blocks(len(rows), flags["ROWS"]),)](
+            *(*given, *numbers, loss, gradient, len(rows)), D=rows.shape[1], **flags
         )
-
-    return _OfRows.apply(logits, targets, launch)  # type: ignore[no-any-return]
-
-
-class _OfRows(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, targets: Tensor, launch: Launch) -> Tensor:
-        gradient = torch.empty(rows.shape, dtype=torch.float32, device=rows.device)
-        loss = gradient.new_empty(len(rows))
-        with torch.cuda.device_of(rows):
-            launch(rows.contiguous(), targets.contiguous(), loss, gradient)
-        ctx.save_for_backward(gradient)
-        return loss.sum()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        refuse_second_derivatives()
-        (gradient,) = ctx.saved_tensors
-        return gradient * gradients[0], None, None
+    return differentiated(loss.sum(), (rows, gradient))

@@ -27,31 +27,28 @@ def serves(scores: Tensor) -> bool:
 
 def log_sums(scores: Tensor, pairs: Pairs) -> Sums:
     """Of the rows of scores [N, M] over their keys, natural logarithms, float32 [N]."""
-    rows, columns = scores.shape
-    has_ids = pairs.query_id is not None
-    found = scores.new_empty([1 + has_ids, rows])
-    with torch.cuda.device_of(scores):
-        kernels(FILE).log_sums_kernel[(blocks(rows, ROW_TILE["ROWS"]),)](
-            *(scores, *pairs, found[0], found[-1], rows, columns),
-            HAS_OWN=pairs.self_index is not None,
-            HAS_IDS=has_ids,
-            **ROW_TILE,
-        )
-    return Sums(found[0], found[1] if has_ids else None)
+    return _log_sums(scores, pairs, 0, ROW_TILE)
 
 
 def column_log_sums(scores: Tensor, pairs: Pairs, first: int = 0) -> Sums:
     """Of the columns of scores [N, M] from the first that counts on, over all rows, natural logarithms, [M - first]."""
+    return _log_sums(scores.T, Pairs(None, pairs.key_id, pairs.query_id), first, COLUMN_TILE)
+
+
+def _log_sums(scores: Tensor, pairs: Pairs, first: int, tile: dict[str, int]) -> Sums:
+    """Of rows, which may lie beside each other."""
     rows, columns = scores.shape
     has_ids = pairs.query_id is not None
-    found = scores.new_empty([1 + has_ids, columns - first])
-    # The last block of a square has no columns.
-    programs = max(1, blocks(columns - first, COLUMN_TILE["COLUMNS"]))
+    found = scores.new_empty([1 + has_ids, rows - first])
+    # The last block of a square has no rows.
+    programs = max(1, blocks(rows - first, tile["ROWS"]))
+    stride, step = scores.stride()
     with torch.cuda.device_of(scores):
-        kernels(FILE).column_log_sums_kernel[(programs,)](
-            *(scores, pairs.query_id, pairs.key_id, found[0], found[-1], rows, columns, first),
+        kernels(FILE).log_sums_kernel[(programs,)](
+            *(scores, *pairs, found[0], found[-1], first, rows, stride, columns, step),
+            HAS_OWN=pairs.self_index is not None,
             HAS_IDS=has_ids,
-            **COLUMN_TILE,
+            **tile,
         )
     return Sums(found[0], found[1] if has_ids else None)
 

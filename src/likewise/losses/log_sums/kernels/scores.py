@@ -14,10 +14,10 @@ from likewise.losses.fused.kernels.blocks import LN2, LOG2E, add_tile
 
 
 @triton.jit
-def _load(scores, row, rows, column, columns) -> tl.tensor:
+def _load(scores, row, rows, stride, column, columns, step) -> tl.tensor:
     """A tile in powers of two, -inf beyond the edges."""
     there = (row < rows)[:, None] & (column < columns)[None, :]
-    pointers = scores + row.to(tl.int64)[:, None] * columns + column[None, :]
+    pointers = scores + row.to(tl.int64)[:, None] * stride + column.to(tl.int64)[None, :] * step
     return tl.load(pointers, mask=there, other=float("-inf")) * LOG2E
 
 
@@ -26,13 +26,17 @@ def _natural(top, total) -> tl.tensor:
     return tl.where(total == 0.0, float("-inf"), (top + tl.log2(total)) * LN2)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "first"])
 def log_sums_kernel(
-    scores, own, query_id, key_id, all_logsumexp, same, rows, columns,
+    scores, own, query_id, key_id, all_logsumexp, same, first, rows, stride, columns, step,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, HAS_OWN: tl.constexpr, HAS_IDS: tl.constexpr,
 ) -> None:  # fmt: skip
-    """Log-sums of rows over all columns but their own, and over those of their id."""
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    """Log-sums of rows, from the first that counts on, over all columns but their own, and over those of their id.
+
+    The strides say how far one row, and one column, is from the next: turned round, columns are the rows.
+    """
+    place = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    row = first + place
     there = row < rows
     own_key = tl.load(own + row, mask=there, other=-1) if HAS_OWN else row
     id_here = tl.load(query_id + row, mask=there, other=0) if HAS_IDS else row
@@ -40,42 +44,15 @@ def log_sums_kernel(
     total = tl.zeros([ROWS], tl.float32)
     top_same = top
     total_same = total
-    for first in range(0, columns, COLUMNS):
-        column = first + tl.arange(0, COLUMNS)
-        score = _load(scores, row, rows, column, columns)
+    for start in range(0, columns, COLUMNS):
+        column = start + tl.arange(0, COLUMNS)
+        score = _load(scores, row, rows, stride, column, columns, step)
         if HAS_OWN:
             score = tl.where(own_key[:, None] == column[None, :], float("-inf"), score)
         top, total = add_tile(top, total, score)
         if HAS_IDS:
             id_of_key = tl.load(key_id + column, mask=column < columns, other=0)
             score = tl.where(id_here[:, None] == id_of_key[None, :], score, float("-inf"))
-            top_same, total_same = add_tile(top_same, total_same, score)
-    tl.store(all_logsumexp + row, _natural(top, total), mask=there)
-    if HAS_IDS:
-        tl.store(same + row, _natural(top_same, total_same), mask=there)
-
-
-@triton.jit(do_not_specialize=["rows", "first"])
-def column_log_sums_kernel(
-    scores, query_id, key_id, all_logsumexp, same, rows, columns, first,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, HAS_IDS: tl.constexpr,
-) -> None:  # fmt: skip
-    """Log-sums of columns from the first that counts on, over all rows, and over those of their id."""
-    place = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    column = first + place
-    there = column < columns
-    id_here = tl.load(key_id + column, mask=there, other=0) if HAS_IDS else column
-    top = tl.full([COLUMNS], float("-inf"), tl.float32)
-    total = tl.zeros([COLUMNS], tl.float32)
-    top_same = top
-    total_same = total
-    for start in range(0, rows, ROWS):
-        row = start + tl.arange(0, ROWS)
-        score = tl.trans(_load(scores, row, rows, column, columns))
-        top, total = add_tile(top, total, score)
-        if HAS_IDS:
-            id_of_row = tl.load(query_id + row, mask=row < rows, other=0)
-            score = tl.where(id_here[:, None] == id_of_row[None, :], score, float("-inf"))
             top_same, total_same = add_tile(top_same, total_same, score)
     tl.store(all_logsumexp + place, _natural(top, total), mask=there)
     if HAS_IDS:
@@ -111,7 +88,7 @@ def slopes_kernel(
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     in_rows = row < rows
     in_columns = column < columns
-    score = _load(scores, row, rows, column, columns)
+    score = _load(scores, row, rows, columns, column, columns, 1)
     is_positive = row[:, None] == column[None, :]
     if HAS_IDS:
         id_of_row = tl.load(query_id + row, mask=in_rows, other=0)
