@@ -3,9 +3,12 @@
 With a GPU, graphs are captured; without one, a stand-in does the captured work again, on the same memory.
 """
 
-from dataclasses import replace
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from inspect import signature
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -16,10 +19,11 @@ from torch.utils._python_dispatch import _disable_current_modes
 from likewise.data import loader as loader_module
 from likewise.errors import LikewiseError
 from likewise.losses import waiting
-from likewise.methods import Recipe, comatch_ema
+from likewise.methods import Progress, Recipe, SimCLR, Step, comatch_ema
 from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, LoopSettings, captured_step, train
-from likewise.training.step_numbers import SLOTS
+from likewise.training.host_draws import refusing_host_draws
+from likewise.training.step_numbers import SLOTS, NotCapturable
 from likewise.views import view_policy
 from likewise.views.image.making import make_view
 from losses.launches import Launches
@@ -286,6 +290,54 @@ def test_a_method_that_cannot_be_captured_says_why(name, as_on_gpu):
         trained(name, "on")
     _, state = trained(name, "auto")
     assert state.step == STEPS
+
+
+@dataclass(frozen=True)
+class LayerDrop(SimCLR):
+    """Leaves out a part of its step by a number of the host's."""
+
+    draw: Callable[[], float] = random.random
+
+    def step(self, nets, batch, progress):
+        step = super().step(nets, batch, progress)
+        return step._replace(loss=step.loss * (self.draw() < 0.5))
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.rand])
+def test_a_step_that_draws_on_the_host_is_not_captured(draw, as_on_gpu):
+    rule = LayerDrop(views=method("simclr").views, draw=draw)
+    with pytest.raises(LikewiseError, match=r"--cuda-graph on.* random"):
+        trained(rule, "on")
+    trained(rule, "auto")
+    assert Again.launches == 0
+
+
+def test_a_loop_of_ones_own_captures_no_draw_of_the_host(as_on_gpu, monkeypatch):
+    drawn = []
+
+    def compute(batch, progress):
+        drawn.append(random.random())
+        return Step(torch.tensor(0.0), {})
+
+    def captured(work):
+        work()  # as PyTorch's does
+        return Again(work)
+
+    if not ON_GPU:
+        monkeypatch.setattr(captured_step, "captured", captured)
+    rule = method("simclr")
+    take = captured_step.CapturedStep(compute, None, torch.device("cuda" if ON_GPU else "cpu"))
+    for at, batch in enumerate(loader(rule).batches(0, STEPS)):
+        take(batch, Progress(at, STEPS), rate=0.1)
+    assert len(set(drawn)) >= STEPS
+    assert "random" in take.failed
+
+
+def test_draws_by_torch_on_the_cpu_are_the_hosts_beside_a_gpu():
+    with pytest.raises(NotCapturable, match="CPU"), refusing_host_draws(torch.device("cuda")):
+        torch.rand(1)
+    with refusing_host_draws(torch.device("cpu")):
+        torch.rand(1)
 
 
 def test_a_capture_that_pytorch_refuses_leaves_the_eager_steps(as_on_gpu, monkeypatch):

@@ -27,6 +27,7 @@ from likewise.methods import Method, Nets, Progress, Step
 from likewise.methods.user_views import view_settings
 from likewise.training.batch_memory import BatchMemory, form_of, with_own_memory
 from likewise.training.cached_gradients import JointGradients
+from likewise.training.host_draws import refusing_host_draws
 from likewise.training.precision import precision_of
 from likewise.training.step_numbers import SLOTS, FixedProgress, NotCapturable, StepNumbers
 from likewise.views.from_callable import CallableViews
@@ -148,7 +149,8 @@ class CapturedStep:
     def capture(self, work: Callable[[], Step]) -> Graph | None:
         """The work as a graph; None where PyTorch refuses, which `failed` then quotes."""
         try:
-            return captured(work)
+            with refusing_host_draws(self.device):
+                return captured(work)
         except torch.cuda.OutOfMemoryError:
             raise
         except NotCapturable as error:
@@ -221,7 +223,7 @@ def _why_not_this_method(
     try:
         with autocast():
             method.step(twin, few, cast(Progress, fixed))  # constants reach the device
-            with refusing_to_wait(device):
+            with refusing_to_wait(device), refusing_host_draws(device):
                 again = cast(Progress, fixed.from_start())
                 method.step(twin, few, again).loss.backward()
     except (LikewiseError, RuntimeError) as reason:
