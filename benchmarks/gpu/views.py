@@ -195,15 +195,15 @@ def host_parts(policy: ViewPolicy, count: int, size: int, device: torch.device) 
 
 
 def cuts(policy: ViewPolicy, device: torch.device, clock: Clock, sizes: Sizes) -> Result:
-    """Other numbers of warps and another place for the blur, an epoch of small images and a batch of large ones."""
+    """Other numbers of warps and of registers, an epoch of small images and a batch of large ones."""
     found: Result = {}
     small = (policy, sizes.many, sizes.small, sizes.small, device)
     large = (policy, sizes.few, sizes.stored, sizes.large, device)
-    for warps in (2, 4, 8):
-        for within in (0, 32):
+    for warps in (4, 8):
+        for registers in (72, 96, 128):
             clock.check()
-            with set_to(WARPS={**fused.WARPS, 32: warps}, BLURS_WHOLE=within):
-                name = f"{sizes.small} px, {warps} warps, blur within to {within}"
+            with set_to(WARPS={**fused.WARPS, 32: warps}, BLUR_REGISTERS=registers):
+                name = f"{sizes.small} px, {warps} warps, {registers} registers"
                 found[name] = kernels(*small)["ms"]
     for warps in (4, 8):
         for tile in (16, 32):

@@ -107,7 +107,7 @@ def kernels(images: torch.Tensor, params: ViewParams, size: int) -> torch.Tensor
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Views of 20 pixels are made as those of up to 64 are, or as larger ones."""
     if request.param == "in tiles":
-        for name in ("WHOLE", "BLURS_WHOLE", "TILE"):
+        for name in ("WHOLE", "TILE"):
             monkeypatch.setattr(fused, name, 16)
         monkeypatch.setattr(fused_operations, "WHOLE", 16)
         monkeypatch.setattr(fused_operations, "BLOCK", 128)  # of 400 pixels
@@ -134,7 +134,6 @@ def test_kernels_make_each_change_as_pytorch_does(what: str) -> None:
 @on_kernels
 def test_kernels_make_views_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "WHOLE", 16)
-    monkeypatch.setattr(fused, "BLURS_WHOLE", 16)
     images = noise(2 if INTERPRETED else 64, 3, 75, 50)
     params = sampled(EVERYTHING, images)
     assert (kernels(images, params, 37) - defined(images, params, 37)).abs().max() < CLOSE

@@ -22,13 +22,10 @@ from likewise.views.image.blur import kernel_size
 WHOLE = 64
 """Pixels along a side up to which one program makes a whole view."""
 
-BLURS_WHOLE = 32
-"""Pixels along a side up to which the same program blurs it."""
-
 TILE = 32
 """Pixels along a side of a tile of a larger view."""
 
-WARPS = {16: 2, 32: 4, 64: 8}
+WARPS = {16: 2, 32: 4, 64: 16}
 """Of a program that makes a whole view, by the side of its tile."""
 
 TILE_WARPS = 8
@@ -36,6 +33,9 @@ TILE_WARPS = 8
 
 BLUR_WARPS = 4
 """Of a program of the blur's own kernels."""
+
+BLUR_REGISTERS = 96
+"""Of a thread of a program that makes a whole view and blurs it: the compiler would take 146, for fewer programs at once."""
 
 log = logging.getLogger("likewise.views")
 
@@ -81,7 +81,7 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor) -> None:
             crop.numbers,
             **crop.flags,
         )
-    if packed.blurs and size > BLURS_WHOLE:
+    if packed.blurs and size > WHOLE:
         unblurred = torch.empty_like(views)
     launch(
         "view_kernel",
@@ -96,32 +96,32 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor) -> None:
         COLOURED=packed.coloured,
         BLURS=packed.blurs,
         WHOLE=size <= WHOLE,
-        BLURS_HERE=unblurred is None,
+        maxnreg=BLUR_REGISTERS if packed.blurs and size <= WHOLE else None,
     )
     if unblurred is not None:
-        _launch_blur(unblurred, crop.rows, views, packed.cutout_side)
+        _launch_blur(crop, unblurred, views, packed.cutout_side)
 
 
-def _launch_blur(unblurred: Tensor, rows: Tensor, views: Tensor, cutout_side: float) -> None:
+def _launch_blur(crop: _Crop, unblurred: Tensor, views: Tensor, cutout_side: float) -> None:
     """The views that are blurred, from what the kernel of views left unblurred: across, then down."""
-    count, channels, size, _ = views.shape
     half_blurred = torch.empty_like(unblurred)
-    grid = (count * channels, math.ceil(size / TILE) ** 2)
-    numbers = (size, channels, rows.stride(0))
-    flags = {"ROWS": TILE, "COLUMNS": TILE, **_blur_flags(size)}
+    size, _, _, planes, *_ = crop.numbers
+    numbers = (size, planes, crop.rows.stride(0))
+    tile = {name: crop.flags[name] for name in ("ROWS", "COLUMNS", "RGB")}
+    flags = {**tile, **_blur_flags(size)}
     launch(
         "across_kernel",
-        grid,
+        crop.grid,
         BLUR_WARPS,
-        (rows, unblurred, half_blurred),
+        (crop.rows, unblurred, half_blurred),
         numbers,
         **flags,
     )
     launch(
         "down_kernel",
-        grid,
+        crop.grid,
         BLUR_WARPS,
-        (rows, half_blurred, views),
+        (crop.rows, half_blurred, views),
         (cutout_side, *numbers),
         **flags,
         CUTS_OUT=cutout_side > 0,

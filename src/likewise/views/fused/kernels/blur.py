@@ -7,101 +7,126 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from likewise.views.fused.kernels.layout import BLURRED, NOT_SPECIALIZED, SAYS_ORDER, SIGMA
+from likewise.views.fused.kernels.layout import BLURRED, SAYS_ORDER, SIGMA
 from likewise.views.fused.kernels.tile import inside, plane_offset, store, tile_coordinates, within
 
 
 @triton.jit
 def all_blurred(
-    red, green, blue, y, x, size, parameters,
+    planes, red, green, blue, y, x, there, size, parameters,
     RADIUS: tl.constexpr, TAPS: tl.constexpr, RGB: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor]:  # fmt: skip
-    """A whole view's channels."""
+    """A whole view's channels. Threads pass them to each other through ``planes``, the program's part of the result."""
     sigma = tl.load(parameters + SIGMA)
-    total = _gaussian_total(sigma, RADIUS, TAPS)
-    down = _reflected_gaussian(y[None, :], y[:, None], size, sigma, total, RADIUS)
-    across = _reflected_gaussian(x[:, None], x[None, :], size, sigma, total, RADIUS)
-    red = _blurred(red, down, across)
-    if RGB:
-        green = _blurred(green, down, across)
-        blue = _blurred(blue, down, across)
-    return red, green, blue
+    set_aside(planes, red, green, blue, y, x, there, size, RGB)
+    tl.debug_barrier()
+    red, green, blue = _line_sums(planes, y, x, size, sigma, RADIUS, TAPS, RGB, False)
+    tl.debug_barrier()
+    set_aside(planes, red, green, blue, y, x, there, size, RGB)
+    tl.debug_barrier()
+    red, green, blue = _line_sums(planes, y, x, size, sigma, RADIUS, TAPS, RGB, True)
+    tl.debug_barrier()
+    return within(red), within(green), within(blue)
 
 
 @triton.jit
-def set_aside(plane, red, green, blue, y, x, there, size, RGB: tl.constexpr) -> None:
-    """A tile into planes [size, size], in float32, for `across_kernel`."""
-    pointers = plane + (y * size)[:, None] + x[None, :]
+def set_aside(planes, red, green, blue, y, x, there, size, RGB: tl.constexpr) -> None:
+    """A tile into planes [size, size], in float32."""
+    pointers = planes + (y * size)[:, None] + x[None, :]
+    if SAYS_ORDER:
+        pointers = tl.max_contiguous(pointers, [1, 2])
     tl.store(pointers, red, mask=there)
     if RGB:
         tl.store(pointers + size * size, green, mask=there)
         tl.store(pointers + 2 * size * size, blue, mask=there)
 
 
-@triton.jit(do_not_specialize=NOT_SPECIALIZED)
+@triton.jit(do_not_specialize=["unblurred", "half_blurred"])
 def across_kernel(
-    packed, unblurred, half_blurred, size, channels, stride_p,
+    packed, unblurred, half_blurred, size: tl.constexpr, planes, stride_p,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, RADIUS: tl.constexpr, TAPS: tl.constexpr,
+    RGB: tl.constexpr,
 ) -> None:  # fmt: skip
-    """A tile of one channel of a view that is blurred, blurred along its lines; other rows are left."""
-    row, channel, y, x = tile_coordinates(size, channels, ROWS, COLUMNS)
+    """A tile of a view that is blurred, blurred along its lines; other rows are left."""
+    row, channel, y, x = tile_coordinates(size, planes, ROWS, COLUMNS)
     parameters = packed + row * stride_p
     if tl.load(parameters + BLURRED) != 0:
-        plane = plane_offset(row, channel, channels, size, False)
+        plane = plane_offset(row, channel, planes, size, RGB)
         sigma = tl.load(parameters + SIGMA)
-        value = _line_sums(unblurred + plane, y, x, size, sigma, RADIUS, TAPS, False)
-        pointers = half_blurred + plane + (y * size)[:, None] + x[None, :]
-        tl.store(pointers, value, mask=inside(y, x, size))
+        red, green, blue = _line_sums(
+            unblurred + plane, y, x, size, sigma, RADIUS, TAPS, RGB, False
+        )
+        there = inside(y, x, size)
+        set_aside(half_blurred + plane, red, green, blue, y, x, there, size, RGB)
 
 
-@triton.jit(do_not_specialize=NOT_SPECIALIZED)
+@triton.jit(do_not_specialize=["half_blurred", "out"])
 def down_kernel(
-    packed, half_blurred, out, cutout_side, size, channels, stride_p,
+    packed, half_blurred, out, cutout_side, size: tl.constexpr, planes, stride_p,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, RADIUS: tl.constexpr, TAPS: tl.constexpr,
-    CUTS_OUT: tl.constexpr,
+    RGB: tl.constexpr, CUTS_OUT: tl.constexpr,
 ) -> None:  # fmt: skip
     """The same tile blurred along its columns too, and finished."""
-    row, channel, y, x = tile_coordinates(size, channels, ROWS, COLUMNS)
+    row, channel, y, x = tile_coordinates(size, planes, ROWS, COLUMNS)
     parameters = packed + row * stride_p
     if tl.load(parameters + BLURRED) != 0:
-        plane = plane_offset(row, channel, channels, size, False)
+        plane = plane_offset(row, channel, planes, size, RGB)
         sigma = tl.load(parameters + SIGMA)
-        sums = _line_sums(half_blurred + plane, y, x, size, sigma, RADIUS, TAPS, True)
-        value = within(sums)
-        there = inside(y, x, size)
+        red, green, blue = _line_sums(
+            half_blurred + plane, y, x, size, sigma, RADIUS, TAPS, RGB, True
+        )
         store(
-            value, value, value, y, x, there, out + plane, parameters, cutout_side, size,
-            False, True, CUTS_OUT,
+            within(red), within(green), within(blue), y, x, inside(y, x, size), out + plane,
+            parameters, cutout_side, size, RGB, True, CUTS_OUT,
         )  # fmt: skip
 
 
 @triton.jit
 def _line_sums(
-    plane, y, x, size, sigma,
-    RADIUS: tl.constexpr, TAPS: tl.constexpr, DOWN: tl.constexpr,
+    planes, y, x, size, sigma,
+    RADIUS: tl.constexpr, TAPS: tl.constexpr, RGB: tl.constexpr, DOWN: tl.constexpr,
 ):  # fmt: skip
     """``blur.gaussian_blur`` along an axis, without the taps beyond six sigma, which weigh less than 1e-7."""
-    value = _at(plane, y, x, 0, size, DOWN)
+    # Pixels beyond the view are those of its edge, so that no load needs a mask.
+    y = tl.minimum(y, size - 1)
+    x = tl.minimum(x, size - 1)
+    red, green, blue = _at(planes, y, x, size, RGB)
     reach = tl.minimum(tl.ceil(6 * sigma).to(tl.int32), RADIUS)
     for offset in range(1, reach + 1):
         scaled = offset / sigma
         weight = tl.exp(-0.5 * scaled * scaled)
-        after = _at(plane, y, x, offset, size, DOWN)
-        before = _at(plane, y, x, -offset, size, DOWN)
-        value += weight * (after + before)
-    return value / _gaussian_total(sigma, RADIUS, TAPS)
+        for side in tl.static_range(2):
+            shift = offset - 2 * offset * side
+            line = y
+            column = x
+            if DOWN:
+                line = _reflected(y + shift, size)
+            else:
+                column = _reflected(x + shift, size)
+            its_red, its_green, its_blue = _at(planes, line, column, size, RGB)
+            red += weight * its_red
+            if RGB:
+                green += weight * its_green
+                blue += weight * its_blue
+    scale = 1 / _gaussian_total(sigma, RADIUS, TAPS)
+    return red * scale, green * scale, blue * scale
 
 
 @triton.jit
-def _at(plane, y, x, offset, size, DOWN: tl.constexpr):
-    """A plane [size, size] so many lines down, or columns across."""
-    line = _reflected(y, size)
-    column = _reflected(x, size)
-    if DOWN:
-        line = _reflected(y + offset, size)
+def _at(planes, line, column, size, RGB: tl.constexpr):
+    """Pixels of planes [size, size]; a channel alone stands for all three."""
+    offsets = (line * size)[:, None] + column[None, :]
+    area = size * size
+    red = _loaded(planes, offsets)
+    if RGB:
+        return red, _loaded(planes + area, offsets), _loaded(planes + 2 * area, offsets)
     else:
-        column = _reflected(x + offset, size)
-    pointers = plane + (line * size)[:, None] + column[None, :]
+        return red, red, red
+
+
+@triton.jit
+def _loaded(plane, offsets):
+    pointers = plane + offsets
     if SAYS_ORDER:
         pointers = tl.max_contiguous(pointers, [1, 2])
     return tl.load(pointers)
@@ -109,28 +134,9 @@ def _at(plane, y, x, offset, size, DOWN: tl.constexpr):
 
 @triton.jit
 def _reflected(index, size):
-    """Reflect an index beyond the border, as ``blur.blur_matrix`` does; one farther out is clamped to the edge."""
+    """Reflect an index beyond the border, as ``blur.blur_matrix`` does."""
     index = tl.abs(index)
-    index = tl.where(index >= size, 2 * (size - 1) - index, index)
-    return tl.minimum(tl.maximum(index, 0), size - 1)
-
-
-@triton.jit
-def _blurred(channel, down, across):
-    """``blur.gaussian_blur``: down [rows, sources] @ channel @ across [sources, columns], in float32 all but so."""
-    lines = tl.dot(channel, across, input_precision="tf32x3")
-    return within(tl.dot(down, lines, input_precision="tf32x3"))
-
-
-@triton.jit
-def _reflected_gaussian(source, target, size, sigma, total, RADIUS: tl.constexpr):
-    """``blur.blur_matrix``: how much of each source goes into each target along an axis, borders reflected."""
-    inside = (source >= 0) & (source < size)
-    weight = _gaussian(source - target, sigma, RADIUS)
-    weight += tl.where(source > 0, _gaussian(source + target, sigma, RADIUS), 0.0)
-    beyond = 2 * (size - 1) - source - target
-    weight += tl.where(source < size - 1, _gaussian(beyond, sigma, RADIUS), 0.0)
-    return tl.where(inside, weight / total, 0.0)
+    return tl.maximum(tl.minimum(index, 2 * (size - 1) - index), 0)
 
 
 @triton.jit

@@ -33,5 +33,11 @@ addresses are aligned (NOT_SPECIALIZED), since it then loads and stores each num
 operation that computes the addresses, so each of them gives it: what a function says of its argument is lost.
 """
 
-NOT_SPECIALIZED = ["size", "height", "width", "stride_b", "stride_c", "stride_h", "stride_w"]
-"""Numbers for which Triton does not compile a kernel of its own where they are 1 or divisible by 16."""
+NOT_SPECIALIZED = ["height", "width", "stride_b", "stride_c", "stride_h", "stride_w"]
+"""Numbers for which Triton does not compile a kernel of its own where they are 1 or divisible by 16.
+
+The side of a view is none of them: it is a constant, and each side has kernels of its own. Of three planes and eight
+lines a thread then knows where they lie from one address, which takes half the registers and a fifth off the
+instructions. What is written is not specialized either: were its alignment known, a thread would write four
+neighbours at once, and read four neighbours' sources, which lie in four times as many lines of the cache.
+"""

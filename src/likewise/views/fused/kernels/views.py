@@ -30,7 +30,8 @@ from likewise.views.fused.kernels.tile import inside, plane_offset, store, tile_
 
 @triton.jit(do_not_specialize=NOT_SPECIALIZED)
 def sum_kernel(
-    images, boxes, packed, sums, size, height, width, planes, stride_b, stride_c, stride_h, stride_w, stride_p,
+    images, boxes, packed, sums, size: tl.constexpr, height, width, planes,
+    stride_b, stride_c, stride_h, stride_w, stride_p,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr,
 ) -> None:  # fmt: skip
@@ -74,15 +75,15 @@ def _cropped(
     return red, green, blue
 
 
-@triton.jit(do_not_specialize=NOT_SPECIALIZED)
+@triton.jit(do_not_specialize=[*NOT_SPECIALIZED, "unblurred", "out"])
 def view_kernel(
-    images, boxes, packed, sums, out, unblurred, cutout_side, size, height, width, planes,
+    images, boxes, packed, sums, out, unblurred, cutout_side, size: tl.constexpr, height, width, planes,
     stride_b, stride_c, stride_h, stride_w, stride_p,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, TILES: tl.constexpr,
     RADIUS: tl.constexpr, TAPS: tl.constexpr,
     RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr,
     COLOURED: tl.constexpr, BLURS: tl.constexpr, CUTS_OUT: tl.constexpr,
-    WHOLE: tl.constexpr, BLURS_HERE: tl.constexpr,
+    WHOLE: tl.constexpr,
 ) -> None:  # fmt: skip
     """A tile of a view, finished, but for rows to be blurred by other kernels: theirs goes to ``unblurred``."""
     row, channel, y, x = tile_coordinates(size, planes, ROWS, COLUMNS)
@@ -100,10 +101,10 @@ def view_kernel(
         )
     if BLURS:
         is_blurred = tl.load(parameters + BLURRED).to(tl.int32) != 0
-        if BLURS_HERE:
+        if WHOLE:
             if is_blurred:
                 red, green, blue = all_blurred(
-                    red, green, blue, y, x, size, parameters, RADIUS, TAPS, RGB
+                    out + plane, red, green, blue, y, x, there, size, parameters, RADIUS, TAPS, RGB
                 )
         else:
             set_aside(unblurred + plane, red, green, blue, y, x, there & is_blurred, size, RGB)
