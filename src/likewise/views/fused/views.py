@@ -35,7 +35,7 @@ BLUR_WARPS = 4
 """Of a program of the blur's own kernels."""
 
 BLUR_REGISTERS = 96
-"""Of a thread of a program that makes a whole view and blurs it: the compiler would take 146, for fewer programs at once."""
+"""Of a thread that makes a whole view and blurs it. The compiler would take 146: three programs at once, not five."""
 
 log = logging.getLogger("likewise.views")
 

@@ -5,8 +5,8 @@ Nothing is random here: a row of `packing` says everything about a view, and `sa
 PyTorch, by the function of ``likewise.views.image`` that it names; the two differ by rounding.
 
 A program makes a tile [ROWS, COLUMNS] of one view. Of an RGB image it holds the three channels, as colours need them
-all; of any other image it makes one channel. A small view is a single tile (WHOLE): then contrast's mean, and up to a
-size the blur, stay inside the program. A larger one takes `sum_kernel` for contrast's mean, `view_kernel`,
+all; of any other image it makes one channel. A small view is a single tile (WHOLE): then contrast's mean and the
+blur stay inside the program. A larger one takes `sum_kernel` for contrast's mean, `view_kernel`,
 and for the rows that are blurred `across_kernel` and `down_kernel`. Each operation of RandAugment then takes
 `operation_kernel`, and on a larger view `statistics_kernel` before it.
 """
