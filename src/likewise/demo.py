@@ -242,13 +242,16 @@ def run_demo(
     most = int(min(torch.bincount(arms.prepared.train.labels)))
     page = _write_page(out, arms, points, sentence, most)
     seconds = time.perf_counter() - started
+    stored_points = {}
+    for name, line in points.items():
+        stored_points[name] = [point._asdict() for point in line]
     content = {
         "plan": to_json(plan),
         "seed": seed,
         "seconds": seconds,
         "environment": environment(arms.fabric, arms.precision),
         "sentence": sentence,
-        "points": {name: [point._asdict() for point in line] for name, line in points.items()},
+        "points": stored_points,
     }
     write_json(out / "demo.json", content)
     console.print(_table(points, plan.budgets, most))

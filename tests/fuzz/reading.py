@@ -13,9 +13,9 @@ import torch
 from likewise.data.checks.doctor import examine
 from likewise.data.data_settings import DataSettings
 from likewise.data.decode_file import UnreadableImage
-from likewise.data.images import read_square
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_range import RangedPixels
+from likewise.data.read_image import read_square
 from likewise.data.sources.idx import read_idx
 from likewise.data.sources.open import open_manifest
 from likewise.data.splits import Split

@@ -23,7 +23,7 @@ from likewise.report.pages.chart import (
     line_style,
     plain,
 )
-from likewise.report.pages.curves import values_of
+from likewise.report.pages.curves import positions, values_of
 from likewise.report.pages.document import document, write_page
 from likewise.report.pages.rendering import render
 from likewise.report.pages.settings import differing
@@ -118,8 +118,8 @@ def _curves(content: Content) -> list[Block]:
         f"Accuracy by {score_name(ONLINE)} on validation images, one line per seed; "
         f"mean at the end: {listed(ends)}."
     )
-    positions = {key: [values_of(result["curve"], key) for _, result in drawn] for key in keys}
-    accuracy = chart("accuracy", picture, alternative, alternative, positions, height=440)
+    of_axes = positions([result["curve"] for _, result in drawn], keys)
+    accuracy = chart("accuracy", picture, alternative, alternative, of_axes, height=440)
     return [Charts("claim-axis", axes_named(keys), [accuracy])]
 
 
@@ -141,10 +141,11 @@ def _trace(number: int, result: Mapping[str, Any], key: str, seeds: list[int]) -
 def _cost(content: Content) -> list[Block]:
     rows = []
     for arm, results in by_arm(content).items():
-        average = {key: mean(result[key] for result in results) for key in COSTS}
-        amounts = [count(average["images"]), count(average["steps"]), f"{average['epochs']:.1f}"]
-        times = [duration(average["seconds"]), duration(average["evaluation_seconds"])]
-        rows.append([arm, *amounts, *times])
+        images, steps, epochs, seconds, evaluation_seconds = (
+            mean(values_of(results, cost)) for cost in COSTS
+        )
+        amounts = [count(images), count(steps), f"{epochs:.1f}"]
+        rows.append([arm, *amounts, duration(seconds), duration(evaluation_seconds)])
     head = ["arm", "views forwarded", "steps", "epochs", "training time", "evaluation time"]
     machines = []
     for each in content["environments"]:

@@ -46,7 +46,9 @@ class SoundPrediction:
                 rows.append(
                     method.predict(trained.nets, view, pixels.valid_frames, targets.read(index))
                 )
-        frames = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+        frames = {}
+        for name in rows[0]:
+            frames[name] = torch.cat([row[name] for row in rows])
         return {name: float(value) for name, value in error_shares(frames).items()}
 
 

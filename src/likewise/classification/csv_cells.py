@@ -22,11 +22,11 @@ def as_cell(value: Any) -> Any:
 
 def cells_of(table: pa.Table) -> pa.Table:
     """A table with all its names and texts as cells."""
-    columns = [
-        pa.array([as_cell(value) for value in column.to_pylist()], column.type)
-        for column in table.columns
-    ]
-    return pa.table(columns, names=[as_cell(name) for name in table.column_names])
+    columns = []
+    for column in table.columns:
+        cells = list(map(as_cell, column.to_pylist()))
+        columns.append(pa.array(cells, column.type))
+    return pa.table(columns, names=list(map(as_cell, table.column_names)))
 
 
 def names_of(batch: pa.RecordBatch, columns: pa.Schema) -> pa.RecordBatch:

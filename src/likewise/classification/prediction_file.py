@@ -173,7 +173,7 @@ class PredictionFile:
             return
         self.started_again = has_partial
         self._partial.write_bytes(b"")
-        self._write([self.columns.names])
+        self._write([_as_line(self.columns.names)])
 
     def _state_before(self) -> dict[str, Any] | None:
         """What a stopped command has noted; None where that is damaged, or says more than the rows hold."""
@@ -189,7 +189,7 @@ class PredictionFile:
         Raises:
             EnvironmentIOError: the disk is full or not writable.
         """
-        lines = [["" if value is None else value for value in row] for row in rows]
+        lines = list(map(_as_line, rows))
         remedy = f"give the same command again, which goes on from row {self.written:,}"
         self.written += len(lines)
         try:
@@ -202,9 +202,7 @@ class PredictionFile:
         with self._partial.open(
             "a", newline="", encoding="utf-8", errors="backslashreplace"
         ) as file:
-            csv.writer(file, lineterminator="\n").writerows(
-                [as_cell(value) for value in line] for line in lines
-            )
+            csv.writer(file, lineterminator="\n").writerows(lines)
             file.flush()
             os.fsync(file.fileno())
         write_json(
@@ -237,6 +235,11 @@ class PredictionFile:
             whole.unlink(missing_ok=True)
             remedy = "give the same command again, which writes this file alone"
             raise disk_error(self.out, error, remedy=remedy) from error
+
+
+def _as_line(row: Iterable[Any]) -> list[Any]:
+    """A row as cells of a CSV file."""
+    return ["" if value is None else as_cell(value) for value in row]
 
 
 def _require_writable(out: Path, overwrite: bool) -> None:

@@ -94,12 +94,13 @@ def _is_instance(value: Any, parts: list[list[Any]], may_be_none: bool) -> bool:
 
 
 def _fits(value: Any, kinds: list[Any]) -> bool:
-    return any(
-        value in typing.get_args(kind)
-        if typing.get_origin(kind) is Literal
-        else isinstance(value, int | float if kind is float else kind)
-        for kind in kinds
-    )
+    return any(_fits_one(value, kind) for kind in kinds)
+
+
+def _fits_one(value: Any, kind: Any) -> bool:
+    if typing.get_origin(kind) is Literal:
+        return value in typing.get_args(kind)
+    return isinstance(value, int | float if kind is float else kind)
 
 
 def _words_of(value: Any, count: int) -> list[str]:

@@ -27,9 +27,9 @@ def last_screen(run: RunFolder) -> RenderableType:
         parts += score_tables(scores)
         parts += [escape(note) for note in scores.get("notes", [])]
         differences = [ScoreDifference(**each) for each in scores.get("differences", [])]
-        by_encoder = {
-            who: [Score.from_json(each) for each in scores.get(who) or []] for who in ENCODERS
-        }
+        by_encoder = {}
+        for who in ENCODERS:
+            by_encoder[who] = [Score.from_json(each) for each in scores.get(who) or []]
         for warning in start_warnings(by_encoder, differences):
             parts.append(f"[yellow]{escape(warning)}[/yellow]")
     parts += [

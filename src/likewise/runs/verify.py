@@ -128,9 +128,9 @@ def with_rounding(
         compared: one process and several.
         rounded: one process and itself with weights that were changed by rounding, several times.
     """
-    by_rounding = [max(each.difference for each in same) for same in zip(*rounded, strict=True)]
     found = []
-    for each, noise in zip(compared, by_rounding, strict=True):
+    for each, same in zip(compared, zip(*rounded, strict=True), strict=True):
+        noise = max(other.difference for other in same)
         allowed = min(ROUNDING_FACTOR * noise, LARGEST_BY_ROUNDING)
         found.append(each._replace(tolerance=allowed) if each.tolerance < allowed else each)
     return tuple(found)

@@ -199,8 +199,10 @@ def _rows(found: Decoupling) -> list[list[str]]:
     """For each case its title, and each measure over seeds."""
     rows = []
     for name, outcomes in found.cases.items():
-        ranges = [spread([getattr(outcome, key) for outcome in outcomes]) for key in COLUMNS]
-        rows.append([CASES[name].title, *ranges])
+        row = [CASES[name].title]
+        for key in COLUMNS:
+            row.append(spread([getattr(outcome, key) for outcome in outcomes]))
+        rows.append(row)
     return rows
 
 

@@ -129,7 +129,9 @@ def run(
     # Products of a hundred rows: threads would wait for each other, and could change last digits.
     with threads_for(0):
         outcomes = [simulate(each, data, learning, cases) for each in chosen]
-    by_case = {name: [outcome[name] for outcome in outcomes] for name in cases}
+    by_case = {}
+    for name in cases:
+        by_case[name] = [outcome[name] for outcome in outcomes]
     return Decoupling(data, learning, chosen, by_case, time.perf_counter() - started)
 
 

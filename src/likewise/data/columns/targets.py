@@ -151,9 +151,9 @@ def multilabel_targets(
             f"{source}: no image has a class. Write the classes of an image as cat{SEPARATOR}dog."
         )
     if names and all(name.isdecimal() and int(name) < len(names) for name in found):
-        sets = [
-            None if classes is None else {names[int(name)] for name in classes} for classes in sets
-        ]
+        for row, classes in enumerate(sets):
+            if classes is not None:
+                sets[row] = {names[int(name)] for name in classes}
         found = set(names)
     are_numbers = all(name.isdecimal() for name in found)
     in_order = sorted(found)  # 01 and 1 have one value, and a set has no order of its own

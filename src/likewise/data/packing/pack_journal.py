@@ -53,18 +53,18 @@ class PackJournal:
 
     def write_manifest(self, facts: PackFacts, identity: str) -> None:
         """Say that all shards are there, in place of the journal."""
-        entries = [
-            {k: v for k, v in shard._asdict().items() if k in _LISTED} for shard in self.shards
-        ]
+        entries, left_out = [], dict[str, str]()
+        for shard in self.shards:
+            fields = shard._asdict()
+            entries.append({name: fields[name] for name in _LISTED})
+            left_out |= shard.left_out
         content = {
             "format": FORMAT,
             "images": sum(shard.images for shard in self.shards),
             "class_names": list(facts.class_names),
             "columns": list(facts.columns),
             "shards": entries,
-            "left_out": {
-                name: why for shard in self.shards for name, why in shard.left_out.items()
-            },
+            "left_out": left_out,
             "identity": identity,
         }
         write_bytes(

@@ -82,15 +82,11 @@ class NamedFiles:
             raise LikewiseError(
                 f"{self.file}: none of the {amount(len(used), 'file')} can be used. {describe(refused)}"
             )
-        skipped = refused + [
-            Skipped(path, f"named in {self.file.name}, but there is no such file")
-            for path in missing
-        ]
-        order = {
-            position: row
-            for row, position in enumerate([*usable, *(used[i] for i in scan.refused)])
-        }
-        matches.positions = {path: order[position] for path, position in matches.positions.items()}
+        why = f"named in {self.file.name}, but there is no such file"
+        skipped = refused + [Skipped(path, why) for path in missing]
+        in_order = [*usable, *(used[i] for i in scan.refused)]
+        row_of = {position: row for row, position in enumerate(in_order)}
+        matches.positions = {path: row_of[position] for path, position in matches.positions.items()}
         manifest = Manifest(
             source=str(self.file),
             pixels=FilePixels([files[i] for i in scan.usable], scan.headers),

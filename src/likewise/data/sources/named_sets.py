@@ -93,7 +93,8 @@ def fashion_scenes() -> Manifest:
             part.pixels.array, part.labels.numpy(), count, seed=0 if name == "train" else 1
         )
         parts.append((name, scenes))
-    images, masks = (np.concatenate([scenes[field] for _, scenes in parts]) for field in (0, 1))
+    images = np.concatenate([scenes.images for _, scenes in parts])
+    masks = np.concatenate([scenes.masks for _, scenes in parts])
     return Manifest(
         source="fashion-scenes",
         pixels=ArrayPixels(images),
@@ -133,10 +134,8 @@ def synthetic_flow_videos() -> Manifest:
 @cache
 def synthetic_lip_videos() -> Manifest:
     """700 training and 300 test clips of drawn mouths that say one of ten made-up words, with their sound."""
-    parts = [(name, lip_videos(count, seed)) for seed, (name, count) in enumerate(SPOKEN.items())]
-    frames, sound, words = (
-        np.concatenate([clips[field] for _, clips in parts]) for field in range(3)
-    )
+    parts = [lip_videos(count, seed) for seed, count in enumerate(SPOKEN.values())]
+    frames, sound, words = map(np.concatenate, zip(*parts, strict=True))
     splits = np.repeat(list(SPOKEN), list(SPOKEN.values()))
     return clip_manifest("synthetic-lip-videos", frames, SPEAKING_RATE, words, WORDS, splits, sound)
 

@@ -36,12 +36,11 @@ class Matches:
 
     def note(self) -> str:
         """How paths were matched where they are not written as the images' names; "" else."""
-        parts = (
-            [f"{self.by_spelling:,} without their endings or in another case"]
-            if self.by_spelling
-            else []
-        )
-        parts += [f"{self.by_end:,} by the ends of their paths"] if self.by_end else []
+        parts = []
+        if self.by_spelling:
+            parts.append(f"{self.by_spelling:,} without their endings or in another case")
+        if self.by_end:
+            parts.append(f"{self.by_end:,} by the ends of their paths")
         return f" (matched {', '.join(parts)})" if parts else ""
 
 
@@ -105,15 +104,20 @@ class ImagePaths:
         if plain.startswith("/"):
             start = start or "/"
         if start not in self._starts:
-            here = os.path.abspath(self.file.parent / os.path.expanduser(start))
-            relative = os.path.relpath(here, os.path.abspath(self.folder)).replace("\\", "/")
-            if relative.startswith(".."):  # unless one of the two is a link
-                relative = os.path.relpath(
-                    os.path.realpath(here), os.path.realpath(self.folder)
-                ).replace("\\", "/")
-            self._starts[start] = None if relative.startswith("..") else relative
+            self._starts[start] = self._start_in(self.folder, os.path.expanduser(start))
         relative = self._starts[start]
-        return None if relative is None else name if relative == "." else f"{relative}/{name}"
+        if relative is None:
+            return None
+        return name if relative == "." else f"{relative}/{name}"
+
+    def _start_in(self, folder: Path, start: str) -> str | None:
+        """How a folder that the CSV names is called from the images' folder; None where it lies elsewhere."""
+        here = os.path.abspath(self.file.parent / start)
+        for resolve in (os.path.abspath, os.path.realpath):  # one of the two may be a link
+            relative = os.path.relpath(resolve(here), resolve(folder)).replace("\\", "/")
+            if not relative.startswith(".."):
+                return relative
+        return None
 
     @cached_property
     def _by_name(self) -> dict[str, list[int]]:
@@ -194,15 +198,14 @@ class ImagePaths:
 def _plain(path: str) -> str:
     """A path with ``/`` between its parts, and without ``.`` and ``..`` where they can be left out."""
     path = with_slashes(path) if "\\" in path else path
-    return (
-        posixpath.normpath(path) if "/." in path or "//" in path or path.startswith(".") else path
-    )
+    is_plain = "/." not in path and "//" not in path and not path.startswith(".")
+    return path if is_plain else posixpath.normpath(path)
 
 
 def _folded(text: str) -> str:
-    return (
-        text if text.isascii() and text.islower() else unicodedata.normalize("NFC", text).casefold()
-    )
+    if text.isascii() and text.islower():  # most are, and that is seen at once
+        return text
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def _parts(path: str) -> list[str]:

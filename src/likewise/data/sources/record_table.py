@@ -50,11 +50,13 @@ class RecordTable:
         columns = read(file)
         if not columns or not any(columns.values()):
             raise LikewiseError(f"{file} holds no record: {ALLOWED}.")
-        cells = [[_text(value, file) for value in values] for values in columns.values()]
-        rows = [list(row) for row in zip(*cells, strict=True)]
-        sample = [[cell.strip() for cell in row] for row in rows[:SAMPLE_ROWS]]
-        layout = Layout(BY_NAME, len(columns), [list(columns), *sample])
-        return cls(file, kind, (layout,), cells)
+        cells = []
+        for values in columns.values():
+            cells.append([_text(value, file) for value in values])
+        sample = [list(columns)]
+        for row in itertools.islice(zip(*cells, strict=True), SAMPLE_ROWS):
+            sample.append([cell.strip() for cell in row])
+        return cls(file, kind, (Layout(BY_NAME, len(columns), sample),), cells)
 
     def columns(self, layout: Layout, wanted: Sequence[int], has_heading: bool) -> list[list[str]]:
         """Some columns of all records; those whose cells in them are blank are left out."""

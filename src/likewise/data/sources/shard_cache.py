@@ -152,11 +152,10 @@ def bytes_of(text: str) -> int:
         LikewiseError: it is none, or not above 0.
     """
     found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*([kmgt]?b?)", text.strip().lower())
-    number = (
-        float(found[1]) * UNITS.get(found[2] if found[2][-1:] == "b" else f"{found[2]}b", 1)
-        if found
-        else 0
-    )
+    number = 0.0
+    if found:
+        unit = f"{found[2].removesuffix('b')}b"
+        number = float(found[1]) * UNITS.get(unit, 1)
     if number < 1:
         raise LikewiseError(
             f"The cache size {text!r} cannot be used. Give a number of bytes, for instance 20GB."

@@ -33,24 +33,27 @@ def with_manifests(files: Sequence[RemoteFile], patterns: Sequence[str]) -> list
     folders = {file.url.rpartition("/")[0] for file in files if not re.search("[?#]", file.url)}
     manifests = {folder: _entries(f"{folder}/{MANIFEST}") for folder in folders}
     wanted = [part for pattern in patterns for part in without_braces(pattern)]
-    listed = [f"{folder}/{name}" for folder, entries in manifests.items() for name in entries]
-    missing = {url for url in listed if any(_names(part, url) for part in wanted)} - {
-        file.url for file in files
-    }
+    listed = {f"{folder}/{name}" for folder, entries in manifests.items() for name in entries}
+    absent = listed - {file.url for file in files}
+    missing = [url for url in absent if _is_named(url, wanted)]
     if missing:
         raise LikewiseError(
             f"{len(missing)} of {amount(len(files) + len(missing), 'file')} are missing, by the manifest next to them: "
             f"{', '.join(sorted(missing)[:5])}. Copy them there again."
         )
-    return [
-        _checked(file, manifests.get(file.url.rpartition("/")[0], {}).get(file.name, {}))
-        for file in files
-    ]
+    checked = []
+    for file in files:
+        of_folder = manifests.get(file.url.rpartition("/")[0], {})
+        checked.append(_checked(file, of_folder.get(file.name, {})))
+    return checked
 
 
-def _names(pattern: str, url: str) -> bool:
-    """Whether a URL is one of a pattern with stars, or lies in the folder that it names."""
-    return fnmatchcase(url, pattern) or url.startswith(f"{pattern.rstrip('/')}/")
+def _is_named(url: str, patterns: Sequence[str]) -> bool:
+    """Whether a URL is one of a pattern with stars, or lies in the folder that one names."""
+    return any(
+        fnmatchcase(url, pattern) or url.startswith(f"{pattern.rstrip('/')}/")
+        for pattern in patterns
+    )
 
 
 def _entries(url: str) -> dict[str, Mapping[str, Any]]:

@@ -31,10 +31,13 @@ LARGE = "large: only the first images of each file were checked before step 0"
 
 def find_shards(folder: Path, suffix: str) -> list[Path]:
     """Files of one ending below a folder, in order; hidden ones are passed over."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() == suffix and path.is_file())
-    return sorted(
-        path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts)
-    )
+    found = list[Path]()
+    for path in folder.rglob("*"):
+        if path.suffix.lower() != suffix or not path.is_file():
+            continue
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            found.append(path)
+    return sorted(found)
 
 
 def is_large(files: Sequence[Path]) -> bool:
@@ -45,8 +48,10 @@ def is_large(files: Sequence[Path]) -> bool:
 def split_of(name: str) -> str:
     """The split that the name of a file tells, else "train"."""
     words = re.split(r"[-_.]", PurePosixPath(name).stem.lower())
-    named = [SPLIT_NAMES[word] for word in (words[0], words[-1], *words) if word in SPLIT_NAMES]
-    return named[0].replace("unlabelled", "train") if named else "train"
+    for word in (words[0], words[-1], *words):
+        if word in SPLIT_NAMES:
+            return SPLIT_NAMES[word].replace("unlabelled", "train")
+    return "train"
 
 
 def shard_names(files: Sequence[Path]) -> list[str]:

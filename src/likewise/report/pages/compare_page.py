@@ -33,7 +33,7 @@ from likewise.report.pages.chart import (
     line_style,
     plain,
 )
-from likewise.report.pages.curves import axes_of, values_of
+from likewise.report.pages.curves import axes_of, positions, values_of
 from likewise.report.pages.document import document, write_page
 from likewise.report.pages.score_table import mark, protocol_in_words, score_cell
 from likewise.report.pages.settings import differing
@@ -100,8 +100,8 @@ def _curves(comparison: Comparison) -> list[Block]:
     drawn.add_hline(reference, line={"color": colour(0), "dash": "dot", "width": 1})
     alternative = f"Online accuracy by {score_name(score)}; at the end {', '.join(ends)}."
     caption = f"{alternative} The dotted line is where {names[0]} ended. {HOW}"
-    positions = {key: [values_of(lines, key) for lines in curves] for key in keys}
-    accuracy = chart("accuracy", drawn, alternative, caption, positions, height=420)
+    of_axes = positions(curves, keys)
+    accuracy = chart("accuracy", drawn, alternative, caption, of_axes, height=420)
     return [Charts("compare-axis", axes_named(keys), [accuracy])]
 
 

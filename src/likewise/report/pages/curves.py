@@ -128,7 +128,7 @@ def _loss(record: RunRecord, keys: list[str]) -> Chart | None:
     broken = sum(not np.isfinite(line["loss"]) for line in lines)
     if broken:
         caption += f" {amount(broken, 'step')} had a loss that is not a number."
-    return chart("loss", drawn, alternative, caption, _positions([drawn_lines], keys))
+    return chart("loss", drawn, alternative, caption, positions([drawn_lines], keys))
 
 
 def _shares(record: RunRecord, keys: list[str], kind: str, title: str) -> Chart | None:
@@ -149,7 +149,7 @@ def _shares(record: RunRecord, keys: list[str], kind: str, title: str) -> Chart 
     drawn.update_yaxes(tickformat=".1~%", minallowed=0, maxallowed=1)
     alternative = ". ".join(reached)
     caption = f"{alternative}. Measured on validation images during training; final scores are of test images."
-    return chart(title, drawn, alternative, caption, _positions(curves, keys))
+    return chart(title, drawn, alternative, caption, positions(curves, keys))
 
 
 def _rank(record: RunRecord, keys: list[str], key: str, title: str) -> Chart | None:
@@ -164,7 +164,7 @@ def _rank(record: RunRecord, keys: list[str], key: str, title: str) -> Chart | N
         f"The {title} went from {values[0]:.3g} to {values[-1]:.3g}; "
         "near its minimum, the encoder has collapsed."
     )
-    return chart(key, drawn, alternative, alternative, _positions([lines], keys))
+    return chart(key, drawn, alternative, alternative, positions([lines], keys))
 
 
 def _line(
@@ -187,12 +187,12 @@ def _line(
     )
 
 
-def _positions(
-    curves: Sequence[Lines],
-    keys: list[str],
-) -> dict[str, list[list[float]]]:
+def positions(curves: Sequence[Lines], keys: Sequence[str]) -> dict[str, list[list[float]]]:
     """For each axis the x values of every curve."""
-    return {key: [values_of(lines, key) for lines in curves] for key in keys}
+    found = {}
+    for key in keys:
+        found[key] = [values_of(lines, key) for lines in curves]
+    return found
 
 
 def values_of(lines: Lines, key: str) -> list[float]:

@@ -45,13 +45,10 @@ def illustration_section(illustration: Illustration) -> Section:
     """The part of the page, each row's pictures under their columns' headings."""
     rows = []
     for row in illustration.rows:
-        groups = groupby(row, lambda picture: picture.column)
-        rows.append(
-            [
-                DrawnColumn(name, [_drawn(picture) for picture in pictures])
-                for name, pictures in groups
-            ]
-        )
+        columns = []
+        for name, pictures in groupby(row, lambda picture: picture.column):
+            columns.append(DrawnColumn(name, list(map(_drawn, pictures))))
+        rows.append(columns)
     body = render("illustration.html", explanation=illustration.explanation, rows=rows)
     return Section("illustration", illustration.title, [body])
 
