@@ -11,20 +11,11 @@ from losses.kernels import (
     compiled_for_a_gpu_that_is_not_here,
     needs_triton,
     on_kernels,
-    pass_through_the_interpreter,
-    runs_elsewhere,
 )
 
 RANGES = (Uniform(-2, 3), Uniform(columns=4), Uniform(0.1, 0.2, 1), Uniform(5, 5), Uniform(-1, 1))
 PARTS = [(7, 7, 0, 1), (3, 7, 2, 1), (3, 7, 1, 2), (1, 7, 6, 1)]
 """rows, total, first, stride"""
-
-
-@pytest.mark.long
-@needs_triton
-@runs_elsewhere
-def test_every_case_through_the_interpreter():
-    pass_through_the_interpreter(__file__)
 
 
 def of_numpy(key, call, total):

@@ -3,11 +3,11 @@
 The interpreter must be chosen before Triton is imported, so its cases have a process of their own.
 """
 
+import functools
 import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -29,18 +29,28 @@ OF_THE_INTERPRETER = ("aten.set_", "aten.copy_") if INTERPRETED else ()
 """Operations by which Triton's interpreter moves data between the host and the kernels."""
 
 
-def pass_through_the_interpreter(*files):
-    """Every case of some files whose name says ``kernels``, in a process of its own."""
-    words = ["-m", "pytest", *files, "-k", "kernels", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    run = subprocess.run(
-        [sys.executable, *words],
-        env=os.environ | {"TRITON_INTERPRET": "1"},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "skipped" not in run.stdout
+def keep_language_patched():
+    """Let Triton's interpreter patch its language once for each function, not in each of its calls.
+
+    That takes a third of the time of small cases.
+    """
+    from triton.runtime import interpreter
+
+    class Kept:
+        restore = staticmethod(lambda: None)
+
+    patch = interpreter._patch_lang
+
+    @functools.cache
+    def patch_once(function):
+        patch(function)
+        return Kept
+
+    interpreter._patch_lang = patch_once
+
+
+if INTERPRETED:
+    keep_language_patched()
 
 
 class Counted:

@@ -30,8 +30,6 @@ from losses.kernels import (
     compiled_for_a_gpu_that_is_not_here,
     needs_triton,
     on_kernels,
-    pass_through_the_interpreter,
-    runs_elsewhere,
 )
 from losses.launches import Launches
 from methods.fixtures import loader, method, nets_of
@@ -44,13 +42,6 @@ BIG = Tiling(columns=512, numbers=2**16)
 
 KERNELS_FORWARD = ["statistics_kernel", "finish_statistics_kernel", "apply_kernel"]
 KERNELS_BACKWARD = ["gradient_sums_kernel", "finish_gradient_sums_kernel", "input_gradient_kernel"]
-
-
-@pytest.mark.long
-@needs_triton
-@runs_elsewhere
-def test_every_case_through_the_interpreter():
-    pass_through_the_interpreter(__file__)
 
 
 def numbers(*shape, seed=0, dtype=torch.float32):

@@ -37,8 +37,6 @@ from losses.kernels import (
     compiled_for_a_gpu_that_is_not_here,
     needs_triton,
     on_kernels,
-    pass_through_the_interpreter,
-    runs_elsewhere,
 )
 
 on_cuda = pytest.mark.skipif(DEVICE == "cpu", reason="needs a CUDA device")
@@ -68,13 +66,6 @@ SINGLY = {
     "cutout": ViewPolicy(cutout=0.6),
     "tiny crops": ViewPolicy(crop_area=(0.0005, 0.002)),
 }
-
-
-@pytest.mark.long
-@needs_triton
-@runs_elsewhere
-def test_every_case_through_the_interpreter() -> None:
-    pass_through_the_interpreter(__file__)
 
 
 def noise(rows: int, channels: int, height: int, width: int) -> torch.Tensor:
