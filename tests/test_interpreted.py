@@ -21,8 +21,8 @@ def files_of_kernels():
 @needs_triton
 @runs_elsewhere
 def test_every_case_of_every_file():
-    """Those whose name says ``kernels``."""
-    words = ["-m", "pytest", *files_of_kernels(), "-k", "kernels"]
+    """Those whose name begins with ``test_kernels``."""
+    words = ["-m", "pytest", *files_of_kernels(), "-k", "test_kernels"]
     run = subprocess.run(
         [sys.executable, *words, "-p", "no:cacheprovider", "-p", "no:xdist"],
         env=os.environ | {"TRITON_INTERPRET": "1"},
