@@ -17,6 +17,7 @@ from timm.optim.lars import Lars
 from torch.utils._python_dispatch import _disable_current_modes
 
 from likewise.data import loader as loader_module
+from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.losses import waiting
 from likewise.methods import Progress, Recipe, SimCLR, Step, comatch_ema
@@ -37,7 +38,7 @@ GROUPS = 2
 """of parameters, each with a rate: those that decay, and the others"""
 
 CAPTURED = ("simclr", "supcon", "suncet", "moco-v2", "byol", "isd", "simsiam", "barlow-twins", "comatch", "fixmatch",
-            "cross-entropy", "swav", "comatch-ema", "clip", "flow-similarity", "modist")  # fmt: skip
+            "cross-entropy", "swav", "comatch-ema", "clip", "flow-similarity", "modist", "ugan")  # fmt: skip
 
 
 class Again:
@@ -141,6 +142,35 @@ def test_the_networks_are_those_of_the_eager_steps(name, as_on_gpu):
 @pytest.mark.parametrize("batches", [2, 3])
 def test_gradients_of_several_batches_come_from_a_graph(name, batches, as_on_gpu):
     assert_equal_to_eager(name, accumulate_grad_batches=batches, clip_grad_norm=1.0)
+
+
+@pytest.mark.parametrize("name", ["simclr", "moco-v2", "suncet", "swav", "ugan"])
+def test_microbatches_come_from_a_graph(name, as_on_gpu):
+    assert_equal_to_eager(name, microbatch=4)
+
+
+def test_accumulated_microbatches_come_from_a_graph(as_on_gpu, stored):
+    assert_equal_to_eager("moco-v2", microbatch=4, accumulate_grad_batches=2, steps=4)
+
+
+def test_microbatches_that_dropout_thins_are_not_captured(as_on_gpu, monkeypatch):
+    normalise = Encoder.normalise
+
+    def thinned(encoder, pixels):
+        return torch.nn.functional.dropout(normalise(encoder, pixels), training=encoder.training)
+
+    monkeypatch.setattr(Encoder, "normalise", thinned)
+    with pytest.raises(LikewiseError, match=r"--cuda-graph on.*dropout"):
+        trained("simclr", "on", microbatch=4)
+    assert_equal_to_eager("simclr")  # all at once is seeded before the graph
+
+
+def test_good_fakes_begin_to_count_in_another_graph(as_on_gpu, monkeypatch):
+    captures, make = [], captured_step.captured
+    monkeypatch.setattr(captured_step, "captured", lambda work: captures.append(1) or make(work))
+    rule = replace(method("ugan"), good_from=0.5, good_weight=3.0)
+    assert_equal_to_eager(rule, steps=11)  # their weight rises from step 6 on
+    assert len(captures) == 2
 
 
 def test_a_support_that_ends_leaves_another_graph(as_on_gpu, monkeypatch):
@@ -284,11 +314,19 @@ def test_every_optimiser_reads_its_rate_from_memory(optimizer, as_on_gpu):
         torch.testing.assert_close(captured.state_dict()[key], value, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["ugan"])
-def test_a_method_that_cannot_be_captured_says_why(name, as_on_gpu):
-    with pytest.raises(LikewiseError, match="--cuda-graph"):
-        trained(name, "on")
-    _, state = trained(name, "auto")
+class AnotherLossEachStep(SimCLR):
+    """Reads what a graph would freeze."""
+
+    def compute_loss(self, nets, outputs, progress):
+        step = super().compute_loss(nets, outputs, progress)
+        return step._replace(loss=step.loss / (1 + progress.step))
+
+
+def test_a_method_that_cannot_be_captured_says_why(as_on_gpu):
+    rule = AnotherLossEachStep(views=method("simclr").views)
+    with pytest.raises(LikewiseError, match=r"--cuda-graph on.*progress\.step"):
+        trained(rule, "on")
+    _, state = trained(rule, "auto")
     assert state.step == STEPS
 
 

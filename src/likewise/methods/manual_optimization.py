@@ -62,19 +62,24 @@ class AdamWModule(nn.Module):
             self.register_buffer(_buffer("exp_avg", name), torch.zeros_like(parameter))
             self.register_buffer(_buffer("exp_avg_sq", name), torch.zeros_like(parameter))
 
-    def step(self, network: nn.Module, rate: float) -> None:
+    def step(self, network: nn.Module, rate: float | Tensor) -> None:
         """Update the network by the gradients of its parameters, and forget those.
 
         Args:
             network: whose parameters are updated.
-            rate: the learning rate of this step.
+            rate: the learning rate of this step; for a CUDA graph a scalar on the device.
         """
         parameters = dict(network.named_parameters())
         buffers = dict(self.named_buffers())
         betas, weight_decay = (self.recipe.momentum, 0.999), self.recipe.weight_decay
         optimizer = AdamW(
-            parameters.values(), lr=rate, betas=betas, weight_decay=weight_decay, fused=True
+            parameters.values(),
+            betas=betas,
+            weight_decay=weight_decay,
+            fused=True,
+            capturable=True,
         )
+        optimizer.param_groups[0]["lr"] = rate  # the constructor would look at its value
         for name, parameter in parameters.items():
             optimizer.state[parameter] = {
                 "step": self.steps.float(),

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 from torch import Tensor
 
 from likewise.data.batch import Batch, RowSlice
-from likewise.randomness import BatchRNG
+from likewise.randomness import BatchRNG, seed_networks
 
 ChoiceT = TypeVar("ChoiceT")
 
@@ -44,6 +44,10 @@ class Progress(NamedTuple):
     def scheduled(self, schedule: Callable[[Progress], float]) -> float | Tensor:
         """A number that changes with the step; for a CUDA graph a scalar on the device, written before each step."""
         return schedule(self)
+
+    def seed_dropout(self, *part: int) -> None:
+        """Seed what dropout draws from: a function of (seed, step, rank, part), the number of a microbatch."""
+        seed_networks(self.seed, self.step, self.rank, "dropout", *part)
 
     def rng(self, name: str, batch: Batch) -> BatchRNG:
         """Random numbers for the batch's rows: a function of (seed, step, name, position in the global batch)."""

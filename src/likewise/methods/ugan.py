@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -204,9 +205,7 @@ class UGAN(Method):
         for name, recipe in self.adversary_recipes.items():
             network = getattr(nets, name)
             steps[name] = backward(Objective(network, *halves[name]), batch, progress)
-            rate = recipe.rate_at(
-                progress.step, progress.steps, progress.steps_per_epoch, batch_size
-            )
+            rate = progress.scheduled(partial(_rate, recipe, batch_size))
             nets.optimizers[name].step(network, rate)
         return steps
 
@@ -289,7 +288,8 @@ class UGAN(Method):
         outputs = {**logits, **support_labels(batch)}
         with torch.no_grad():  # fakes carry a gradient in the update of their own generator alone
             bad = self.bad_fakes(nets, batch, progress) if self.bad else None
-            good = self.good_fakes(nets, batch, progress) if self._good_weight(progress) else None
+            counts = progress.branch(lambda at: self._good_weight(at) > 0)
+            good = self.good_fakes(nets, batch, progress) if counts else None
         with kept_statistics(nets.encoder):  # fakes move no statistic of real images
             if bad is not None:
                 outputs["bad"] = classify(self, nets, bad)
@@ -318,7 +318,7 @@ class UGAN(Method):
             metrics["bad_top_logit"] = outputs["bad"].detach().amax(dim=1).mean()
         if "good" in outputs:
             of_good_fakes = labelled_cross_entropy(outputs["good"], outputs["classes"])
-            loss = loss + self._good_weight(progress) * of_good_fakes
+            loss = loss + progress.scheduled(self._good_weight) * of_good_fakes
         if "judged" in outputs:
             confidence = game.discriminator_confidence(seen, outputs["judged"])
             loss = loss + self.discriminator_confidence_weight * confidence
@@ -338,3 +338,8 @@ class UGAN(Method):
         # From good_from to twice as much of the run.
         risen = progress.fraction / max(self.good_from, 1e-9) - 1
         return self.good_weight * min(max(risen, 0.0), 1.0)
+
+
+def _rate(recipe: Recipe, batch_size: int, at: Progress) -> float:
+    """The learning rate of an adversary at a step."""
+    return recipe.rate_at(at.step, at.steps, at.steps_per_epoch, batch_size)

@@ -33,6 +33,15 @@ def seed_networks(*key: int | str) -> None:
         torch.mps.manual_seed(seed)
 
 
+def random_state(device: torch.device) -> bytes:
+    """Of the global generator that a device's dropout draws from; nothing while a CUDA graph is captured."""
+    if device.type == "cpu":
+        return torch.get_rng_state().numpy().tobytes()
+    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        return b""
+    return torch.get_device_module(device).get_rng_state().numpy().tobytes()
+
+
 @contextmanager
 def restored_rng() -> Iterator[None]:
     """Afterwards PyTorch's global generators are as they were, for the program of the user's that draws from them.

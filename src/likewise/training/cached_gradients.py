@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from likewise.data.batch import Batch
 from likewise.methods import Method, Nets, Outputs, Progress, Step
 from likewise.methods.manual_optimization import Objective
-from likewise.randomness import seed_networks
 from likewise.training.one_device import OneDevice
 from likewise.training.teacher_rows import TeacherRows
 
@@ -156,7 +155,7 @@ class CachedGradients:
 
     def _embed(self, number: int) -> Outputs:
         """The rows of a part. Both passes get the same views and the same dropout."""
-        seed_networks(self.progress.seed, self.progress.step, self.progress.rank, "dropout", number)
+        self.progress.seed_dropout(number)
         return self.learner(self.parts[number], self.progress, embed_only=True)
 
     def _embed_first(self, number: int) -> Outputs:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import torch
@@ -25,9 +25,10 @@ from likewise.data.stored_batch import Examples
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets, Progress, Step
 from likewise.methods.user_views import view_settings
+from likewise.randomness import random_state
 from likewise.training.batch_memory import BatchMemory, form_of, with_own_memory
-from likewise.training.cached_gradients import JointGradients
 from likewise.training.host_draws import refusing_host_draws
+from likewise.training.one_device_gradients import OneDeviceGradients
 from likewise.training.precision import precision_of
 from likewise.training.step_numbers import SLOTS, FixedProgress, NotCapturable, StepNumbers
 from likewise.views.from_callable import CallableViews
@@ -177,7 +178,7 @@ def why_not_this_optimizer(optimizer: Optimizer) -> str:
 
 def why_not_captured(
     fabric: Fabric,
-    gradients: object,
+    pieces: int,
     method: Method,
     nets: Nets,
     batch: Batch,
@@ -187,7 +188,7 @@ def why_not_captured(
 
     Args:
         fabric: launched.
-        gradients: what computes them, as `gradients_of` chose it.
+        pieces: microbatches in a batch.
         method: the rule.
         nets: what it built; they stay as they are.
         batch: any, on the device.
@@ -197,37 +198,31 @@ def why_not_captured(
         return f"the device is {fabric.device.type}"
     if world_size() > 1:
         return "several devices train together"
-    if not isinstance(gradients, JointGradients):
-        return "a batch is embedded in microbatches"
     precision = precision_of(fabric)
     if precision not in ("32-true", "bf16-mixed"):
         return f"precision {precision} scales the loss by a number that the host reads"
-    return _why_not_this_method(method, nets, batch, progress, fabric.autocast)
+    return _why_not_this_method(fabric, pieces, method, nets, batch, progress)
 
 
 def _why_not_this_method(
-    method: Method,
-    nets: Nets,
-    batch: Batch,
-    progress: Progress,
-    autocast: Callable[[], AbstractContextManager[Any]],
+    fabric: Fabric, pieces: int, method: Method, nets: Nets, batch: Batch, progress: Progress
 ) -> str:
     """Found by a dry run on a copy of the networks."""
-    if type(method).before_step is not Method.before_step:
-        return "it updates networks of its own in each step"
     if any(isinstance(getattr(method, name), CallableViews) for name in view_settings(method)):
         return "its views are made by a callable, one image at a time"
     few = with_own_memory(batch.microbatches(max(batch.size // DRY_RUN_IMAGES, 1))[0])
     twin, device = copy.deepcopy(nets), batch.labels.device
     fixed = FixedProgress(StepNumbers(device), progress)
+    add_gradients = OneDeviceGradients(fabric, method, twin, min(pieces, 2))
+    before = random_state(device)
     try:
-        with autocast():
-            method.step(twin, few, cast(Progress, fixed))  # constants reach the device
-            with refusing_to_wait(device), refusing_host_draws(device):
-                again = cast(Progress, fixed.from_start())
-                method.step(twin, few, again).loss.backward()
+        add_gradients(few, cast(Progress, fixed))  # constants reach the device
+        with refusing_to_wait(device), refusing_host_draws(device):
+            add_gradients(few, cast(Progress, fixed.from_start()))
     except (LikewiseError, RuntimeError) as reason:
         return str(reason).partition("\n")[0]
+    if pieces > 1 and random_state(device) != before:
+        return "microbatches are embedded twice with the same dropout, for which a graph cannot be seeded"
     return ""
 
 

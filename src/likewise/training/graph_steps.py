@@ -10,11 +10,11 @@ from likewise.data.batch import Batch
 from likewise.data.stored_batch import Examples, StoredBatch, gathered
 from likewise.errors import LikewiseError
 from likewise.methods import Progress, Step
-from likewise.randomness import seed_networks
 from likewise.training.accumulation import mean_step
 from likewise.training.activation_checkpointing import NOT_CAPTURED
 from likewise.training.captured_step import CapturedStep, why_not_captured, why_not_this_optimizer
 from likewise.training.gpu_memory import out_of_memory_error
+from likewise.training.one_device_gradients import OneDeviceGradients
 from likewise.training.screen import Screen
 from likewise.training.train_step import TrainStep
 
@@ -32,6 +32,9 @@ class GraphSteps:
         self.fabric, self.settings = eager.fabric, eager.settings
         self.undecided = self.settings.cuda_graph != "off"
         self.captured: CapturedStep | None = None
+        self.gradients = OneDeviceGradients(
+            self.fabric, eager.method, eager.nets, eager.microbatches, eager.counter.enabled
+        )
         self.images_of_step: dict[bool, int] = {}
         """images of a step, by whether it has support: a replayed graph counts none"""
 
@@ -64,7 +67,7 @@ class GraphSteps:
         eager = self.eager
         reason = why_not_captured(
             self.fabric,
-            eager.gradients,
+            eager.microbatches,
             eager.method,
             eager.nets,
             batch,
@@ -118,7 +121,7 @@ class GraphSteps:
         assert self.captured is not None
         eager, failed_before = self.eager, self.captured.failed
         progress = eager.progress(len(eager.group))
-        seed_networks(progress.seed, progress.step, progress.rank, "dropout")
+        progress.seed_dropout()
         eager.rate = eager.learning_rate()
         eager.times.begin("forward")
         try:
@@ -144,12 +147,10 @@ class GraphSteps:
         return step
 
     def add_gradients(self, batch: Batch, progress: Progress) -> Step:
-        """Views, forward and backward, the same."""
-        eager = self.eager
-        with self.fabric.autocast(), eager.counter.enabled():
-            step = eager.method.step(eager.nets, batch, progress)
-        step.loss.backward()
-        return step._replace(loss=step.loss.detach())
+        """The method's own updates, views, forward and backward, the same."""
+        step = self.gradients(batch, progress)
+        self.eager.own_losses = self.gradients.own_losses
+        return step
 
     def count_images(self, has_support: bool) -> None:
         """Add the images of the newest step to the run's."""

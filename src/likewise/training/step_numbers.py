@@ -152,6 +152,9 @@ class FixedProgress:
             self._streams[name] = slot
         return self._numbers.key(self._streams[name])
 
+    def seed_dropout(self, *part: int) -> None:
+        """Nothing: a graph can be seeded before it alone."""
+
     def rng(self, name: str, batch: Batch) -> RNGFromMemory:
         """Random numbers for the batch's rows, by a key that lies in memory."""
         return RNGFromMemory(self._progress.rng(name, batch), self)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from likewise.encoders import Encoder
+from likewise.randomness import random_state
 
 Rows = deque[Tensor | None]
 
@@ -63,10 +64,10 @@ def _forward_through(
 
 def _forward_and_keep(rows: Rows, forward: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     device = inputs[0].device
-    before = _random_state(device)
+    before = random_state(device)
     made = forward(*inputs)
     # Dropout must draw again, or what follows it would draw other numbers than in the first pass.
-    drew_numbers = not torch.equal(before, _random_state(device))
+    drew_numbers = random_state(device) != before
     rows.append(None if drew_numbers else made)
     return made
 
@@ -75,10 +76,3 @@ def _give_again(rows: Rows, forward: Callable[..., Tensor], *inputs: Tensor) -> 
     made = rows.popleft()
     # A gradient may pass through a frozen network to what made its input.
     return forward(*inputs) if made is None or torch.is_grad_enabled() else made
-
-
-def _random_state(device: torch.device) -> Tensor:
-    """Of the generator that dropout draws from."""
-    if device.type == "cpu":
-        return torch.get_rng_state()
-    return torch.get_device_module(device).get_rng_state()

@@ -16,7 +16,6 @@ from likewise.collectives import rank, world_size
 from likewise.data.batch import Batch
 from likewise.data.loader import Loader
 from likewise.methods import Method, Nets, Progress, Recipe, Step
-from likewise.randomness import seed_networks
 from likewise.training.accumulation import divide_gradients, mean_step, with_metrics_of
 from likewise.training.bottleneck import StepTimes
 from likewise.training.cached_gradients import Learner, gradients_of
@@ -73,10 +72,10 @@ class TrainStep:
         self.steps_per_epoch = loader.steps_per_epoch
 
         rows = loader.batch_size // world_size()
-        microbatches = count_microbatches(settings.microbatch, rows, nets)
+        self.microbatches = count_microbatches(settings.microbatch, rows, nets)
         self.learner, self.optimizer = self.set_up()
-        self.gradients = gradients_of(fabric, self.learner, microbatches)
-        self.manual_backward = ManualBackward(fabric, nets, microbatches)
+        self.gradients = gradients_of(fabric, self.learner, self.microbatches)
+        self.manual_backward = ManualBackward(fabric, nets, self.microbatches)
         decay = settings.model_ema_decay
         self.ema = None if decay is None else ModelEMA(nets, decay)
 
@@ -118,7 +117,7 @@ class TrainStep:
     def compute_gradients(self, batch: Batch) -> Step:
         """One batch: the method's own updates, forward and backward."""
         progress = self.progress(len(self.group))
-        seed_networks(progress.seed, progress.step, progress.rank, "dropout")
+        progress.seed_dropout()
         if not self.group:
             self.rate = self.learning_rate()
             self.optimizer.zero_grad(set_to_none=True)

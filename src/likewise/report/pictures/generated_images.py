@@ -8,7 +8,7 @@ from torch import Tensor
 
 from likewise.data.batch import Batch
 from likewise.methods import Nets, Progress
-from likewise.methods.method import classify
+from likewise.methods.method import classify, one_view
 from likewise.methods.ugan import UGAN
 from likewise.report.pictures.illustration import Illustration, Picture
 
@@ -37,7 +37,7 @@ def illustrate_fakes(
     good = method.good_fakes(nets, batch, progress) if method.good else None
     bad = method.bad_fakes(nets, batch, progress) if method.bad else None
     real = batch if batch.support is None else batch.support
-    labelled = method.view(real, progress, "view"), real.labels
+    labelled = one_view(method.views, real, progress), real.labels
     return draw_fakes(lambda pixels: classify(method, nets, pixels), labelled, good, bad)
 
 
