@@ -32,7 +32,7 @@ from likewise.data.images import InMemoryImages
 from likewise.data.loader import Loader
 from likewise.encoders import EncoderSettings, build_encoder
 from likewise.errors import LikewiseError
-from likewise.methods import METHODS, Method, Nets, Recipe
+from likewise.methods import METHODS, Method, Nets, Recipe, with_view_size
 from likewise.methods.simclr import SimCLR
 from likewise.training import LoopSettings, train
 from likewise.training.callbacks import Callback, CallbackState
@@ -47,7 +47,9 @@ UNCOUNTED = 12
 COMPARED = ("moco-v2", "byol", "isd", "suncet", "comatch")
 """beside the time of their own views and networks"""
 PYTORCH_NORM = "graph alone, PyTorch's batch normalisation"
-OTHERS = ("fixmatch", "supcon")
+OTHERS = ("fixmatch", "supcon", "ugan")
+PIECES = 4
+"""microbatches of a batch"""
 RECIPE = Recipe("sgd", learning_rate=0.06, weight_decay=5e-4)
 
 
@@ -138,11 +140,13 @@ class Steps:
     device: torch.device
     sizes: Sizes
     compile: bool = False
+    microbatch: int | None = None
 
     def timed(self, cuda_graph: CUDAGraph, steps: int, look: bool = False) -> Result:
         """Milliseconds of so many steps after the first ones, and seconds with the start."""
         watch, start = Watch(look), time.perf_counter()
-        self.train(LoopSettings(UNCOUNTED + steps, cuda_graph=cuda_graph), watch, "bf16-mixed")
+        plan = LoopSettings(UNCOUNTED + steps, cuda_graph=cuda_graph, microbatch=self.microbatch)
+        self.train(plan, watch, "bf16-mixed")
         watch.found["seconds with start"] = round(time.perf_counter() - start, 1)
         return watch.found
 
@@ -259,12 +263,19 @@ def agreement(device: torch.device, sizes: Sizes) -> Result:
 
 def other(name: str, device: torch.device, sizes: Sizes) -> Result:
     """Captured milliseconds of a step, or eager ones and why."""
-    steps = Steps(METHODS[name](), device, sizes)
+    steps = Steps(with_view_size(METHODS[name](), sizes.side), device, sizes)
     try:
         return steps.timed("on", sizes.steps // 2)
     except (LikewiseError, RuntimeError) as reason:
         eager = steps.timed("off", sizes.steps // 4)
         return {"not captured": str(reason)[:500], "eager": eager}
+
+
+def in_microbatches(device: torch.device, sizes: Sizes) -> Result:
+    """Eager and captured milliseconds of a step of SimCLR in microbatches."""
+    steps = Steps(SimCLR(views=simclr_small()), device, sizes, microbatch=sizes.batch // PIECES)
+    few = sizes.steps // 4
+    return {"eager": steps.timed("off", few), "captured": steps.timed("auto", few)}
 
 
 def compared(name: str, device: torch.device, sizes: Sizes) -> Result:
@@ -302,6 +313,7 @@ def run(device: torch.device, clock: Clock, sizes: Sizes | None = None) -> None:
         "graph alone, compiled": lambda: graph_alone(device, sizes, compile=True),
         **{name: partial(other, name, device, sizes) for name in OTHERS},
         "agreement": lambda: agreement(device, sizes),
+        "simclr in microbatches": lambda: in_microbatches(device, sizes),
     }
     clock.found["epoch"] = f"{EPOCH} steps"
     take_turns("step", work, clock)

@@ -319,6 +319,13 @@ def test_statistics_are_kept_for_a_while_only_and_those_at_rest_stay_so():
     assert moving.training and not resting.training
 
 
+def test_statistics_move_again_after_an_error():
+    moving = torch.nn.BatchNorm1d(2)
+    with pytest.raises(ZeroDivisionError), kept_statistics(moving):
+        _ = 1 / 0
+    assert moving.training
+
+
 def test_without_a_size_it_says_what_to_do():
     with pytest.raises(LikewiseError, match=r"views=identity\(28\)"):
         UGAN().build(build_encoder(EncoderSettings("conv4", 12, (0.4,), (0.3,))), 3)

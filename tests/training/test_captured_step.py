@@ -395,6 +395,17 @@ def test_a_capture_that_pytorch_refuses_leaves_the_eager_steps(as_on_gpu, monkey
         trained("simclr", "on")
 
 
+def test_a_graph_that_does_not_fit_leaves_the_eager_steps(as_on_gpu, monkeypatch):
+    def too_large(work):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(captured_step, "captured", too_large)
+    _, state = trained("simclr", "auto")
+    assert state.step == STEPS
+    with pytest.raises(LikewiseError, match="memory"):
+        trained("simclr", "on")
+
+
 @pytest.mark.skipif(ON_GPU, reason="needs a machine without a GPU")
 def test_on_a_cpu_nothing_is_captured():
     with pytest.raises(LikewiseError, match="--cuda-graph"):

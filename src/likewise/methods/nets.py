@@ -80,6 +80,8 @@ def kept_statistics(network: nn.Module) -> Iterator[None]:
     moving = [module for module in batch_norms(network) if module.training]
     for module in moving:
         module.eval()
-    yield
-    for module in moving:
-        module.train()
+    try:
+        yield
+    finally:  # steps may go on without what failed, such as the capture of a CUDA graph
+        for module in moving:
+            module.train()

@@ -153,7 +153,8 @@ class CapturedStep:
             with refusing_host_draws(self.device):
                 return captured(work)
         except torch.cuda.OutOfMemoryError:
-            raise
+            self.failed = "it does not fit the GPU's memory beside what steps have left there"
+            return None
         except NotCapturable as error:
             self.failed = str(error)
             return None

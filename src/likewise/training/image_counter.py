@@ -43,8 +43,10 @@ class ImageCounter:
     def enabled(self) -> Iterator[None]:
         """While the context is open, passes count."""
         self._enabled = True
-        yield
-        self._enabled = False
+        try:
+            yield
+        finally:
+            self._enabled = False
 
     def take(self) -> int:
         """The images since the last call."""
