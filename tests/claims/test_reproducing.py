@@ -11,7 +11,8 @@ import torch
 from rich.console import Console
 
 from likewise import cli
-from likewise.claims import CLAIMS, reproducing
+from likewise.claims import CLAIMS, arm_training
+from likewise.claims.arm_training import ArmTrainer
 from likewise.claims.claim import ONLINE, Arm, Claim, Statement
 from likewise.claims.hsakd_over_kd import Auxiliary
 from likewise.claims.measures import ClassifierAccuracy, Linear, Neighbours
@@ -115,7 +116,7 @@ def test_everything_that_a_reader_needs_is_stored(done):
 
 def test_a_finished_arm_is_not_trained_again(done, data, monkeypatch):
     out, before = done
-    monkeypatch.setattr("likewise.claims.reproducing.train", None)  # calling it would fail
+    monkeypatch.setattr("likewise.claims.arm_training.train", None)  # calling it would fail
     assert reproduction(out, tiny(data)).run(None, False).results == before.results
 
 
@@ -124,7 +125,7 @@ def test_an_interrupted_reproduction_goes_on_with_the_arm_that_is_missing(
 ):
     _, whole = done
     out, calls = tmp_path / "half", []
-    real = Reproduction._train
+    real = ArmTrainer.train
 
     def stop_at_second(self, arm, seed, folder):
         calls.append(arm.name)
@@ -132,7 +133,7 @@ def test_an_interrupted_reproduction_goes_on_with_the_arm_that_is_missing(
             raise KeyboardInterrupt
         return real(self, arm, seed, folder)
 
-    monkeypatch.setattr(Reproduction, "_train", stop_at_second)
+    monkeypatch.setattr(ArmTrainer, "train", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
         reproduction(out, tiny(data)).run(None, False)
     assert not (out / "outcome.json").exists()
@@ -153,7 +154,7 @@ def test_an_arm_stopped_in_its_middle_ends_as_if_it_had_not(done, data, tmp_path
             if len(steps) == 3:
                 raise RuntimeError("killed")
 
-    monkeypatch.setattr(reproducing, "train", partial(reproducing.train, callbacks=(Killer(),)))
+    monkeypatch.setattr(arm_training, "train", partial(arm_training.train, callbacks=(Killer(),)))
     with pytest.raises(RuntimeError, match="killed"):
         reproduction(tmp_path / "a", tiny(data)).run(None, False)
     again = reproduction(tmp_path / "a", tiny(data)).run(None, False)

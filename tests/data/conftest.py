@@ -2,14 +2,14 @@
 
 import pytest
 
-from likewise.data.sources import urls
+from likewise.data.sources import attempts
 from likewise.data.sources.shard_cache import ShardCache
 
 
 @pytest.fixture
 def quick_attempts(monkeypatch):
     """A server that fails is asked again at once."""
-    monkeypatch.setattr(urls, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(attempts, "FIRST_WAIT", 0.01)
 
 
 @pytest.fixture

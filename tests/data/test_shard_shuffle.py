@@ -15,7 +15,7 @@ from likewise.data.node_order import NodeOrder
 from likewise.data.open_images import open_images
 from likewise.data.samplers import shuffled
 from likewise.data.shard_shuffle import ShardShuffle
-from likewise.data.sources import urls
+from likewise.data.sources import attempts
 from likewise.data.sources.open import open_manifest
 from likewise.data.sources.shard_cache import ShardCache
 from likewise.errors import LikewiseError
@@ -46,7 +46,7 @@ def test_a_buffer_for_all_images_shuffles_as_without_shards():
 @pytest.fixture
 def remote(tmp_path, monkeypatch):
     """Six archives of eight images at URLs, read through a cache of three, and the server."""
-    monkeypatch.setattr(urls, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(attempts, "FIRST_WAIT", 0.01)
     for number in range(6):
         write_tar(tmp_path / "set" / f"{number}.tar", examples(8, first=8 * number))
     size = (tmp_path / "set" / "0.tar").stat().st_size

@@ -16,7 +16,7 @@ import pytest
 from data.gcs import gcs_server
 from data.test_remote import assert_same
 from data.test_webdataset import examples, write_tar
-from likewise.data.sources import urls
+from likewise.data.sources import attempts
 from likewise.data.sources.open import open_manifest
 from likewise.errors import EnvironmentIOError, LikewiseError
 
@@ -128,7 +128,7 @@ def test_braces_that_do_not_match_are_refused(pattern, shards, monkeypatch):
 
 @pytest.mark.parametrize("url", ["https://", "http://[::1/x.tar"])
 def test_an_address_that_is_none_is_refused_at_once(url, monkeypatch):
-    monkeypatch.setattr(urls, "FIRST_WAIT", 60)
+    monkeypatch.setattr(attempts, "FIRST_WAIT", 60)
     with pytest.raises(LikewiseError, match="address") as refused:
         open_manifest(url)
     assert not isinstance(refused.value, EnvironmentIOError)

@@ -10,15 +10,8 @@ from likewise.data.columns.masks import Masks
 from likewise.data.images import InMemoryImages
 from likewise.encoders.encoder import Encoder
 from likewise.errors import LikewiseError
-from likewise.evaluation.metrics.segmentation import (
-    SceneImages,
-    SegmentationProbe,
-    confusion,
-    ious,
-    mean_iou,
-    pixel_accuracy,
-    whole,
-)
+from likewise.evaluation.metrics.iou import confusion, ious, mean_iou, pixel_accuracy
+from likewise.evaluation.metrics.segmentation import SceneImages, SegmentationProbe, whole
 from likewise.evaluation.statistics.bootstrap import bootstrap
 from likewise.randomness import generator
 

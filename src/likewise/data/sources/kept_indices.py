@@ -10,21 +10,10 @@ from pathlib import Path
 
 from likewise.atomic_write import disk_error
 from likewise.counts import amount
+from likewise.data.sources.attempts import AccessDenied, with_attempts
 from likewise.data.sources.shard_cache import ShardCache
-from likewise.data.sources.shard_index import (
-    INDEX_FORMAT,
-    SUFFIX,
-    ShardIndex,
-    digest,
-    read_index,
-)
-from likewise.data.sources.urls import (
-    REQUESTS_AT_A_TIME,
-    AccessDenied,
-    RemoteFile,
-    read_small,
-    with_attempts,
-)
+from likewise.data.sources.shard_index import INDEX_FORMAT, SUFFIX, ShardIndex, digest, read_index
+from likewise.data.sources.urls import REQUESTS_AT_A_TIME, RemoteFile, read_small
 from likewise.errors import LikewiseError
 
 

@@ -12,13 +12,14 @@ import numpy as np
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.parquet_reader import ParquetReader
 from likewise.data.manifest import Manifest
+from likewise.data.sources.attempts import with_attempts
 from likewise.data.sources.kept_indices import KeptIndices
 from likewise.data.sources.parquet import manifest_of, scan_rows
 from likewise.data.sources.shard_cache import ShardCache
 from likewise.data.sources.shard_files import CachedShards
 from likewise.data.sources.shard_index import joined
 from likewise.data.sources.shards import LOOK_LIMIT, with_headers
-from likewise.data.sources.urls import REQUESTS_AT_A_TIME, RemoteFile, filesystem_of, with_attempts
+from likewise.data.sources.urls import REQUESTS_AT_A_TIME, RemoteFile, filesystem_of
 from likewise.errors import LikewiseError
 
 LOOKED_AT = 4

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock
 
-from likewise.data.sources.urls import RemoteFile, filesystem_of, with_attempts
+from likewise.data.sources.attempts import with_attempts
+from likewise.data.sources.urls import RemoteFile, filesystem_of
 from likewise.errors import EnvironmentIOError, LikewiseError
 
 FOLDER = "~/.cache/likewise/shards"

@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from likewise.counts import amount
-from likewise.data.sources.urls import AccessDenied, RemoteFile, read_small, without_braces
+from likewise.data.sources.attempts import AccessDenied
+from likewise.data.sources.urls import RemoteFile, read_small, without_braces
 from likewise.errors import LikewiseError
 
 MANIFEST = "manifest.json"

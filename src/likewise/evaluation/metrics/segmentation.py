@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from likewise.encoders import Encoder
 from likewise.encoders.locations import dense_map, dense_stage, flatten_locations, sample_features
 from likewise.errors import LikewiseError
 from likewise.evaluation.features import PixelReader, eval_mode
+from likewise.evaluation.metrics.iou import confusion, mean_iou, named_ious, pixel_accuracy
 from likewise.evaluation.metrics.linear_probe import FittedProbe, LinearProbe
 from likewise.evaluation.statistics.bootstrap import bootstrap
 from likewise.evaluation.statistics.scores import Features, Score, ScoreDifference
@@ -238,7 +238,7 @@ class SegmentationProbe:
             differences += self._differences(of_first, found[other].confusions, other)
         per_class = {}
         for who, each in found.items():
-            per_class[who] = _named_ious(masks, each.confusions.sum(dim=0))
+            per_class[who] = named_ious(masks, each.confusions.sum(dim=0))
         return Segmentation(scores, differences, per_class, examples, predictions)
 
     def _scores(self, found: _OfEncoder) -> list[Score]:
@@ -270,15 +270,6 @@ def _difference(measure: Callable[[Tensor], Tensor], pair: Tensor) -> Tensor:
     return measure(first) - measure(second)
 
 
-def _named_ious(masks: Masks, table: Tensor) -> dict[str, float]:
-    """Intersection over union by class name, from a confusion matrix [C, C]."""
-    named = {}
-    for label, iou in enumerate(ious(table).tolist()):
-        if not math.isnan(iou):
-            named[masks.name(label)] = iou
-    return named
-
-
 def whole(pixels: Pixels, size: int) -> Tensor:
     """Whole images resized to a square, whatever their aspect, float [B, C, size, size] in [0, 1]."""
     as_if_square = torch.ones_like(pixels.aspect)
@@ -298,32 +289,6 @@ def _protocol(
         "ignore_index": ignore_index,
         **chosen,
     }
-
-
-def confusion(predicted: np.ndarray, mask: np.ndarray, classes: int) -> Tensor:
-    """Confusion matrix [C, C], true classes as rows and predictions as columns; ignored pixels are left out."""
-    counted = mask != NOTHING
-    pairs = mask[counted].astype(np.int64) * classes + predicted[counted]
-    return torch.from_numpy(np.bincount(pairs, minlength=classes**2)).view(classes, classes)
-
-
-def ious(table: Tensor) -> Tensor:
-    """Intersection over union of each class, [..., C, C] -> [..., C]; NaN for a class that is in no mask."""
-    correct = table.diagonal(dim1=-2, dim2=-1)
-    true = table.sum(dim=-1)
-    predicted = table.sum(dim=-2)
-    return torch.where(true > 0, correct / (true + predicted - correct), torch.nan)
-
-
-def mean_iou(table: Tensor) -> Tensor:
-    """Mean over the classes in the masks, [..., C, C] -> [...]."""
-    return ious(table).nanmean(dim=-1)
-
-
-def pixel_accuracy(table: Tensor) -> Tensor:
-    """Share of pixels classified correctly, [..., C, C] -> [...]."""
-    correct = table.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
-    return correct / table.sum(dim=(-2, -1))
 
 
 MEASURES = {"linear_miou": mean_iou, "linear_pixel_accuracy": pixel_accuracy}
