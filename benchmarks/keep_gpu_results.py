@@ -35,6 +35,8 @@ LEFT_OUT = ("end", "log", "why", "seconds")
 """Entries of a section that are long texts, or no measurement."""
 ABOUT = ("day", "about", "aims")
 """What is no section in the file."""
+CHECK = "check"
+"""The section that measures nothing."""
 
 Cells = dict[str, str]
 
@@ -150,10 +152,33 @@ def result_of(name: str, found: Mapping[str, Any], note: str) -> dict[str, Any]:
     }
 
 
+def read(file: Path) -> dict[str, Any]:
+    """What on_gpu.py found.
+
+    Raises:
+        SystemExit: the file is none of its files, is damaged, or was made on a CPU.
+    """
+    wanted = "Give the file that `python benchmarks/on_gpu.py --out FILE` wrote."
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{file} cannot be read ({error}). {wanted}") from error
+    whole = isinstance(found, dict) and all(name in found for name in ABOUT)
+    if not whole or not all(isinstance(found[name], dict) for name in found if name not in ABOUT):
+        raise SystemExit(f"{file} does not hold a day, a machine, aims and sections. {wanted}")
+    if found["about"].get("device") in (None, "CPU"):
+        raise SystemExit(
+            f"{file} was written on a CPU, where the script is only tried: nothing of it is kept. {wanted}"
+        )
+    return found
+
+
 def main(settings: Settings) -> None:
     """Write a file for each section that found something."""
-    found = json.loads(settings.found.read_text())
-    for name in (name for name in found if name not in ABOUT):
+    found = read(settings.found)
+    if not settings.results.is_dir():
+        raise SystemExit(f"--results {settings.results}: there is no such folder. Make it first.")
+    for name in (name for name in found if name not in (*ABOUT, CHECK)):
         result = result_of(name, found, settings.note)
         if not any(table["rows"] for table in result["tables"]):
             print(f"{name}: nothing was measured, so what an earlier run said stays")

@@ -15,6 +15,7 @@ puts it all into the documentation. `benchmarks/records_on_gpu.py` is for whole 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import signal
@@ -65,7 +66,7 @@ class Settings:
     @property
     def sections(self) -> list[str]:
         """Names of those that are wanted."""
-        return [CHECK] if self.check else self.only.split(",")
+        return [CHECK] if self.check else [name.strip() for name in self.only.split(",")]
 
 
 GRACE = 8.0
@@ -160,6 +161,20 @@ def about(device: torch.device) -> Result:
     return found
 
 
+def refuse_unknown(names: list[str]) -> None:
+    """Before any is begun.
+
+    Raises:
+        SystemExit: there is no section of one of the names.
+    """
+    for name in names:
+        known = f"gpu.{name}" in sys.modules or importlib.util.find_spec(f"gpu.{name}")
+        if not known:
+            raise SystemExit(
+                f"--only {name}: there is no such section. Give some of {NAMES},batch_norm."
+            )
+
+
 def all_sections(settings: Settings, device: torch.device) -> Result:
     """What each found, and the aims; written after each."""
     until = time.monotonic() + settings.limit
@@ -184,6 +199,7 @@ def main(settings: Settings) -> None:
     if settings.section:
         run_section(settings.section, settings, device)
         return
+    refuse_unknown(settings.sections)
     result = all_sections(settings, device)
     if not settings.check:
         print(aims.table(result["aims"]), flush=True)

@@ -45,6 +45,8 @@ def folder_with(tmp_path, **files):
         (["train", "{photos}", "--preset", "imagenet"], "--method simclr --preset imagenet"),
         (["train", "{photos}", "--bach-size", "8"], "--batch-size"),
         (["train", "{photos}", "--method", "simclr", "--dims", "8"], "--method.dim"),
+        (["train", "{photos}", "--no-fused-batch-nrm"], "mean --no-fused-batch-norm"),
+        (["train", "{photos}", "--fused-batch-nrm"], "mean --fused-batch-norm?"),
         (["search", "run", "image.png", "--top", "5"], "--count"),
         (["search", "run", "--coutn", "5"], "--count"),
         (["evaluate", "run", "photos"], "--data photos"),

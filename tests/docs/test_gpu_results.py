@@ -23,8 +23,8 @@ def kept(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend("docs")
     script, aims = (importlib.import_module(name) for name in ("keep_gpu_results", "gpu.aims"))
 
-    def keep(**sections):
-        about = {"device": "GPU X", "machine": "16 x CPU", "versions": {"torch": "9"}, "cuda": "13"}
+    def keep(device="GPU X", **sections):
+        about = {"device": device, "machine": "16 x CPU", "versions": {"torch": "9"}, "cuda": "13"}
         found = {"day": "2027-01-02", "about": about, **sections}
         found["aims"] = aims.judged(found)
         file = tmp_path / "on_gpu.json"
@@ -68,3 +68,20 @@ def test_a_section_that_found_nothing_leaves_what_an_earlier_run_said(kept):
     results = kept(views={"ended": "it wrote nothing", "seconds": 3.0}, scoring={"ended": "no"})
     assert (results / "on_gpu_views.json").read_text() == "earlier"
     assert not (results / "on_gpu_scoring.json").exists()
+
+
+def test_what_a_cpu_tried_and_what_a_check_said_is_not_kept(kept):
+    with pytest.raises(SystemExit, match="CPU"):
+        kept(device="CPU", step=STEP)
+    results = kept(check={"view": {"boxes": 0.0}}, step=STEP)
+    assert {each.name for each in results.iterdir()} == {"on_gpu_views.json", "on_gpu_step.json"}
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "{}", '{"views": {"a": 1}}'])
+def test_a_file_that_holds_no_results_is_refused_by_name(content, kept, tmp_path):
+    script = importlib.import_module("keep_gpu_results")
+    file = tmp_path / "given.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SystemExit, match="given"):
+        script.main(script.Settings(file, tmp_path))

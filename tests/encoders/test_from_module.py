@@ -49,6 +49,24 @@ class Named(nn.Module):
         return {"features": pixels.mean(dim=(2, 3))}
 
 
+class OneRow(nn.Module):
+    """Loses the batch's dimension, which one image does not show."""
+
+    def forward(self, pixels):
+        return pixels.mean(dim=(2, 3)).view(1, -1)
+
+
+class CutOff(Pooled):
+    def forward(self, pixels):
+        return super().forward(pixels).detach()
+
+
+class KeepsFeatures(Pooled):
+    def forward(self, pixels):
+        self.features = super().forward(pixels)
+        return self.features
+
+
 def mapping(channels=3):
     return nn.Sequential(
         nn.Conv2d(channels, 6, 3, padding=1), nn.Conv2d(6, 7, 3, stride=2, padding=1)
@@ -140,8 +158,22 @@ def test_a_class_with_arguments_asks_for_the_module(run):
         (Pooled(channels=4), "Pooled"),
         (Pooled().double(), "float64"),
         (Stateful(), "_extra_state"),
+        (OneRow(), r"\(1, 6\)"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4).half()), r"float16.*1\.weight"),
+        (mapping().to("meta"), "meta"),
+        (torch.jit.script(mapping()), "TorchScript"),
     ],
-    ids=["dictionary", "one vector", "channels", "double precision", "extra state"],
+    ids=[
+        "dictionary",
+        "one vector",
+        "channels",
+        "double precision",
+        "extra state",
+        "one row of two",
+        "half precision of one layer",
+        "no numbers",
+        "torchscript",
+    ],
 )
 def test_what_is_no_encoder_is_refused(module, named):
     with pytest.raises(LikewiseError, match=named):
@@ -187,3 +219,16 @@ def test_a_classifier_and_a_frozen_module_are_told():
         )
         == []
     )
+
+
+def test_a_module_whose_features_are_cut_off_from_its_weights_is_told():
+    (said,) = module_warnings(encoder_from_module(CutOff(), 16, *COLOUR)[0])
+    assert "detach" in said
+    frozen = CutOff().requires_grad_(False)
+    (said,) = module_warnings(encoder_from_module(frozen, 16, *COLOUR)[0])
+    assert "frozen" in said
+
+
+def test_a_module_that_keeps_its_features_can_be_copied():
+    encoder, _ = encoder_from_module(KeepsFeatures(), 16, *COLOUR)
+    assert copy.deepcopy(encoder).width == 5

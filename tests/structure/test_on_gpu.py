@@ -40,6 +40,13 @@ def test_all_missing_packages_are_named_at_once(script, monkeypatch):
         import no_one  # noqa: F401
 
 
+def test_a_section_that_there_is_not_is_refused_before_any_begins(script, tmp_path):
+    out = tmp_path / "found.json"
+    with pytest.raises(SystemExit, match="vews"):
+        script.main(script.Settings(only="views, vews", device="cpu", out=out))
+    assert not out.exists()
+
+
 SECTIONS = """
 import subprocess, sys, time, types
 def section(name, run):

@@ -27,6 +27,9 @@ DataArgument = Annotated[str, Positional, tyro.conf.arg(metavar="DATA")]
 
 FEW_OPTIONS = 16
 """A command with no more options has them listed where none is near to what was typed."""
+NO = "no-"
+"""What stands before the name of a flag that is turned off."""
+
 SHORT = 2
 """Letters of a name that is too short to be like another one."""
 
@@ -54,19 +57,25 @@ def parse(kind: Any, words: list[str], program: str) -> Any:
 def _unknown(word: str, kind: Any) -> str:
     """What is to be said of a word that a command does not know."""
     options = options_of(kind)
+    positive = [option for option in options if not _turns_off(option)]
     if not word.startswith("-"):
         hint = f" Data are given by an option: --data {word}." if "data" in options else ""
         return f"{word} was given, but there is no option before it.{hint}"
     typed = word.partition("=")[0]
     name = typed.lstrip("-")
-    near = _near(name, options) if len(name) > SHORT else []
+    sought = options if _turns_off(name) else positive
+    near = _near(name, sought) if len(name) > SHORT else []
     if near:
         return (
             f"There is no option {typed}. Did you mean {' or '.join(f'--{o}' for o in near[:3])}?"
         )
-    if len(options) > FEW_OPTIONS:
+    if len(positive) > FEW_OPTIONS:
         return f"There is no option {typed}."
-    return f"There is no option {typed}. There are {', '.join(f'--{each}' for each in options)}."
+    return f"There is no option {typed}. There are {', '.join(f'--{each}' for each in positive)}."
+
+
+def _turns_off(option: str) -> bool:
+    return option.rpartition(".")[2].startswith(NO)
 
 
 def _near(name: str, options: list[str]) -> list[str]:
@@ -77,7 +86,7 @@ def _near(name: str, options: list[str]) -> list[str]:
 
 
 def options_of(kind: Any) -> list[str]:
-    """Names of a kind's options as they are typed, without the dashes in front."""
+    """Names of a kind's options as they are typed, without the dashes in front; flags have two, to turn on and off."""
     names = []
     for name, hint in typing.get_type_hints(kind, include_extras=True).items():
         inner = typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
@@ -91,6 +100,8 @@ def options_of(kind: Any) -> list[str]:
             names += [f"{prefix}{each}" for each in options_of(inner)]
         else:
             names.append(typed)
+            if inner is bool:
+                names.append(NO + typed)
     return names
 
 

@@ -1,4 +1,4 @@
-"""Any ``nn.Module`` as an encoder: what it gives is found by showing it one grey image."""
+"""Any ``nn.Module`` as an encoder: what it gives is found by showing it one grey image, and two."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ class ModuleEncoder(Encoder):
         super().__init__(features.shape[1], mean, std)
         self.network = network
         self._gives_map = features.dim() == 4
+        self.is_cut_off = _may_learn(network) and not features.requires_grad
+        """whether no gradient gets from the features to the parameters, though some want one"""
 
     @property
     def has_map(self) -> bool:
@@ -112,10 +114,15 @@ def module_warnings(encoder: nn.Module) -> list[str]:
     if not isinstance(encoder, ModuleEncoder):
         return []
     said, name = [], _class_name(encoder.network)
-    parameters = list(encoder.network.parameters())
-    if parameters and not any(parameter.requires_grad for parameter in parameters):
+    if list(encoder.network.parameters()) and not _may_learn(encoder.network):
         said.append(
             f"the encoder {name} is frozen (no parameter requires a gradient): only the heads on it learn."
+        )
+    if encoder.is_cut_off:
+        said.append(
+            f"the encoder {name} does not learn, only the heads on it do: its forward cuts its features off from its "
+            f"parameters. Leave out torch.no_grad(), .detach(), .data and NumPy there; or, if that is meant, freeze "
+            f"it by requires_grad_(False)."
         )
     layers = [
         (path, part)
@@ -182,26 +189,20 @@ def reinitialised(module: nn.Module) -> nn.Module:
     return network
 
 
-@torch.no_grad()
 def _dry_run(network: nn.Module, channels: int, image_size: int) -> Tensor:
     """What the module gives for one grey image: [1, D] or [1, D, h, w]. Modes and statistics stay as they are."""
     modes = {module: module.training for module in network.modules()}
-    others = [name for name, value in network.state_dict().items() if not isinstance(value, Tensor)]
-    if others:
-        raise LikewiseError(
-            f"The encoder {_class_name(network)} keeps {others[0]}, which is no tensor, in its state_dict() "
-            f"(get_extra_state). Weights are stored as tensors alone: register it as a buffer, or leave it out."
-        )
+    _refuse_state(network)
     like = next(network.parameters(), torch.zeros(1))
-    if like.dtype != torch.float32:
-        raise LikewiseError(
-            f"The encoder {_class_name(network)} has parameters of {str(like.dtype).removeprefix('torch.')}. Give it "
-            f"in float32, module.float(); precision= chooses what it computes in."
-        )
     network.eval()
     try:
-        grey = torch.zeros(1, channels, image_size, image_size).to(like)
-        features = network(grey)
+        grey = torch.zeros(2, channels, image_size, image_size).to(like)
+        with torch.enable_grad():
+            of_one = network(grey[:1])
+        with (
+            torch.no_grad()
+        ):  # comes last: what the network keeps of it has no graph, and can be copied
+            of_two = network(grey)
     except Exception as error:  # a user's code may raise anything
         raise LikewiseError(
             f"The encoder {_class_name(network)} cannot read images [B, {channels}, {image_size}, {image_size}]: "
@@ -210,7 +211,46 @@ def _dry_run(network: nn.Module, channels: int, image_size: int) -> Tensor:
     finally:
         for module, mode in modes.items():
             module.training = mode
-    return _checked_features(features, network)
+    features = _checked_features(of_one, network)
+    if of_two.shape != (2, *features.shape[1:]):
+        raise LikewiseError(
+            f"The encoder {_class_name(network)} gives {tuple(features.shape)} for one image, but "
+            f"{tuple(of_two.shape)} for two; a row for each is wanted. Keep the first dimension: x.flatten(1), not "
+            f"x.view(1, -1)."
+        )
+    return features
+
+
+def _refuse_state(network: nn.Module) -> None:
+    """Refuse parameters and other state that cannot be trained or stored."""
+    name = _class_name(network)
+    if isinstance(network, torch.jit.ScriptModule):
+        raise LikewiseError(
+            f"The encoder is TorchScript ({name}), which cannot be copied and trained here. Give the nn.Module that "
+            f"it was made of."
+        )
+    others = [key for key, value in network.state_dict().items() if not isinstance(value, Tensor)]
+    if others:
+        raise LikewiseError(
+            f"The encoder {name} keeps {others[0]}, which is no tensor, in its state_dict() (get_extra_state). Weights "
+            f"are stored as tensors alone: register it as a buffer, or leave it out."
+        )
+    for key, parameter in network.named_parameters():
+        if parameter.is_meta:
+            raise LikewiseError(
+                f"The encoder {name} has the parameter {key} on the device meta, without numbers. Make the network "
+                f"on the CPU, or load its weights with load_state_dict(..., assign=True)."
+            )
+        if parameter.is_floating_point() and parameter.dtype != torch.float32:
+            kind = str(parameter.dtype).removeprefix("torch.")
+            raise LikewiseError(
+                f"The encoder {name} has parameters of {kind}, for instance {key}. Give it in float32, "
+                f"module.float(); precision= chooses what it computes in."
+            )
+
+
+def _may_learn(network: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in network.parameters())
 
 
 def _checked_features(features: Any, network: nn.Module) -> Tensor:
