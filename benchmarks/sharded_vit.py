@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from lightning_fabric import Fabric
 from many_ranks import peak_bytes
 from measuring import Claim, Table, keep
 from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from vit_formulas import FLOAT, HALF, Sharded, ViT, gathers, head_shapes, numbers
@@ -37,6 +38,7 @@ from likewise.encoders.from_timm import TimmEncoder
 from likewise.methods import Recipe
 from likewise.methods.simclr import SimCLR
 from likewise.training import LoopSettings
+from likewise.training.activation_checkpointing import activation_checkpointing
 from likewise.training.fully_sharded import own_part, sharding_strategy
 from likewise.training.train_step import TrainStep
 
@@ -77,9 +79,18 @@ class Case(NamedTuple):
 
     precision: str
     microbatches: int
+    checkpointed: bool = False
+    """whether blocks are computed again in the backward pass"""
 
 
-CASES = (Case("32-true", 1), Case("bf16-mixed", 1), Case("32-true", MICROBATCHES))
+CASES = (
+    Case("32-true", 1),
+    Case("bf16-mixed", 1),
+    Case("32-true", MICROBATCHES),
+    Case("32-true", 1, checkpointed=True),
+    Case("bf16-mixed", 1, checkpointed=True),
+    Case("32-true", MICROBATCHES, checkpointed=True),
+)
 
 
 class Counted(NamedTuple):
@@ -172,12 +183,13 @@ def held_bytes(step: TrainStep) -> int:
 def count_case(case: Case, ranks: int) -> Counted:
     """What one process counts."""
     step, batch = small_step(case, ranks)
-    step(batch)  # the optimiser makes its state
-    with counted_collectives() as received:
-        step(batch)
-    held = held_bytes(step)
-    step.optimizer.zero_grad(set_to_none=True)
-    return Counted(**received, held=held, peak=peak_bytes(lambda: step(batch)))
+    with activation_checkpointing(step.nets) if case.checkpointed else nullcontext():
+        step(batch)  # the optimiser makes its state
+        with counted_collectives() as received:
+            step(batch)
+        held = held_bytes(step)
+        step.optimizer.zero_grad(set_to_none=True)
+        return Counted(**received, held=held, peak=peak_bytes(lambda: step(batch)))
 
 
 def one_of(rank: int, settings: Settings, port: int, results: Any) -> None:
@@ -190,12 +202,13 @@ def one_of(rank: int, settings: Settings, port: int, results: Any) -> None:
 
 
 def by_formula(case: Case, ranks: int) -> Counted:
-    """The same by formulas; the peak has activations of a microbatch, gathered weights and gradients alone."""
+    """The same by formulas; the peak has activations and gradients, as of one block and microbatch, and weights."""
     gathered = HALF if case.precision == "bf16-mixed" else FLOAT
     sharded = Sharded(SMALL, head_shapes(SMALL.width, *HEAD), ranks, gathered, case.microbatches)
     views = VIEWS * IMAGES // case.microbatches
-    activations = views * SMALL.activations(gathered)
-    peak = activations + sharded.gathered_weights + max(sharded.weights, sharded.whole_gradients)
+    of_view = SMALL.activations(gathered, case.checkpointed) + SMALL.hidden_gradients(gathered)
+    gradients = sharded.sent_gradients + max(sharded.weights, sharded.whole_gradients)
+    peak = views * of_view + sharded.gathered_weights + gradients
     return Counted(sharded.gather_received, sharded.scatter_received, 4 * sharded.weights, peak)
 
 
@@ -208,6 +221,7 @@ def check_table(settings: Settings, found: list[list[Counted]]) -> Table:
     columns = (
         "precision",
         "microbatches",
+        "checkpointing",
         "MB of weights",
         "MB of gradients",
         "MB held",
@@ -224,7 +238,8 @@ def check_table(settings: Settings, found: list[list[Counted]]) -> Table:
         assert counts[0].held == wanted.held == max(counted.held for counted in counts), counts
         peak = max(counted.peak for counted in counts)
         numbers = (f"{number / 1e6:.3f}" for number in (*wanted[:3], peak, wanted.peak))
-        table.rows.append((case.precision, str(case.microbatches), *numbers))
+        checkpointing = "yes" if case.checkpointed else "no"
+        table.rows.append((case.precision, str(case.microbatches), checkpointing, *numbers))
     table.notes.append(
         "Bytes of weights and gradients that a process receives, and bytes of weights, gradients and AdamW's state "
         "that the first one holds, equal the formulas."
@@ -242,38 +257,54 @@ def network_table() -> Table:
         "ViT",
         "parameters",
         "operations of an image",
+        "with checkpointing",
         "kept by an image",
         "in bfloat16",
-        "inputs of blocks",
+        "in bfloat16 with checkpointing",
     )
     table = Table("One image forward and backward, by formulas", columns)
-    assert counted_operations(SMALL) == SMALL.step_operations()
-    assert kept_bytes(SMALL) == SMALL.activations(FLOAT)
+    check_small_network()
     for size in LARGE:
         with torch.device("meta"):
             network = timm.create_model(size.name, num_classes=0)
         assert sum(each.numel() for each in network.parameters()) == size.parameters
-        kept = (size.activations(FLOAT), size.activations(HALF), size.block_inputs(HALF))
-        operations = f"{size.step_operations() / 1e12:.3f} T"
+        operations = (size.step_operations(), size.step_operations(checkpointed=True))
+        kept = (size.activations(FLOAT), size.activations(HALF), size.activations(HALF, True))
+        operation_columns = (f"{each / 1e12:.3f} T" for each in operations)
         kept_columns = (f"{each / 1e6:.1f} MB" for each in kept)
-        table.rows.append((size.name, f"{size.parameters:,}", operations, *kept_columns))
-    table.notes.append(
-        "Parameters are those that timm counts. Of the small ViT, operations and bytes in float32 equal the formulas."
-    )
+        table.rows.append((size.name, f"{size.parameters:,}", *operation_columns, *kept_columns))
+    table.notes += [
+        "Checkpointing is `--activation-checkpointing`: an image keeps the inputs of all blocks, and all of one block.",
+        "Parameters are those that timm counts. Of the small ViT, operations and bytes in float32 equal the formulas.",
+    ]
     return table
 
 
-def counted_operations(size: ViT) -> int:
+def check_small_network() -> None:
+    """Count the small transformer.
+
+    Raises:
+        AssertionError: what was counted is not the formula.
+    """
+    assert counted_operations(network_of(SMALL)) == SMALL.step_operations()
+    assert kept_bytes(network_of(SMALL)) == SMALL.activations(FLOAT)
+    again = TimmEncoder(network_of(SMALL), "vit", (0.5,) * 3, (0.5,) * 3)
+    with activation_checkpointing(again):
+        assert counted_operations(again.network) == SMALL.step_operations(checkpointed=True)
+        inputs = SMALL.block_inputs + SMALL.other_activations(FLOAT)
+        assert kept_bytes(again.network) == inputs
+
+
+def counted_operations(network: nn.Module) -> int:
     """Of one image forward and backward; attention that computes its scores is counted."""
-    network = network_of(size)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        network(torch.rand(1, 3, size.side, size.side)).sum().backward()
+        network(torch.rand(1, 3, SMALL.side, SMALL.side)).sum().backward()
     return counter.get_total_flops()
 
 
-def kept_bytes(size: ViT) -> float:
-    """That an image keeps for the backward pass in float32, weights left out."""
-    network, images = network_of(size), 16
+def kept_bytes(network: nn.Module) -> float:
+    """That an image keeps from the forward pass for the backward pass in float32, weights left out."""
+    images = 16
     kept = {each.untyped_storage().data_ptr(): 0 for each in network.parameters()}
 
     def keep_one(tensor: torch.Tensor) -> torch.Tensor:
@@ -281,57 +312,108 @@ def kept_bytes(size: ViT) -> float:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep_one, lambda tensor: tensor):
-        made = network(torch.rand(images, 3, size.side, size.side))
+        made = network(torch.rand(images, 3, SMALL.side, SMALL.side))
     del made
     return sum(kept.values()) / images
 
 
+@dataclass(frozen=True)
+class Plan:
+    """A batch on the GPUs, of one GPU and step."""
+
+    size: ViT
+    gpus: int
+    checkpointed: bool
+
+    @property
+    def images(self) -> int:
+        """Of a GPU."""
+        return BATCH // self.gpus
+
+    @property
+    def microbatch(self) -> int:
+        """Images that fit at a time."""
+        images = self.images
+        while self.activations(images) > ROOM:
+            images //= 2
+        return images
+
+    def activations(self, images: int) -> int:
+        """Bytes at most."""
+        return VIEWS * images * self.size.activations(HALF, self.checkpointed)
+
+    @property
+    def sharded(self) -> Sharded:
+        """What FSDP2 makes of it."""
+        head = head_shapes(self.size.width, self.size.width, DIM)
+        return Sharded(self.size, head, self.gpus, HALF, self.images // self.microbatch)
+
+    @property
+    def operations(self) -> int:
+        """Of the network."""
+        of_image = self.size.step_operations(self.images // self.microbatch, self.checkpointed)
+        return VIEWS * self.images * of_image
+
+    @property
+    def seconds(self) -> float:
+        """Of these operations."""
+        return self.operations / (PEAK * UTILISATION)
+
+
 def plan_table(size: ViT, gpus: int) -> Table:
     """A batch on the GPUs: bytes, operations and seconds, each of one GPU and step."""
-    images, head = BATCH // gpus, head_shapes(size.width, size.width, DIM)
-    microbatch = images
-    while VIEWS * microbatch * size.activations(HALF) > ROOM:
-        microbatch //= 2
-    sharded = Sharded(size, head, gpus, HALF, images // microbatch)
-    rows, others = BATCH * VIEWS, (gpus - 1) / gpus
-    whole = 4 * FLOAT * (size.parameters + numbers(head))
-    step = VIEWS * images * size.step_operations(sharded.microbatches)
-    loss = 6 * rows**2 * DIM / gpus
-    received = {
-        f"all-gathers of weights, {gathers(sharded.microbatches)} times": sharded.gather_received,
-        "reduce-scatter of gradients": sharded.scatter_received,
-        "all-reduce of gradients, which DDP has instead": 2 * FLOAT * size.parameters * others,
-        "rows of the loss, and their gradient": 2 * FLOAT * rows * DIM * others,
-    }
-    held = {
-        "weights, gradients, AdamW's state": 4 * sharded.weights,
-        "the same by DDP": whole,
-        "weights that are gathered at a time": sharded.gathered_weights,
-        "gradients until the last microbatch": sharded.whole_gradients,
-        f"activations of {images:,} images": VIEWS * images * size.activations(HALF),
-        f"activations of a microbatch of {microbatch}": VIEWS * microbatch * size.activations(HALF),
-        "if blocks were computed again: their inputs": VIEWS * images * size.block_inputs(HALF),
-        "rows of the loss": 5 * FLOAT * rows * DIM,
-    }
-    seconds = step / (PEAK * UTILISATION)
+    plans = [Plan(size, gpus, checkpointed) for checkpointed in (False, True)]
     table = Table(
         f"{size.name}: {BATCH:,} images on {gpus} GPUs, of one GPU and step",
-        ("what", "count", "seconds"),
+        ("what", "count", "seconds", "with checkpointing", "seconds"),
     )
-    table.rows += [(what, f"{count / 1e9:.2f} GB", "") for what, count in held.items()]
-    table.rows += [
+    for both in zip(*map(plan_rows, plans), strict=True):
+        (what, *plain), (_, *checkpointed) = both
+        table.rows.append((what, *plain, *checkpointed))
+    hours = [f"{plan.seconds * EPOCHS * IMAGENET / BATCH / 3600:.1f}" for plan in plans]
+    table.notes.append(
+        f"{EPOCHS} epochs of ImageNet's {IMAGENET:,} images take {hours[0]} hours of the network's operations, and "
+        f"{hours[1]} with checkpointing."
+    )
+    return table
+
+
+def plan_rows(plan: Plan) -> list[tuple[str, str, str]]:
+    """What is counted, the count, and the seconds that it takes."""
+    sharded, microbatch = plan.sharded, plan.microbatch
+    rows, others = BATCH * VIEWS, (plan.gpus - 1) / plan.gpus
+    parameters = plan.size.parameters + numbers(sharded.head)
+    all_reduced = 2 * FLOAT * plan.size.parameters * others
+    held = {
+        "weights, gradients, AdamW's state": 4 * sharded.weights,
+        "the same by DDP": 4 * FLOAT * parameters,
+        "weights that are gathered at a time": sharded.gathered_weights,
+        "gradients until the last microbatch": sharded.whole_gradients,
+        f"activations of {plan.images:,} images": plan.activations(plan.images),
+        "activations of a microbatch": plan.activations(microbatch),
+        "rows of the loss": 5 * FLOAT * rows * DIM,
+    }
+    received = {
+        "all-gathers of weights": sharded.gather_received,
+        "reduce-scatter of gradients": sharded.scatter_received,
+        "all-reduce of gradients, which DDP has instead": all_reduced,
+        "rows of the loss, and their gradient": 2 * FLOAT * rows * DIM * others,
+    }
+    loss = 6 * rows**2 * DIM / plan.gpus
+    made = [("images of a microbatch", f"{microbatch:,}", "")]
+    made += [(what, f"{count / 1e9:.2f} GB", "") for what, count in held.items()]
+    made.append(("all-gathers of weights", f"{gathers(sharded.microbatches)} times", ""))
+    made += [
         (f"receives: {what}", f"{count / 1e9:.2f} GB", f"{count / LINK:.3f}")
         for what, count in received.items()
     ]
-    table.rows.append(("operations of the network", f"{step / 1e12:,.0f} T", f"{seconds:.2f}"))
-    table.rows.append(
+    made.append(
+        ("operations of the network", f"{plan.operations / 1e12:,.0f} T", f"{plan.seconds:.2f}")
+    )
+    made.append(
         ("operations of its share of the loss", f"{loss / 1e12:.2f} T", f"{loss / KERNELS:.4f}")
     )
-    hours = seconds * EPOCHS * IMAGENET / BATCH / 3600
-    table.notes.append(
-        f"{EPOCHS} epochs of ImageNet's {IMAGENET:,} images take {hours:.1f} hours of the network's operations."
-    )
-    return table
+    return made
 
 
 def main(settings: Settings) -> None:
@@ -367,7 +449,9 @@ def claims(settings: Settings, found: list[list[Counted]]) -> list[Claim]:
             max(of_rank[at].peak for of_rank in found),
             by_formula(case, settings.ranks).peak,
         )
-        name = f"{case.precision}, {case.microbatches} microbatches: peak of memory within 1.25 of the formula"
+        checkpointed = ", checkpointed" if case.checkpointed else ""
+        what = f"{case.precision}, {case.microbatches} microbatches{checkpointed}"
+        name = f"{what}: peak of memory within 1.25 of the formula"
         made.append(Claim(name, 1.25, max(peak / wanted, wanted / peak), at_least=False))
     return made
 

@@ -77,29 +77,58 @@ class ViT:
         """The same of the patches alone, whose input needs no gradient."""
         return 2 * (self.tokens - 1) * 3 * self.patch**2 * self.width
 
-    def step_operations(self, microbatches: int = 1) -> int:
+    @property
+    def recomputed_operations(self) -> int:
+        """The same of all blocks where the backward pass computes them again: activation checkpointing.
+
+        It stops at the last number that it needs, and so leaves out the perceptron's second product.
+        """
+        second = 2 * self.tokens * self.width * self.hidden
+        return self.forward_operations - self.patch_operations - self.depth * second
+
+    def step_operations(self, microbatches: int = 1, checkpointed: bool = False) -> int:
         """Forward, and the backward pass with twice as many; every microbatch but the last goes forward twice."""
         again = self.forward_operations * (microbatches - 1) // microbatches
+        again += self.recomputed_operations if checkpointed else 0
         return 3 * self.forward_operations - self.patch_operations + again
 
-    def activations(self, precision: int) -> int:
-        """Bytes that one image keeps for the backward pass, where attention keeps no scores.
+    def activations(self, precision: int, checkpointed: bool = False) -> int:
+        """Bytes that one image keeps for the backward pass at most, where attention keeps no scores.
 
-        Of each token and block: the inputs of both normalisations in float32, with mean and deviation; of attention
-        its input, queries, keys, values, output and log-sums; the perceptron's input, and hidden layer before and
-        after GELU. And once the pixels, and the input of the last normalisation.
+        Those of all blocks; or with activation checkpointing the inputs of all, and the rest of one.
 
         Args:
             precision: bytes of a number in matrix products.
+            checkpointed: whether the backward pass computes blocks again.
+        """
+        block = self.block_activations(precision)
+        if not checkpointed:
+            return self.depth * block + self.other_activations(precision)
+        rest = block - self.block_inputs // self.depth
+        return self.block_inputs + rest + self.other_activations(precision)
+
+    def block_activations(self, precision: int) -> int:
+        """Bytes that one image keeps of a block.
+
+        Of each token: the inputs of both normalisations in float32, with mean and deviation; of attention its input,
+        queries, keys, values, output and log-sums; the perceptron's input, and hidden layer before and after GELU.
         """
         width = self.width
-        of_token = FLOAT * (2 * width + 4 + self.heads) + precision * (6 * width + 2 * self.hidden)
-        last = FLOAT * self.tokens * (width + 2)
-        return self.depth * self.tokens * of_token + last + precision * 3 * self.side**2
+        in_float32 = FLOAT * (2 * width + 4 + self.heads)
+        return self.tokens * (in_float32 + precision * (6 * width + 2 * self.hidden))
 
-    def block_inputs(self, precision: int) -> int:
-        """Bytes that one image keeps where each block is computed again: activation checkpointing."""
-        return self.depth * self.tokens * self.width * precision
+    def other_activations(self, precision: int) -> int:
+        """Bytes that one image keeps outside blocks: its pixels, and the input of the last normalisation."""
+        return FLOAT * self.tokens * (self.width + 2) + precision * 3 * self.side**2
+
+    def hidden_gradients(self, precision: int) -> int:
+        """Bytes of one image's gradients of a hidden layer before and after GELU, the largest ones at a time."""
+        return 2 * precision * self.tokens * self.hidden
+
+    @property
+    def block_inputs(self) -> int:
+        """Bytes of the inputs of all blocks, which are in float32 in mixed precision too."""
+        return FLOAT * self.depth * self.tokens * self.width
 
 
 def numbers(shapes: Shapes) -> int:
@@ -147,6 +176,11 @@ class Sharded:
         if self.microbatches == 1:
             return 0
         return FLOAT * (self.network.parameters + numbers(self.head))
+
+    @property
+    def sent_gradients(self) -> int:
+        """Bytes of one block's gradients, in float32, while they are whole to be sent."""
+        return FLOAT * padded(self.network.block, self.ranks)
 
     @property
     def gathered_weights(self) -> int:

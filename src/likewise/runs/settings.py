@@ -90,7 +90,7 @@ class TrainSettings(DataSettings):
     that fits a GPU, found by trying the first step. Default: the whole batch"""
     activation_checkpointing: bool = False
     """compute the blocks of the encoder again in the backward pass instead of keeping what they made: the same gradient
-    with less memory, for about a third more time"""
+    with less memory, for up to a third more time"""
     accumulate_grad_batches: int = 1
     """gradient accumulation: batches whose gradients are averaged for one optimiser step. Unlike microbatches, they
     share no negatives: 4 batches of 64 contrast 64 images at a time, not 256. Steps count optimiser steps"""
