@@ -96,11 +96,12 @@ def kernels(images: torch.Tensor, params: ViewParams, size: int) -> torch.Tensor
 
 @pytest.fixture(params=["whole", "in tiles"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Views of 20 pixels are made as those of up to 64 are, or as larger ones."""
+    """Views of 20 pixels are made as few of up to 64 are, or as many larger ones."""
     if request.param == "in tiles":
         for name in ("WHOLE", "TILE"):
             monkeypatch.setattr(fused, name, 16)
         monkeypatch.setattr(fused_operations, "WHOLE", 16)
+        monkeypatch.setattr(fused, "KNOWS_STRIDE", 1)
         monkeypatch.setattr(fused_operations, "BLOCK", 128)  # of 400 pixels
     return request.param
 
@@ -304,3 +305,21 @@ for channels in (3, 1):
 @pytest.mark.slow
 def test_operations_on_large_views_compile_for_a_gpu_that_is_not_here() -> None:
     assert compiled_for_a_gpu_that_is_not_here(OPERATIONS_COMPILING) == 4
+
+
+VIEWS_COMPILING = """
+from likewise.views.fused import kernels, views
+from likewise.views.fused.packing import Packed
+
+views.kernel = lambda name: getattr(Kernels(kernels), name)
+packed = Packed(torch.eye(2, 3).repeat(64, 1, 1), torch.zeros(64, 13), True, blurs=True)
+images = torch.zeros(64, 3, 32, 32, dtype=torch.uint8)
+for size in (32, 96):
+    views.make(images, packed, size)
+"""
+
+
+@needs_triton
+@pytest.mark.slow
+def test_blurred_views_compile_for_a_gpu_that_is_not_here() -> None:
+    assert compiled_for_a_gpu_that_is_not_here(VIEWS_COMPILING) == 1 + 4

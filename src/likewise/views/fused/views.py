@@ -31,6 +31,13 @@ WARPS = {16: 2, 32: 4, 64: 16}
 TILE_WARPS = 8
 """Of a program that makes a tile of a larger view."""
 
+KNOWS_STRIDE = 64
+"""Images of a batch from which on the distance of their channels in memory is a constant of the kernels.
+
+Then of three channels only one address is computed, and another size of stored images has kernels of its own, which
+take seconds to compile. Fewer images may well be each of another size.
+"""
+
 BLUR_WARPS = 4
 """Of a program of the blur's own kernels."""
 
@@ -158,6 +165,7 @@ class _Crop(NamedTuple):
                 "RGB": rgb,
                 "SHRINKS": max(height, width) > size,
                 "SCALED": packed.scaled,
+                "STRIDE_C": images.stride(1) if count >= KNOWS_STRIDE else 0,
             },
         )
 

@@ -95,7 +95,7 @@ def _taps(index, extent, centre, pixels, size, SHRINKS: tl.constexpr):
 def _tap(tap, wanted, first, reach, extent, centre, pixels, SHRINKS: tl.constexpr):
     """The pixel and the weight of one tap of each pixel; weights do not add up to one where views shrink."""
     index = first + tap
-    weight = tl.maximum(1 - tl.abs(index + 0.5 - wanted) / reach, 0.0)
+    weight = tl.maximum(1 - tl.abs(index + 0.5 - wanted) * (1 / reach), 0.0)
     if SHRINKS:
         half = pixels.to(tl.float32) * 0.5
         from_middle = tl.abs(index + 0.5 - (centre + 1) * half)

@@ -33,7 +33,7 @@ def sum_kernel(
     images, boxes, packed, sums, size: tl.constexpr, height, width, planes,
     stride_b, stride_c, stride_h, stride_w, stride_p,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr,
+    RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr, STRIDE_C: tl.constexpr,
 ) -> None:  # fmt: skip
     """Each tile's sum over the luminance that contrast meets: [B * planes, tiles]. Rows without contrast are left."""
     row, channel, y, x = tile_coordinates(size, planes, ROWS, COLUMNS)
@@ -46,7 +46,7 @@ def sum_kernel(
         red, green, blue = _cropped(
             images, boxes, parameters, row, channel, y, x, size, height, width,
             stride_b, stride_c, stride_h, stride_w,
-            ROWS, COLUMNS, RGB, SHRINKS, SCALED,
+            ROWS, COLUMNS, RGB, SHRINKS, SCALED, STRIDE_C,
         )  # fmt: skip
         for turn in range(before):
             change, factor = change_at(parameters, turn)
@@ -62,9 +62,11 @@ def _cropped(
     images, boxes, parameters, row, channel, y, x, size, height, width,
     stride_b, stride_c, stride_h, stride_w,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr,
+    RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr, STRIDE_C: tl.constexpr,
 ):  # fmt: skip
     """A tile of a view before its colours change; a channel may have a factor of its own."""
+    if STRIDE_C > 0:
+        stride_c = STRIDE_C
     image = images + row * stride_b + channel * stride_c
     red, green, blue = crop(
         image, boxes + row * BOX, y, x, size, height, width, stride_c, stride_h, stride_w,
@@ -81,7 +83,7 @@ def view_kernel(
     stride_b, stride_c, stride_h, stride_w, stride_p,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, TILES: tl.constexpr,
     RADIUS: tl.constexpr, TAPS: tl.constexpr,
-    RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr,
+    RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr, STRIDE_C: tl.constexpr,
     COLOURED: tl.constexpr, BLURS: tl.constexpr, CUTS_OUT: tl.constexpr,
     WHOLE: tl.constexpr,
 ) -> None:  # fmt: skip
@@ -93,7 +95,7 @@ def view_kernel(
     red, green, blue = _cropped(
         images, boxes, parameters, row, channel, y, x, size, height, width,
         stride_b, stride_c, stride_h, stride_w,
-        ROWS, COLUMNS, RGB, SHRINKS, SCALED,
+        ROWS, COLUMNS, RGB, SHRINKS, SCALED, STRIDE_C,
     )  # fmt: skip
     if COLOURED:
         red, green, blue = coloured(
