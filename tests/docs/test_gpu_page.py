@@ -25,11 +25,14 @@ def test_the_examples_train(monkeypatch):
     names = {
         "loader": [
             (batch, torch.zeros(4, dtype=torch.int64)) for batch in images.repeat(2, 1, 1, 1, 1)
-        ]
+        ],
+        "all_images": images.flatten(0, 1).repeat(2, 1, 1, 1),
+        "all_labels": torch.zeros(32, dtype=torch.int64),
     }
-    exec(examples.replace('"cuda"', '"cpu"'), names)
+    exec(examples.replace('"cuda"', '"cpu"').replace("batch_size = 512", "batch_size = 4"), names)
     assert names["progress"].step == 7
-    assert names["take"].failed == ""
+    assert names["at"].step == 7
+    assert names["take"].failed == names["take_stored"].failed == ""
     assert torch.isfinite(names["step"].loss)
     assert names["network"].conv1.weight.grad is not None
 

@@ -5,6 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from likewise.data.batch import Batch, Pixels
+from likewise.errors import LikewiseError
 from likewise.methods import Progress
 from likewise.randomness import batch_rng, philox
 from likewise.training import step_numbers
@@ -84,6 +85,16 @@ def test_numbers_for_the_host_are_refused(device_without_numbers):
     with pytest.raises(step_numbers.NotCapturable, match="noise"):
         rng.uniform()
     assert rng.on(device_without_numbers).uniform().shape == (4,)
+
+
+def test_more_positions_than_there_is_room_for_are_refused():
+    numbers = step_numbers.StepNumbers(torch.device("cpu"), positions=5)
+    numbers.set_positions([torch.tensor([7, 8, 9]), torch.tensor([4])])
+    assert numbers.positions().tolist() == [0] * 5
+    numbers.send()
+    assert numbers.positions().tolist() == [7, 8, 9, 4, 0]
+    with pytest.raises(LikewiseError, match="positions=6"):
+        numbers.set_positions([torch.arange(6)])
 
 
 def test_more_numbers_than_there_is_room_for_are_refused():

@@ -5,6 +5,7 @@ from likewise.data.loader import Loader, Support
 from likewise.data.manifest import Manifest
 from likewise.data.samplers import ClassBalanced
 from likewise.data.sources.open import open_manifest
+from likewise.data.stored_batch import StoredBatch, StoredSet
 
 __all__ = [
     "UNLABELLED",
@@ -13,6 +14,8 @@ __all__ = [
     "Loader",
     "Manifest",
     "Pixels",
+    "StoredBatch",
+    "StoredSet",
     "Support",
     "open_manifest",
 ]

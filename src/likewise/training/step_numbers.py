@@ -73,7 +73,18 @@ class StepNumbers:
         return self._all[self._memory.numel() :]
 
     def set_positions(self, parts: Iterable[Tensor]) -> None:
-        """The same one after the other, from the next `send` on; there may be fewer than there is room for."""
+        """The same one after the other, from the next `send` on; there may be fewer than there is room for.
+
+        Raises:
+            LikewiseError: there are more.
+        """
+        parts = list(parts)
+        count, room = sum(map(len, parts)), len(self._host_all) - self._host.size
+        if count > room:
+            raise LikewiseError(
+                f"A step of {count} examples was given to a CapturedStep that was made for positions={room}; make it for "
+                f"positions={count}."
+            )
         start = self._host.size
         for part in parts:
             self._host_all[start : start + len(part)] = part.numpy()
