@@ -82,8 +82,8 @@ class StepNumbers:
         count, room = sum(map(len, parts)), len(self._host_all) - self._host.size
         if count > room:
             raise LikewiseError(
-                f"A step of {count} examples was given to a CapturedStep that was made for positions={room}; make it for "
-                f"positions={count}."
+                f"A step of {count} examples was given to a CapturedStep that was made for positions={room}; make it "
+                f"for positions={count}."
             )
         start = self._host.size
         for part in parts:
