@@ -54,7 +54,7 @@ def test_every_part_learns(written):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in nets.parameters())
 
 
-def test_it_trains_before_it_is_registered(written, tmp_path, monkeypatch):
+def test_it_trains_before_it_is_registered(written, tmp_path, monkeypatch, fewer_garments):
     monkeypatch.chdir(tmp_path)
     exec(USE, {"AlignUniform": written.AlignUniform})
     run = lw.load("runs/mine")

@@ -126,7 +126,7 @@ def test_every_command_of_a_page_runs_in_order(page, data):
 @pytest.mark.parametrize(
     "page", [README, pytest.param(ROOT / "docs" / "quick-start.md", marks=pytest.mark.slow)]
 )
-def test_python_blocks_run(page, tmp_path, monkeypatch, capsys):
+def test_python_blocks_run(page, tmp_path, monkeypatch, fewer_garments):
     monkeypatch.chdir(tmp_path)
     for block in blocks(page, "python"):
         exec(compile(block, str(page), "exec"), {})

@@ -25,6 +25,7 @@ from likewise.methods import Nets, Recipe
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import restored_rng, seed_networks
 from likewise.training import Callback, CallbackState, choose_precision
+from likewise.training.fabric_import import load_fabric
 from likewise.training.fine_tuning import fine_tune
 from likewise.training.precision import Precision
 from likewise.views.centre_view import CentreView
@@ -235,7 +236,7 @@ class _Training:
 
 def _fabric(device: torch.device, precision: Precision) -> Fabric:
     """One device, in a number format that it has."""
-    from lightning_fabric import Fabric  # a second that only training should take
+    Fabric = load_fabric()
 
     devices = [device.index or 0] if device.type == "cuda" else 1
     number_format = choose_precision(precision, device).fabric

@@ -27,6 +27,7 @@ from likewise.methods.simclr import SimCLR
 from likewise.randomness import seed_networks
 from likewise.runs.choices import fitted_support
 from likewise.training import LoopSettings, choose_precision, train
+from likewise.training.fabric_import import load_fabric
 from likewise.views.centre_view import CentreView
 
 SEMI_SUPERVISED = ("fixmatch", "comatch", "suncet")
@@ -172,7 +173,7 @@ def learn(
 
     From pretrained weights the classifier starts from class prototypes and the batch-norm statistics stay, as in a run.
     """
-    from lightning_fabric import Fabric  # a second that only training should take
+    Fabric = load_fabric()
 
     deadline = time.perf_counter() + limit
     sized = with_view_size(method, loader.images.size, loader.images.frames)

@@ -19,6 +19,7 @@ from likewise.methods.method import classify
 from likewise.methods.ugan import UGAN
 from likewise.randomness import generator, seed_networks
 from likewise.training import LoopSettings, train
+from likewise.training.fabric_import import load_fabric
 
 Shape = Literal["pinwheels", "moons"]
 HIDDEN = 64
@@ -191,7 +192,7 @@ def learn(
     Returns:
         the networks, the training points, and the visible labels, int64 [N], -1 elsewhere.
     """
-    from lightning_fabric import Fabric  # a second that only training should take
+    Fabric = load_fabric()
 
     points = plane.draw(plane.points, generator("ugan-toy", seed, "points"))
     visible = torch.full((plane.points,), UNLABELLED)

@@ -16,6 +16,7 @@ import torch
 
 from likewise import __version__
 from likewise.errors import LikewiseError
+from likewise.training.fabric_import import load_fabric
 from likewise.training.fully_sharded import Strategy, sharding_strategy
 from likewise.training.logs import LoggerName, build_loggers
 from likewise.training.precision import Chosen, Precision, choose_precision
@@ -81,7 +82,7 @@ def launch(
         LikewiseError: the kind of device is not there, several devices were given outside a script, or one device was
             given with a strategy of several.
     """
-    from lightning_fabric import Fabric  # a second that only training should take
+    Fabric = load_fabric()  # first, for it keeps torchmetrics out
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
     for name in ("lightning_fabric", "lightning.fabric"):

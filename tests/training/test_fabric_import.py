@@ -1,0 +1,36 @@
+"""Fabric is imported without torchmetrics, of which it only asks for the version."""
+
+import importlib
+import importlib.metadata
+import subprocess
+import sys
+
+import pytest
+
+from likewise.training.fabric_import import version_alone
+
+
+def test_a_package_is_its_version_alone_and_whole_again_afterwards(monkeypatch):
+    monkeypatch.delitem(sys.modules, "iniconfig", raising=False)
+    with version_alone("iniconfig"):
+        stand_in = importlib.import_module("iniconfig")
+    assert stand_in.__version__ == importlib.metadata.version("iniconfig")
+    assert not hasattr(stand_in, "IniConfig")
+    assert importlib.import_module("iniconfig").IniConfig
+
+
+def test_a_package_that_is_loaded_or_missing_stays_as_it_is():
+    with version_alone("pytest"), version_alone("no_such_package"):
+        assert importlib.import_module("pytest") is pytest
+        with pytest.raises(ImportError):
+            importlib.import_module("no_such_package")
+    assert importlib.import_module("pytest") is pytest
+
+
+def test_fabric_loads_no_torchmetrics():
+    code = "import sys; from likewise.training.fabric_import import load_fabric; print(load_fabric()); "
+    code += "print('torchmetrics' in sys.modules or 'scipy' in sys.modules)"
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert said.split()[-1] == "False" and "Fabric" in said
