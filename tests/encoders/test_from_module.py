@@ -232,3 +232,17 @@ def test_a_module_whose_features_are_cut_off_from_its_weights_is_told():
 def test_a_module_that_keeps_its_features_can_be_copied():
     encoder, _ = encoder_from_module(KeepsFeatures(), 16, *COLOUR)
     assert copy.deepcopy(encoder).width == 5
+
+
+def test_modules_and_encoders_that_are_made_in_inference_mode_are_not_cut_off():
+    module = Pooled()
+    with torch.inference_mode():
+        made = ModuleEncoder(Pooled(), 16, *COLOUR), ModuleEncoder(module, 16, *COLOUR)
+    assert [module_warnings(each) for each in made] == [[], []]
+
+
+def test_layers_find_their_width_in_the_dry_run():
+    encoder, _ = encoder_from_module(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.LazyBatchNorm2d()), 16, *COLOUR
+    )
+    assert encoder.width == 4 and module_warnings(encoder) == []

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from likewise.counts import amount
 from likewise.encoders.encoder import Encoder
@@ -44,7 +45,7 @@ class ModuleEncoder(Encoder):
         super().__init__(features.shape[1], mean, std)
         self.network = network
         self._gives_map = features.dim() == 4
-        self.is_cut_off = _may_learn(network) and not features.requires_grad
+        self.is_cut_off = _has_graph(network) and not features.requires_grad
         """whether no gradient gets from the features to the parameters, though some want one"""
 
     @property
@@ -189,6 +190,7 @@ def reinitialised(module: nn.Module) -> nn.Module:
     return network
 
 
+@torch.inference_mode(False)
 def _dry_run(network: nn.Module, channels: int, image_size: int) -> Tensor:
     """What the module gives for one grey image: [1, D] or [1, D, h, w]. Modes and statistics stay as they are."""
     modes = {module: module.training for module in network.modules()}
@@ -197,7 +199,7 @@ def _dry_run(network: nn.Module, channels: int, image_size: int) -> Tensor:
     network.eval()
     try:
         grey = torch.zeros(2, channels, image_size, image_size).to(like)
-        with torch.enable_grad():
+        with torch.set_grad_enabled(_has_graph(network)):
             of_one = network(grey[:1])
         with (
             torch.no_grad()
@@ -247,6 +249,13 @@ def _refuse_state(network: nn.Module) -> None:
                 f"The encoder {name} has parameters of {kind}, for instance {key}. Give it in float32, "
                 f"module.float(); precision= chooses what it computes in."
             )
+
+
+def _has_graph(network: nn.Module) -> bool:
+    """Whether a forward can be differentiated: a parameter wants it, and nothing was made in inference mode."""
+    tensors = [*network.parameters(), *network.buffers()]
+    made = [each for each in tensors if not is_lazy(each)]
+    return _may_learn(network) and not any(each.is_inference() for each in made)
 
 
 def _may_learn(network: nn.Module) -> bool:
