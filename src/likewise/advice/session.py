@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from torch import Tensor
 
-from likewise.advice.advice import FILE, Advice, ArmResult
+from likewise.advice.advice import FILE, Advice, ArmResult, Gain
 from likewise.advice.arm import Trained
 from likewise.advice.candidates import (
     PRETRAINED_SIZES,
@@ -88,11 +88,10 @@ class Session:
         self.console = console
         self.given = len(data.labels)
         weights = weights_at_hand(data)
-        settings = (
-            pretrained_settings(data, weights, PRETRAINED_SIZES[0])
-            if weights
-            else scratch_settings(data)
-        )
+        if weights:
+            settings = pretrained_settings(data, weights, PRETRAINED_SIZES[0])
+        else:
+            settings = scratch_settings(data)
         cost = cost_of(data, settings, device)
         self.data, encoding = that_fit(data, settings.image_size, cost, clock.seconds, seed)
         reserve = max(LEAST_RESERVE, RESERVE * clock.seconds)
@@ -105,12 +104,7 @@ class Session:
             self.notes.append(
                 f"no pretrained weights are at hand, so every arm starts from scratch; get some: {INSTALL}"
             )
-        self.labelled = self.data.labelled
-        self.truth = self.data.labels[self.labelled]
-        self.groups = None if self.data.groups is None else self.data.groups[self.labelled]
-        self._note_few_groups()
-        self.fold_of = stratified_folds(self.truth, self.groups, fold_count(self.truth), seed)
-        self.held_out = self.fold_of != NEVER
+        self._assign_folds()
         self.cross_validation = CrossValidation(
             self.data.labels, self.fold_of, self.data.classes, clock, reserve, self.say
         )
@@ -118,6 +112,15 @@ class Session:
         self.programme = Programme(
             self.data, self.cross_validation, start, device, seed, self.keep, self.say
         )
+
+    def _assign_folds(self) -> None:
+        """The labelled images, and which of them are held out together."""
+        self.labelled = self.data.labelled
+        self.truth = self.data.labels[self.labelled]
+        self.groups = None if self.data.groups is None else self.data.groups[self.labelled]
+        self._note_few_groups()
+        self.fold_of = stratified_folds(self.truth, self.groups, fold_count(self.truth), self.seed)
+        self.held_out = self.fold_of != NEVER
 
     def _note_few_groups(self) -> None:
         if self.groups is None:
@@ -242,21 +245,15 @@ class Session:
         return None if self.groups is None else self.groups[rows]
 
     def _advice(self, candidates: list[TriedArm], winner: TriedArm) -> Advice:
-        folds, known = self.cross_validation.folds, bool(self.held_out.any())
-        groups = self._groups_of(self.held_out)
-        found: tuple[float | None, float | None, float | None] = (None, None, None)
-        if known:
-            answers = answers_of(candidates, self.truth, self.held_out)
-            found = expected_accuracy(answers, folds, groups, self.seed, self._held_out_share)
-        gains = gains_of(self.cross_validation.tried, self.truth, self.groups) if known else []
-        if self.programme.label_gain is not None:
-            gains.insert(0, self.programme.label_gain)
+        tried, folds = self.cross_validation.tried, self.cross_validation.folds
+        found = self._expected_accuracy(candidates)
         first = first_sentence(
             self.given, len(self.truth), self.data.classes, winner.card.name, *found
         )
+        gains = self._gains()
         findings = [words for words in map(gain_sentence, gains) if words]
-        arms = [self._result(each) for each in self.cross_validation.tried]
-        won = arms[self.cross_validation.tried.index(winner)]
+        arms = [self._result(each) for each in tried]
+        won = arms[tried.index(winner)]
         return Advice(
             folder=self.folder,
             winner=winner.card.name,
@@ -278,6 +275,25 @@ class Session:
             notes=[*self.notes, *self._failures()],
             protocol={"folds": folds, "seed": self.seed},
         )
+
+    def _expected_accuracy(
+        self, candidates: list[TriedArm]
+    ) -> tuple[float | None, float | None, float | None]:
+        """What is expected of new images, with its interval; None where no label can be held out."""
+        if not bool(self.held_out.any()):
+            return None, None, None
+        answers = answers_of(candidates, self.truth, self.held_out)
+        folds, groups = self.cross_validation.folds, self._groups_of(self.held_out)
+        return expected_accuracy(answers, folds, groups, self.seed, self._held_out_share)
+
+    def _gains(self) -> list[Gain]:
+        """What each way of learning is worth, as far as labels were held out."""
+        gains: list[Gain] = []
+        if self.programme.label_gain is not None:
+            gains.append(self.programme.label_gain)
+        if bool(self.held_out.any()):
+            gains += gains_of(self.cross_validation.tried, self.truth, self.groups)
+        return gains
 
     def _result(self, tried: TriedArm) -> ArmResult:
         known, seconds = tried.measured, round(tried.seconds, 2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from likewise.counts import amount, count
+from likewise.counts import amount, count, first_of
 from likewise.data.classes import class_counts, nearly_the_same
 from likewise.data.columns.missing_labels import named_as_missing
 from likewise.data.columns.targets import targets_in
@@ -17,6 +17,9 @@ from likewise.data.pixel_source import FRAMES, VIDEO_MODE
 if TYPE_CHECKING:
     from likewise.data.manifest import Manifest
 
+SHOWN = 3
+"""names of classes or files in a sentence"""
+
 
 def warnings_of(manifest: Manifest) -> Iterator[str]:
     """Each is a sentence that names what it is about."""
@@ -24,7 +27,7 @@ def warnings_of(manifest: Manifest) -> Iterator[str]:
     counts = class_counts(train)
     single = [manifest.class_names[label] for label, images in counts.items() if images == 1]
     if single:
-        yield f"{_some(single)}: only one training image, so there is no positive of the same class."
+        yield f"{first_of(single, SHOWN)}: only one training image, so there is no positive of the same class."
     yield from _of_another_task(manifest)
     if len(counts) == 1:
         only = manifest.class_names[next(iter(counts))]
@@ -36,7 +39,10 @@ def warnings_of(manifest: Manifest) -> Iterator[str]:
     if manifest.groups is not None:
         leaking = manifest.groups.leaking_between_splits(manifest.splits)
     if leaking:
-        yield f"{_some(leaking)}: group leakage between splits, in train and in val or test; scores may be optimistic."
+        yield (
+            f"{first_of(leaking, SHOWN)}: group leakage between splits, in train and in val or test; scores may be "
+            f"optimistic."
+        )
     yield from _of_files(manifest)
 
 
@@ -45,7 +51,7 @@ def _of_another_task(manifest: Manifest) -> Iterator[str]:
     fractions = [name for name in manifest.class_names if _is_fraction(name)]
     if fractions:
         yield (
-            f"{_some(fractions)}: each of these numbers is taken as a class. If numbers are to be predicted: "
+            f"{first_of(fractions, SHOWN)}: each of these numbers is taken as a class. If numbers are to be predicted: "
             f"--task regression"
         )
     targets = targets_in(manifest.columns)
@@ -53,7 +59,7 @@ def _of_another_task(manifest: Manifest) -> Iterator[str]:
         return
     joined = [name for name in targets.names if "," in name or ";" in name]
     if joined:
-        yield f"{_some(joined)}: each is taken as one class. Several classes have a bar between them: cat|dog"
+        yield f"{first_of(joined, SHOWN)}: each is taken as one class. Several classes have a bar between them: cat|dog"
 
 
 def _of_splits(manifest: Manifest, train: Mapping[int, int]) -> Iterator[str]:
@@ -61,7 +67,7 @@ def _of_splits(manifest: Manifest, train: Mapping[int, int]) -> Iterator[str]:
     test_only = sorted(set(class_counts(manifest.labels)) - set(train))
     if test_only:
         names = [manifest.class_names[label] for label in test_only]
-        yield f"{_some(names)}: labelled in val or test, never in train."
+        yield f"{first_of(names, SHOWN)}: labelled in val or test, never in train."
     test = manifest.labels[torch.from_numpy(manifest.splits == "test")]
     if len(test) and not class_counts(test):
         yield (
@@ -80,7 +86,7 @@ def _of_class_names(class_names: Sequence[str]) -> Iterator[str]:
         )
     missing = named_as_missing(class_names)
     if missing:
-        yield f"{_some(missing)}: taken as a class. An image without a label has an empty cell, or -1."
+        yield f"{first_of(missing, SHOWN)}: taken as a class. An image without a label has an empty cell, or -1."
 
 
 def _of_files(manifest: Manifest) -> Iterator[str]:
@@ -90,17 +96,11 @@ def _of_files(manifest: Manifest) -> Iterator[str]:
         yield "videos: only the middle frame of each is used, as a still image."
     frames = [manifest.ids[row] for row, mode in enumerate(modes) if mode.endswith(FRAMES)]
     if frames:
-        yield f"{_some(frames)}: of several frames or pages only the first is used."
+        yield f"{first_of(frames, SHOWN)}: of several frames or pages only the first is used."
     if manifest.skipped:
         reasons = [f"{each.id} ({each.reason})" for each in manifest.skipped]
-        yield f"{amount(len(manifest.skipped), 'file')} skipped: {_some(reasons)}."
+        yield f"{amount(len(manifest.skipped), 'file')} skipped: {first_of(reasons, SHOWN)}."
 
 
 def _is_fraction(name: str) -> bool:
     return re.fullmatch(r"-?\d*\.\d+", name.strip()) is not None and float(name) % 1 != 0
-
-
-def _some(names: Sequence[str], limit: int = 3) -> str:
-    listed = ", ".join(names[:limit])
-    rest = len(names) - limit
-    return f"{listed} and {rest} more" if rest > 0 else listed

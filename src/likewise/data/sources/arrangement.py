@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from likewise.counts import amount
+from likewise.counts import amount, first_of
 from likewise.errors import LikewiseError
 
 SPLIT_NAMES = {
@@ -139,20 +139,15 @@ def _depth_note(
         found = "; ".join(
             f"{depth} deep: {len(at):,}, for instance {at[0].as_posix()}" for depth, at in counts
         )
-        inner = _shared_folders(members)
-        instead = (
-            f", or give the folder {'/'.join(members[0].parts[:inner])} in it"
-            if inner and not part
-            else ""
-        )
+        inner, instead = _shared_folders(members), ""
+        if inner and not part:
+            instead = f", or give the folder {'/'.join(members[0].parts[:inner])} in it"
         return [
             f"{where}: no image has a label, since most do not lie in one folder a class ({found}). For classes put "
             f"each image in class/{instead}."
         ]
-    odd = sorted(set(members) - set(labelled))
-    named = ", ".join(path.as_posix() for path in odd[:5])
-    rest = f" and {len(odd) - 5:,} more" if len(odd) > 5 else ""
+    odd = [path.as_posix() for path in sorted(set(members) - set(labelled))]
     return [
-        f"{where}: {amount(len(odd), 'image')} at another depth than class/, without a label: {named}{rest}. "
+        f"{where}: {amount(len(odd), 'image')} at another depth than class/, without a label: {first_of(odd, 5)}. "
         f"Move each into the folder of its class."
     ]

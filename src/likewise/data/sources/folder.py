@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
@@ -46,12 +48,9 @@ def open_folder(folder: Path) -> Manifest:
     paths, strays = _of_one_kind(folder, paths)
     arrangement, outside = arrange(folder, paths)
     not_read = images_not_read(folder, others)
-    skipped = (
-        trouble
-        + not_read
-        + strays
-        + [Skipped(path.as_posix(), "outside the split folders", False) for path in outside]
-    )
+    skipped = [*trouble, *not_read, *strays]
+    for path in outside:
+        skipped.append(Skipped(path.as_posix(), "outside the split folders", False))
     left_out = set(outside)
     inside = [path for path in paths if path not in left_out]
     scan = scan_files([folder / path for path in inside])
@@ -63,24 +62,29 @@ def open_folder(folder: Path) -> Manifest:
     usable = [inside[i] for i in scan.usable]
     classes, notes = classes_of(usable, arrangement)
     names = tuple(sorted(set(classes.values())))
-    number = {name: i for i, name in enumerate(names)}
     named = {entry.id for entry in not_read}
+    other_files = [path for path in others if path.as_posix() not in named]
+    notes = [
+        *notes,
+        *_empty_folders(folder, usable, names),
+        *other_files_notes(folder, other_files),
+    ]
     return Manifest(
         source=str(folder),
         pixels=FilePixels([folder / path for path in usable], scan.headers),
-        labels=torch.tensor(
-            [number[classes[p]] if p in classes else UNLABELLED for p in usable], dtype=torch.int64
-        ),
+        labels=_numbered([classes.get(path) for path in usable], names),
         splits=np.array([arrangement.split(path) for path in usable]),
         ids=[path.as_posix() for path in usable],
         class_names=names,
         skipped=tuple(skipped),
-        notes=(
-            *notes,
-            *_empty_folders(folder, usable, names),
-            *other_files_notes(folder, [path for path in others if path.as_posix() not in named]),
-        ),
+        notes=tuple(notes),
     )
+
+
+def _numbered(classes: Sequence[str | None], names: Sequence[str]) -> Tensor:
+    """The number of each class, int64 [N]; None has none."""
+    number: dict[str | None, int] = {name: i for i, name in enumerate(names)}
+    return torch.tensor([number.get(name, UNLABELLED) for name in classes], dtype=torch.int64)
 
 
 def describe(skipped: list[Skipped], limit: int = 3) -> str:

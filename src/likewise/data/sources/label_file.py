@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from likewise.counts import amount
+from likewise.counts import amount, first_of
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
@@ -183,28 +183,35 @@ def _with_rows(
         manifest = _with_splits(manifest, rows.splits, own)
     if rows.groups is not None and any(rows.groups):
         groups = _spread(rows.groups, own, len(manifest), UNKNOWN)
-        manifest = replace(
-            manifest, columns={**manifest.columns, GROUP: Groups(np.array(groups, dtype=str))}
-        )
-    if rows.labels is None:
-        return replace(manifest, notes=(*manifest.notes, *notes))
+        column = Groups(np.array(groups, dtype=str))
+        manifest = replace(manifest, columns={**manifest.columns, GROUP: column})
+    if rows.labels is not None:
+        cells = _spread(rows.labels, own, len(manifest), "")
+        notes += _label_notes(manifest, rows, own, columns.task)
+        manifest = _with_labels(manifest, cells, str(rows.file), columns.task)
+    return replace(manifest, notes=(*manifest.notes, *notes))
+
+
+def _label_notes(manifest: Manifest, rows: LabelRows, own: dict[int, int], task: Task) -> list[str]:
+    """What the labels replace, which images have none, and how they are read."""
+    notes = []
     if manifest.classes:
         notes.append(f"labels come from {rows.file} alone")
     bare = [manifest.ids[position] for position in range(len(manifest)) if position not in own]
     if bare:
         notes.append(
-            f"{rows.file} has no row for {amount(len(bare), 'image')}, which have no label: {_some(bare)}"
+            f"{rows.file} has no row for {amount(len(bare), 'image')}, which have no label: {first_of(bare, SHOWN)}"
         )
-    if columns.task == "classification":
+    if task == "classification":
         notes += _several_classes_note(rows)
-    labels = _labels_of(_spread(rows.labels, own, len(manifest), ""), str(rows.file), columns.task)
-    return replace(
-        manifest,
-        labels=labels.numbers,
-        class_names=labels.class_names,
-        notes=(*manifest.notes, *notes),
-        columns={**manifest.columns, **labels.columns},
-    )
+    return notes
+
+
+def _with_labels(manifest: Manifest, cells: Sequence[str], source: str, task: Task) -> Manifest:
+    labels = _labels_of(cells, source, task)
+    columns = {**manifest.columns, **labels.columns}
+    labelled = manifest.with_labels(labels.numbers, labels.class_names)
+    return replace(labelled, columns=columns)
 
 
 def _notes(rows: LabelRows, matches: Matches, manifest: Manifest) -> list[str]:
@@ -213,7 +220,7 @@ def _notes(rows: LabelRows, matches: Matches, manifest: Manifest) -> list[str]:
     lost = [path for path in dict.fromkeys(rows.paths) if path not in known]
     if lost:
         notes.append(
-            f"{rows.file} names {amount(len(lost), 'image')} not in {manifest.source}: {_some(lost)}"
+            f"{rows.file} names {amount(len(lost), 'image')} not in {manifest.source}: {first_of(lost, SHOWN)}"
         )
     return notes
 
@@ -227,11 +234,6 @@ def _several_classes_note(rows: LabelRows) -> list[str]:
         f"{rows.file}: labels with | ({several[0]!r}; {amount(len(several), 'row')}) are taken as one class each. "
         f"Where it stands between several classes of an image: --task multilabel"
     ]
-
-
-def _some(names: Sequence[str]) -> str:
-    rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def _spread(cells: Sequence[str], rows: dict[int, int], count: int, missing: str) -> list[str]:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from braceexpand import braceexpand
 
-from likewise.counts import amount
+from likewise.counts import amount, first_of
 from likewise.data.sources.attempts import with_attempts
 from likewise.errors import LikewiseError
 from likewise.offline import require_online
@@ -141,12 +141,9 @@ def look_up(urls: Sequence[str]) -> list[RemoteFile]:
         found = list(threads.map(_look_up, urls))
     missing = [url for url, file in zip(urls, found, strict=True) if file is None]
     if missing:
-        some = ", ".join(missing[:5]) + (
-            f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        )
         raise LikewiseError(
-            f"{len(missing)} of {amount(len(urls), 'file')} are missing: {some}. Put them there, or give a pattern of "
-            f"those that are there."
+            f"{len(missing)} of {amount(len(urls), 'file')} are missing: {first_of(missing, 5)}. Put them there, or "
+            f"give a pattern of those that are there."
         )
     return [file for file in found if file is not None]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
+from likewise.counts import first_of
+
 MAX_NAMES = 3
 """Names of each kind in a message."""
 
@@ -42,15 +44,11 @@ class KeyMatch(NamedTuple):
         if self.left_out:
             facts.append(f"left out: {_by_part(self.left_out)}")
         if not self.complete:
-            facts.append(f"start at random: {_first((*self.missing, *self.mismatched))}")
+            at_random = (*self.missing, *self.mismatched)
+            facts.append(f"start at random: {first_of(at_random, MAX_NAMES)}")
         if self.unexpected:
-            facts.append(f"unexpected: {_first(self.unexpected)}")
+            facts.append(f"unexpected: {first_of(self.unexpected, MAX_NAMES)}")
         return "; ".join(facts)
-
-
-def _first(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(names[:MAX_NAMES]) + more
 
 
 def _by_part(names: tuple[str, ...]) -> str:

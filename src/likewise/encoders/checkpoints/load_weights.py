@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from likewise.counts import first_of
 from likewise.encoders.checkpoints.key_match import MAX_NAMES, KeyMatch
 from likewise.encoders.checkpoints.networks import Tensors, converted_by_timm, find_naming
 from likewise.encoders.checkpoints.read_checkpoint import StoredTensors, read_checkpoint
@@ -183,10 +184,9 @@ def _refuse_what_does_not_fit(
 def _refuse_what_is_not_finite(tensors: Tensors, path: str | Path) -> None:
     bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if bad:
-        names = ", ".join(bad[:MAX_NAMES])
-        more = f" and {len(bad) - MAX_NAMES} more" if len(bad) > MAX_NAMES else ""
+        names = first_of(bad, MAX_NAMES)
         raise LikewiseError(
-            f"{path} holds NaN or infinite values in {names}{more}: the run that saved it had diverged, or the file is "
+            f"{path} holds NaN or infinite values in {names}: the run that saved it had diverged, or the file is "
             f"damaged. Take an earlier checkpoint of that run."
         )
 
