@@ -39,7 +39,7 @@ def unit_gradient_kernel(
 
 
 @triton.jit
-def across(slope, held, squared_length):
+def across(slope, held, squared_length) -> tl.tensor:
     """The slopes of rows of one length without their parts along the rows, by which no row turns."""
     along = tl.sum(slope * held, 1) / squared_length
     return slope - held * along[:, None]
