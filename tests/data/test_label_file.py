@@ -139,7 +139,7 @@ def test_numbers_that_are_written_in_two_ways_are_told(tmp_path, photos):
     ]
 
 
-@pytest.mark.parametrize("hash_seed", ["1", "2", "3", "4"])
+@pytest.mark.parametrize("hash_seed", ["1", "3"])  # in which sets have other orders
 def test_classes_of_one_value_have_the_same_order_in_every_process(hash_seed):
     code = (
         "from likewise.data.sources.label_file import class_names_of; "

@@ -5,9 +5,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -51,11 +53,11 @@ SECTIONS = """
 import subprocess, sys, time, types
 def section(name, run):
     module = types.ModuleType("gpu." + name)
-    module.SECTION = types.SimpleNamespace(run=run, limit=60.0)
+    module.SECTION = types.SimpleNamespace(run=run, limit=600.0)
     sys.modules["gpu." + name] = module
 def hang(device, clock):
-    clock.found["before"] = 1
     clock.found["child"] = subprocess.Popen(["sleep", "600"]).pid
+    clock.found["before"] = 1
     time.sleep(600)
 def fail(device, clock):
     clock.found["before"] = 2
@@ -66,6 +68,21 @@ section("fail", fail)
 """Two sections that stand in for real ones, in every process of the script."""
 
 
+class Patient(subprocess.Popen):
+    """A process whose time is over once it has written what it found before it hangs, however long that takes."""
+
+    def wait(self, timeout=None):
+        if timeout is None or "hang" not in self.args:
+            return super().wait(timeout and 600)
+        file = Path(self.args[self.args.index("--out") + 1])
+        until = time.monotonic() + 600
+        while time.monotonic() < until and self.poll() is None:
+            if file.exists() and "before" in file.read_text():
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            time.sleep(0.05)
+        raise AssertionError(f"the section wrote nothing, and ended with {self.poll()}")
+
+
 def is_alive(pid):
     try:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -73,18 +90,24 @@ def is_alive(pid):
         return False
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_what_hangs_or_fails_leaves_what_it_had_found(tmp_path):
+def test_what_hangs_or_fails_leaves_what_it_had_found(script, monkeypatch, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(SECTIONS)
-    out = tmp_path / "on_gpu.json"
-    words = ["--only", "hang,fail", "--device", "cpu", "--out", str(out), "--limit", "14"]
     paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    script = [sys.executable, str(BENCHMARKS / "on_gpu.py")]
-    subprocess.run([*script, *words], env=environment, check=True, timeout=100)
+    monkeypatch.setenv("PYTHONPATH", paths)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # the script sets another
+    monkeypatch.setattr(script.subprocess, "Popen", Patient)
+    out = tmp_path / "on_gpu.json"
+    settings = script.Settings(only="hang,fail", device="cpu", out=out, limit=600.0)
+    script.all_sections(settings, torch.device("cpu"))
     found = json.loads(out.read_text())
     assert found["hang"]["before"] == 1 and "killed" in found["hang"]["ended"]
     assert not is_alive(found["hang"]["child"])
     assert found["fail"]["before"] == 2 and "a section that fails" in found["fail"]["ended"]
     assert found["about"]["device"] == "CPU" and found["aims"] == []
+
+
+def test_a_process_that_is_late_is_killed_and_what_fails_is_told(script):
+    assert "killed" in script.ended_by(["sleep", "600"], 0.05)
+    assert script.ended_by(["false"], 600) and not script.ended_by(["true"], 600)
