@@ -110,6 +110,32 @@ def kernels(
     return {"ms": spent, "GB moved": moved / 1e9, "GB/s": moved / spent / 1e6}
 
 
+def normalisation(policy: ViewPolicy, count: int, size: int, device: torch.device) -> Result:
+    """The device's time for two views as an encoder takes them, by the kernels alone and by PyTorch after them."""
+    images = images_of(count, size, device)
+    both = two_packed(policy, count, device)
+    mean, std = torch.tensor([0.49, 0.48, 0.45]), torch.tensor([0.25, 0.24, 0.26])
+    encoder = fused.EncoderInput(mean.to(device), std.to(device))
+    shape = (1, 3, 1, 1)
+
+    def in_the_pass() -> list[Tensor]:
+        return [fused.make(images, packed, size, encoder) for packed in both]
+
+    def afterwards() -> list[Tensor]:
+        views = [fused.make(images, packed, size) for packed in both]
+        normalised = [(view - encoder.mean.view(shape)) / encoder.std.view(shape) for view in views]
+        form = torch.channels_last
+        return [view.to(encoder.dtype, memory_format=form) for view in normalised]
+
+    off = (in_the_pass()[0].float() - afterwards()[0].float()).abs().max().item()
+    calls = 2 if count > 10_000 else 10
+    return {
+        "in the same pass, ms": graph_milliseconds(in_the_pass, calls=calls),
+        "afterwards, ms": graph_milliseconds(afterwards, calls=calls),
+        "greatest difference": off,
+    }
+
+
 @contextmanager
 def set_to(**values: Any) -> Iterator[None]:
     """Constants of `fused` for a while."""
@@ -310,6 +336,9 @@ def run(device: torch.device, clock: Clock, sizes: Sizes | None = None) -> None:
         f"{many:,} of {small} px, blur": partial(kernels, blurred, many, small, small, device),
         f"{few:,} of {small} px, no blur": partial(kernels, plain, few, small, small, device),
         f"{few:,} of {small} px, blur": partial(kernels, blurred, few, small, small, device),
+        f"normalised, {few:,} of {small} px": partial(normalisation, plain, few, small, device),
+        f"normalised, {many:,} of {small} px": partial(normalisation, plain, many, small, device),
+        f"normalised, {few:,} of {large} px": partial(normalisation, plain, few, large, device),
         f"whole call, {few:,} of {small} px, FixMatch's strong view": partial(
             whole_call, strong, few, small, device
         ),

@@ -218,6 +218,7 @@ def assert_judged(name, found):
     assert judged and not [each for each in judged if each["measured"] is None]
 
 
-def blank(images, packed, size):
+def blank(images, packed, size, encoder=None):
     """The kernels' result, but for its content; they are tested with the views."""
-    return torch.zeros(len(images), images.shape[1], size, size)
+    views = torch.zeros(len(images), images.shape[1], size, size)
+    return views if encoder is None else views.to(encoder.dtype)

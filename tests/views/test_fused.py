@@ -152,6 +152,21 @@ def test_kernels_read_any_layout(way: str) -> None:
 
 
 @on_kernels
+@pytest.mark.parametrize("channels", [3, 4])
+def test_kernels_normalise_for_an_encoder_in_the_same_pass(channels: int, way: str) -> None:
+    images = noise(4, channels, 20, 20)
+    params = sampled(EVERYTHING, images)
+    mean, std = torch.linspace(0.3, 0.6, channels), torch.linspace(0.2, 0.3, channels)
+    packed = pack(params).to(torch.device(DEVICE))
+    encoder = fused.EncoderInput(mean, std, torch.float16)
+    found = fused.make(images.to(DEVICE), packed, 20, encoder)
+    assert found.dtype == torch.float16
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    expected = (defined(images, params, 20) - mean[:, None, None]) / std[:, None, None]
+    torch.testing.assert_close(found.cpu().float(), expected, atol=1e-3, rtol=2**-11)
+
+
+@on_kernels
 def test_kernels_scale_channels_that_have_no_colour() -> None:
     images = noise(2, 5, 14, 14)
     params = sampled(simclr(), images)

@@ -47,6 +47,21 @@ BLUR_REGISTERS = 96
 log = logging.getLogger("likewise.views")
 
 
+class EncoderInput(NamedTuple):
+    """What an encoder makes of views first: normalised, in its dtype, channels last."""
+
+    mean: Tensor
+    """[C]"""
+    std: Tensor
+    """[C]"""
+    dtype: torch.dtype = torch.bfloat16
+
+    def table(self, device: torch.device) -> Tensor:
+        """By which a channel is multiplied, and what is added: float32 [C, 2]."""
+        scale = 1 / self.std.to(device, torch.float32)
+        return torch.stack([scale, -self.mean.to(device) * scale], dim=1)
+
+
 def supports(images: Tensor) -> bool:
     """Whether the kernels can make views of these images; if not, the caller takes another way.
 
@@ -56,8 +71,8 @@ def supports(images: Tensor) -> bool:
     return images.dtype == torch.uint8 and runs_on(images.device)
 
 
-def make(images: Tensor, packed: Packed, size: int) -> Tensor:
-    """The views' pixels: uint8 [B, C, H, W] -> float32 [B, C, size, size] in [0, 1].
+def make(images: Tensor, packed: Packed, size: int, encoder: EncoderInput | None = None) -> Tensor:
+    """The views' pixels: uint8 [B, C, H, W] -> float32 [B, C, size, size] in [0, 1], or as an encoder takes them.
 
     Launches one kernel up to `WHOLE` pixels, up to four beyond, and never waits for the device.
 
@@ -65,19 +80,26 @@ def make(images: Tensor, packed: Packed, size: int) -> Tensor:
         images: of any strides: channels may come first or last, and rows may be a part of a larger tensor.
         packed: parameters of the B views, on the images' device. Contrast may come once a row.
         size: pixels along a side of a view.
+        encoder: for which views are normalised in the same pass. All is computed in float32, and rounded once.
     """
     count, channels = images.shape[:2]
-    views = torch.empty(count, channels, size, size, device=images.device)
+    form: dict[str, Any] = {}
+    if encoder is not None:
+        form = {"dtype": encoder.dtype, "memory_format": torch.channels_last}
+    views = torch.empty(count, channels, size, size, device=images.device, **form)
     if count:
-        _launch_all(images, packed, views)
+        _launch_all(images, packed, views, encoder)
     return views
 
 
-def _launch_all(images: Tensor, packed: Packed, views: Tensor) -> None:
+def _launch_all(
+    images: Tensor, packed: Packed, views: Tensor, encoder: EncoderInput | None
+) -> None:
     """The kernels that the views need, one after the other."""
     size = views.shape[-1]
     crop = _Crop.of(images, packed, size)
-    sums = unblurred = None
+    normalisation = packed.box if encoder is None else encoder.table(images.device)
+    sums = None
     if packed.coloured and size > WHOLE:
         sums = views.new_empty(crop.grid)
         launch(
@@ -88,13 +110,14 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor) -> None:
             crop.numbers,
             **crop.flags,
         )
-    if packed.blurs and size > WHOLE:
-        unblurred = torch.empty_like(views)
+    unblurred = views
+    if packed.blurs and (size > WHOLE or encoder is not None):
+        unblurred = torch.empty(views.shape, device=views.device)
     launch(
         "view_kernel",
         crop.grid,
         crop.warps,
-        (images, packed.box, crop.rows, sums, views, unblurred),
+        (images, packed.box, crop.rows, sums, views, unblurred, normalisation),
         (packed.cutout_side, *crop.numbers),
         **crop.flags,
         **_blur_flags(size),
@@ -103,13 +126,21 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor) -> None:
         COLOURED=packed.coloured,
         BLURS=packed.blurs,
         WHOLE=size <= WHOLE,
+        FOR_ENCODER=encoder is not None,
         maxnreg=BLUR_REGISTERS if packed.blurs and size <= WHOLE else None,
     )
-    if unblurred is not None:
-        _launch_blur(crop, unblurred, views, packed.cutout_side)
+    if packed.blurs and size > WHOLE:
+        _launch_blur(crop, unblurred, views, normalisation, packed.cutout_side, encoder is not None)
 
 
-def _launch_blur(crop: _Crop, unblurred: Tensor, views: Tensor, cutout_side: float) -> None:
+def _launch_blur(
+    crop: _Crop,
+    unblurred: Tensor,
+    views: Tensor,
+    normalisation: Tensor,
+    cutout_side: float,
+    for_encoder: bool,
+) -> None:
     """The views that are blurred, from what the kernel of views left unblurred: across, then down."""
     half_blurred = torch.empty_like(unblurred)
     size, _, _, planes, *_ = crop.numbers
@@ -128,10 +159,11 @@ def _launch_blur(crop: _Crop, unblurred: Tensor, views: Tensor, cutout_side: flo
         "down_kernel",
         crop.grid,
         BLUR_WARPS,
-        (crop.rows, half_blurred, views),
+        (crop.rows, half_blurred, views, normalisation),
         (cutout_side, *numbers),
         **flags,
         CUTS_OUT=cutout_side > 0,
+        FOR_ENCODER=for_encoder,
     )
 
 

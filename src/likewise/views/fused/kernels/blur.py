@@ -8,7 +8,14 @@ import triton
 import triton.language as tl
 
 from likewise.views.fused.kernels.layout import BLURRED, SAYS_ORDER, SIGMA
-from likewise.views.fused.kernels.tile import inside, plane_offset, store, tile_coordinates, within
+from likewise.views.fused.kernels.tile import (
+    inside,
+    plane_offset,
+    store,
+    target_offset,
+    tile_coordinates,
+    within,
+)
 
 
 @triton.jit
@@ -16,7 +23,7 @@ def all_blurred(
     planes, red, green, blue, y, x, there, size, parameters,
     RADIUS: tl.constexpr, TAPS: tl.constexpr, RGB: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor]:  # fmt: skip
-    """A whole view's channels. Threads pass them to each other through ``planes``, the program's part of the result."""
+    """A whole view's channels. Threads pass them to each other through ``planes``, the program's own."""
     sigma = tl.load(parameters + SIGMA)
     set_aside(planes, red, green, blue, y, x, there, size, RGB)
     tl.debug_barrier()
@@ -62,9 +69,9 @@ def across_kernel(
 
 @triton.jit(do_not_specialize=["half_blurred", "out"])
 def down_kernel(
-    packed, half_blurred, out, cutout_side, size: tl.constexpr, planes, stride_p,
+    packed, half_blurred, out, normalisation, cutout_side, size: tl.constexpr, planes, stride_p,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, RADIUS: tl.constexpr, TAPS: tl.constexpr,
-    RGB: tl.constexpr, CUTS_OUT: tl.constexpr,
+    RGB: tl.constexpr, CUTS_OUT: tl.constexpr, FOR_ENCODER: tl.constexpr,
 ) -> None:  # fmt: skip
     """The same tile blurred along its columns too, and finished."""
     row, channel, y, x = tile_coordinates(size, planes, ROWS, COLUMNS)
@@ -75,9 +82,12 @@ def down_kernel(
         red, green, blue = _line_sums(
             half_blurred + plane, y, x, size, sigma, RADIUS, TAPS, RGB, True
         )
+        channels = 3 if RGB else planes
+        target = out + target_offset(row, channel, channels, planes, size, RGB, FOR_ENCODER)
         store(
-            within(red), within(green), within(blue), y, x, inside(y, x, size), out + plane,
-            parameters, cutout_side, size, RGB, True, CUTS_OUT,
+            within(red), within(green), within(blue), y, x, inside(y, x, size), target,
+            parameters, cutout_side, size, normalisation + 2 * channel, channels,
+            RGB, True, CUTS_OUT, FOR_ENCODER,
         )  # fmt: skip
 
 

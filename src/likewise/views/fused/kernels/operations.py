@@ -123,6 +123,6 @@ def operation_kernel(
             plane, red, green, blue, kind, amount, y, x, there, of_view, size, SIDE, RGB, WHOLE
         )
     store(
-        red, green, blue, y, x, there, out + offset, packed + row * stride_p, cutout_side, size,
-        RGB, False, CUTS_OUT,
+        red, green, blue, y, x, there, out + offset, packed + row * stride_p, cutout_side, size, statistics, planes,
+        RGB, False, CUTS_OUT, False,
     )  # fmt: skip

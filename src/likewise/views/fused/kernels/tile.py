@@ -34,6 +34,17 @@ def plane_offset(row, channel, planes, size, RGB: tl.constexpr) -> tl.tensor:
 
 
 @triton.jit
+def target_offset(
+    row, channel, channels, planes, size, RGB: tl.constexpr, FOR_ENCODER: tl.constexpr
+) -> tl.tensor:
+    """Where the first of a program's numbers goes: in [B, C, size, size], or in [B, size, size, C] for an encoder."""
+    if FOR_ENCODER:
+        return row * size * size * channels + channel
+    else:
+        return plane_offset(row, channel, planes, size, RGB)
+
+
+@triton.jit
 def inside(y, x, size) -> tl.tensor:
     """Which pixels of a tile lie in the view: bool [ROWS, COLUMNS]."""
     return (y < size)[:, None] & (x < size)[None, :]
@@ -47,10 +58,10 @@ def within(value) -> tl.tensor:
 
 @triton.jit
 def store(
-    red, green, blue, y, x, there, out, parameters, cutout_side, size,
-    RGB: tl.constexpr, COLOURED: tl.constexpr, CUTS_OUT: tl.constexpr,
+    red, green, blue, y, x, there, out, parameters, cutout_side, size, normalisation, channels,
+    RGB: tl.constexpr, COLOURED: tl.constexpr, CUTS_OUT: tl.constexpr, FOR_ENCODER: tl.constexpr,
 ) -> None:  # fmt: skip
-    """The last changes, and a tile into planes [size, size]."""
+    """The last changes, and a tile into planes [size, size], or into [size, size, channels] as an encoder takes it."""
     hidden = there
     if CUTS_OUT:
         across = _hidden_along(x, tl.load(parameters + CUTOUT), cutout_side, size)
@@ -59,26 +70,41 @@ def store(
     threshold = 2.0  # no value reaches it
     if COLOURED:
         threshold = 2.0 - 1.5 * tl.load(parameters + SOLARIZED)
-    pointers = out + (y * size)[:, None] + x[None, :]
+    step = 1
+    area = size * size
+    if FOR_ENCODER:
+        step = channels
+        area = 1
+    pointers = out + (y * (size * step))[:, None] + (x * step)[None, :]
     if SAYS_ORDER:
         pointers = tl.max_contiguous(pointers, [1, 2])
-    _store_channel(red, pointers, there, hidden, threshold, COLOURED, CUTS_OUT)
+    _store_channel(
+        red, pointers, there, hidden, threshold, normalisation, COLOURED, CUTS_OUT, FOR_ENCODER
+    )
     if RGB:
-        area = size * size
-        _store_channel(green, pointers + area, there, hidden, threshold, COLOURED, CUTS_OUT)
-        _store_channel(blue, pointers + 2 * area, there, hidden, threshold, COLOURED, CUTS_OUT)
+        _store_channel(
+            green, pointers + area, there, hidden, threshold, normalisation + 2,
+            COLOURED, CUTS_OUT, FOR_ENCODER,
+        )  # fmt: skip
+        _store_channel(
+            blue, pointers + 2 * area, there, hidden, threshold, normalisation + 4,
+            COLOURED, CUTS_OUT, FOR_ENCODER,
+        )  # fmt: skip
 
 
 @triton.jit
 def _store_channel(
-    value, pointers, there, hidden, threshold, COLOURED: tl.constexpr, CUTS_OUT: tl.constexpr
-):
-    """``colour.solarize`` and ``random_ops.cut_out`` of one channel, into memory."""
+    value, pointers, there, hidden, threshold, normalisation,
+    COLOURED: tl.constexpr, CUTS_OUT: tl.constexpr, FOR_ENCODER: tl.constexpr,
+):  # fmt: skip
+    """``colour.solarize``, ``random_ops.cut_out`` and an encoder's normalisation of one channel, into memory."""
     if COLOURED:
         value = tl.where(value >= threshold, 1 - value, value)
     if CUTS_OUT:
         value = tl.where(hidden, EMPTY, value)
-    tl.store(pointers, value, mask=there)
+    if FOR_ENCODER:
+        value = value * tl.load(normalisation) + tl.load(normalisation + 1)
+    tl.store(pointers, value.to(pointers.dtype.element_ty), mask=there)
 
 
 @triton.jit

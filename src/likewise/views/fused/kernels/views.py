@@ -25,7 +25,14 @@ from likewise.views.fused.kernels.layout import (
     NOT_SPECIALIZED,
     ORDER,
 )
-from likewise.views.fused.kernels.tile import inside, plane_offset, store, tile_coordinates, within
+from likewise.views.fused.kernels.tile import (
+    inside,
+    plane_offset,
+    store,
+    target_offset,
+    tile_coordinates,
+    within,
+)
 
 
 @triton.jit(do_not_specialize=NOT_SPECIALIZED)
@@ -79,15 +86,18 @@ def _cropped(
 
 @triton.jit(do_not_specialize=[*NOT_SPECIALIZED, "unblurred", "out"])
 def view_kernel(
-    images, boxes, packed, sums, out, unblurred, cutout_side, size: tl.constexpr, height, width, planes,
+    images, boxes, packed, sums, out, unblurred, normalisation, cutout_side, size: tl.constexpr, height, width, planes,
     stride_b, stride_c, stride_h, stride_w, stride_p,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, TILES: tl.constexpr,
     RADIUS: tl.constexpr, TAPS: tl.constexpr,
     RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr, STRIDE_C: tl.constexpr,
     COLOURED: tl.constexpr, BLURS: tl.constexpr, CUTS_OUT: tl.constexpr,
-    WHOLE: tl.constexpr,
+    WHOLE: tl.constexpr, FOR_ENCODER: tl.constexpr,
 ) -> None:  # fmt: skip
-    """A tile of a view, finished, but for rows to be blurred by other kernels: theirs goes to ``unblurred``."""
+    """A tile of a view, finished, but for rows to be blurred by other kernels: theirs goes to ``unblurred``.
+
+    A whole view is blurred there, so that ``unblurred`` may be ``out``.
+    """
     row, channel, y, x = tile_coordinates(size, planes, ROWS, COLUMNS)
     parameters = packed + row * stride_p
     plane = plane_offset(row, channel, planes, size, RGB)
@@ -106,12 +116,15 @@ def view_kernel(
         if WHOLE:
             if is_blurred:
                 red, green, blue = all_blurred(
-                    out + plane, red, green, blue, y, x, there, size, parameters, RADIUS, TAPS, RGB
-                )
+                    unblurred + plane, red, green, blue, y, x, there, size, parameters,
+                    RADIUS, TAPS, RGB,
+                )  # fmt: skip
         else:
             set_aside(unblurred + plane, red, green, blue, y, x, there & is_blurred, size, RGB)
             there = there & (is_blurred == 0)
+    channels = 3 if RGB else planes
+    target = out + target_offset(row, channel, channels, planes, size, RGB, FOR_ENCODER)
     store(
-        red, green, blue, y, x, there, out + plane, parameters, cutout_side, size,
-        RGB, COLOURED, CUTS_OUT,
+        red, green, blue, y, x, there, target, parameters, cutout_side, size, normalisation + 2 * channel, channels,
+        RGB, COLOURED, CUTS_OUT, FOR_ENCODER,
     )  # fmt: skip
