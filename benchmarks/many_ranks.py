@@ -28,6 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from likewise import collectives, losses
 from likewise.losses.log_sums import cached_tile, cpu_tiles
 from likewise.methods.nets import batch_norms
+from likewise.training.batch_norm.over_ranks import synchronise_batch_norm
 
 FLOAT = 4
 """bytes"""
@@ -162,7 +163,7 @@ class NetworkTraffic(NamedTuple):
 def network_traffic() -> NetworkTraffic:
     """Forward and backward of ResNet-18 on four images of 32 pixels, by data parallelism."""
     network = timm.create_model("resnet18", num_classes=0)
-    parallel = DistributedDataParallel(collectives.synchronise_batch_norm(network))
+    parallel = DistributedDataParallel(synchronise_batch_norm(network))
     buckets: list[int] = []
 
     # PyTorch refuses annotations that are text.

@@ -30,7 +30,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from vit_formulas import FLOAT, HALF, Sharded, ViT, gathers, head_shapes, numbers
 
-from likewise.collectives import synchronise_batch_norm
 from likewise.data.batch import Batch, Pixels
 from likewise.data.images import InMemoryImages
 from likewise.data.loader import Loader
@@ -39,6 +38,7 @@ from likewise.methods import Recipe
 from likewise.methods.simclr import SimCLR
 from likewise.training import LoopSettings
 from likewise.training.activation_checkpointing import activation_checkpointing
+from likewise.training.batch_norm.over_ranks import synchronise_batch_norm
 from likewise.training.fully_sharded import own_part, sharding_strategy
 from likewise.training.train_step import TrainStep
 

@@ -9,12 +9,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 import likewise as lw
-from likewise.collectives import synchronise_batch_norm
 from likewise.encoders import ModuleEncoder
 from likewise.methods import Nets, Recipe
 from likewise.methods.nets import batch_norms
 from likewise.runs.networks import build_nets
 from likewise.runs.trained import load_trained
+from likewise.training.batch_norm.over_ranks import synchronise_batch_norm
 
 STANDING = Recipe("sgd", learning_rate=1e-12, weight_decay=0.0)
 """Too slow to change a weight of float32."""

@@ -15,16 +15,13 @@ from torch import nn
 from torchvision import models
 
 import likewise as lw
-from likewise.collectives import synchronise_batch_norm
 from likewise.data.loader import Loader
 from likewise.encoders.from_timm import TimmEncoder
 from likewise.errors import LikewiseError
 from likewise.methods import Recipe
 from likewise.training import LoopSettings, train
-from likewise.training.activation_checkpointing import (
-    activation_checkpointing,
-    checkpointed_blocks,
-)
+from likewise.training.activation_checkpointing import activation_checkpointing, checkpointed_blocks
+from likewise.training.batch_norm.over_ranks import synchronise_batch_norm
 from likewise.training.blocks import outer_blocks
 from methods.fixtures import CLASSES, SIZE, images, method, modalities
 from training.saved_tensors import saved_bytes

@@ -9,7 +9,6 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import Precision
 from torch import nn
 
-from likewise.collectives import synchronise_batch_norm
 from likewise.data.loader import Loader
 from likewise.encoders import Encoder
 from likewise.losses import nt_xent
@@ -18,6 +17,7 @@ from likewise.methods.simclr import SimCLR
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, LoopSettings, train
+from likewise.training.batch_norm.over_ranks import synchronise_batch_norm
 from likewise.training.cached_gradients import Learner, gradients_of
 from methods.fixtures import ALL, CLASSES, images, loader, method, modalities, nets_of
 from training.saved_tensors import peak_bytes, saved_bytes

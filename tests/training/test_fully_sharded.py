@@ -14,7 +14,6 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torchvision.models import VisionTransformer as OfTorchvision
 
-from likewise.collectives import synchronise_batch_norm
 from likewise.data.batch import UNLABELLED
 from likewise.data.loader import Loader
 from likewise.data.samplers import shuffled
@@ -27,6 +26,7 @@ from likewise.run_folder import RunFolder
 from likewise.runs.setting_checks import FULLY_SHARDED, check_fully_sharded
 from likewise.runs.settings import TrainSettings
 from likewise.training import Callback, LoopSettings, train
+from likewise.training.batch_norm.over_ranks import synchronise_batch_norm
 from likewise.training.fully_sharded import own_part, sharding_strategy, whole_tensor
 from likewise.training.launch import launch
 from methods.fixtures import ALL, CLASSES, SIZE, images, method, modalities

@@ -4,18 +4,10 @@ import pytest
 import timm
 import torch
 
-from likewise.collectives import (
-    BatchNormOverRanks,
-    alone,
-    any_over_ranks,
-    gather,
-    min_over_ranks,
-    rank,
-    synchronise_batch_norm,
-    world_size,
-)
+from likewise.collectives import alone, any_over_ranks, gather, min_over_ranks, rank, world_size
 from likewise.losses.log_sums import cached_tile, cpu_tiles
 from likewise.training import Callback
+from likewise.training.batch_norm.over_ranks import BatchNormOverRanks, synchronise_batch_norm
 from methods.fixtures import ALL
 from ranks import become_rank, needs_gloo, results_of_ranks
 from training import test_activation_checkpointing as checkpointing

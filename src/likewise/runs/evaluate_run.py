@@ -27,9 +27,9 @@ from likewise.evaluation.run_scores import (
     fine_tune_scores,
     score_corrupted,
     score_encoder,
-    write_scores,
 )
 from likewise.evaluation.statistics.scores import Measurement, Score, concat_by_encoder
+from likewise.evaluation.write_scores import write_scores
 from likewise.json_files import read_json, reading
 from likewise.methods import Method
 from likewise.report.pictures.write import write_pictures

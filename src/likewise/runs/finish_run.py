@@ -18,8 +18,9 @@ from likewise.evaluation.evaluate_features import group_numbers
 from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.own_classifier import measure_own_classifier
-from likewise.evaluation.run_scores import TrainedNetwork, score_encoder, write_scores
+from likewise.evaluation.run_scores import TrainedNetwork, score_encoder
 from likewise.evaluation.statistics.scores import Measurement, concat_by_encoder
+from likewise.evaluation.write_scores import write_scores
 from likewise.json_files import read_json, write_json
 from likewise.methods import Nets, Progress
 from likewise.report.pages.page import write_report

@@ -13,13 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from likewise.collectives import (
-    any_over_ranks,
-    mean_over_ranks,
-    on_first_rank,
-    synchronise_batch_norm,
-    world_size,
-)
+from likewise.collectives import any_over_ranks, mean_over_ranks, on_first_rank, world_size
 from likewise.data.loader import Loader
 from likewise.data.stored_batch import Examples, gathered
 from likewise.errors import LikewiseError
@@ -27,6 +21,7 @@ from likewise.methods import Method, Nets, Recipe, Step
 from likewise.run_folder import RunFolder
 from likewise.training.activation_checkpointing import activation_checkpointing
 from likewise.training.batch_norm import fused_batch_norm
+from likewise.training.batch_norm.over_ranks import synchronise_batch_norm
 from likewise.training.bottleneck import Bottleneck, remedy_for
 from likewise.training.callbacks import Callback, CallbackState
 from likewise.training.checkpoint import find_start, save_checkpoint

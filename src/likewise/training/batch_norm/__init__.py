@@ -1,4 +1,4 @@
-"""Batch normalisation of channels-last maps in training on a GPU, in one with the ReLU and the sum after it."""
+"""Batch normalisation: over the rows of all ranks; and on a GPU in one with the ReLU and the sum after it."""
 
 from likewise.training.batch_norm.networks import fused_batch_norm
 
