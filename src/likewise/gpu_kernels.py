@@ -5,12 +5,17 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import logging
 import os
+import time
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
+
+log = logging.getLogger("likewise")
 
 OLDEST_TRITON = (3, 3)
 """The oldest that the kernels were compiled with; it comes with PyTorch 2.7."""
@@ -53,6 +58,20 @@ def power_of_two(number: int, least: int = 1) -> int:
 def kernels(module: str) -> ModuleType:
     """A module of kernels below `likewise`, imported here, since it needs Triton, and since its import takes long."""
     return importlib.import_module(f"likewise.{module}")
+
+
+def launch_on(
+    tensor: Tensor, kernel: Any, grid: tuple[int, ...], arguments: tuple[Any, ...], **flags: Any
+) -> None:
+    """Start a kernel on the device of a tensor; the log says so where the compiler took more than a second."""
+    start = time.perf_counter()
+    with torch.cuda.device_of(tensor):
+        kernel[grid](*arguments, **flags)
+    took = time.perf_counter() - start
+    if took > 1 and tensor.is_cuda:  # a launch does not wait for the GPU
+        log.warning(
+            "Compiled a GPU kernel in %.0f s; Triton keeps it on disk for the next run.", took
+        )
 
 
 @functools.cache

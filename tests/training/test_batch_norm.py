@@ -16,6 +16,7 @@ from torchvision.models import resnet as torchvision_resnet
 
 import likewise
 from likewise.encoders import EncoderSettings, build_encoder
+from likewise.gpu_kernels import kernels
 from likewise.methods import Recipe
 from likewise.runs import train_run
 from likewise.training import LoopSettings, train
@@ -176,8 +177,7 @@ def launched(work, monkeypatch):
     """Kernels of the layer that some work launches, in their order, and PyTorch's operations beside them."""
     names = []
     with monkeypatch.context() as patch:
-        made = launches.kernels()
-        patch.setattr(launches, "kernels", lambda: Counted(made, names))
+        patch.setattr(launches, "kernels", lambda file: Counted(kernels(file), names))
         with Launches() as operations:
             work()
     return names, beside(operations)
@@ -580,10 +580,9 @@ def test_the_option_reaches_the_loop(monkeypatch, tmp_path):
 
 COMPILED = """
 from torch import nn
-from likewise.training.batch_norm import kernels, launches
+from likewise.training.batch_norm import launches
 
-made = Kernels(kernels)
-launches.kernels = lambda: made
+launches.kernels = compiled
 for dtype in (torch.bfloat16, torch.float32):
     for channels in (64, 5):
         x = torch.zeros(4, channels, 8, 8, dtype=dtype).contiguous(memory_format=torch.channels_last)

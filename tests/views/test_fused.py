@@ -287,9 +287,9 @@ def test_a_policy_is_a_transform_of_images_on_a_gpu() -> None:
 
 
 COMPILING = """
-from likewise.views.fused import kernels, sampling
+from likewise.views.fused import sampling
 
-sampling.kernel = lambda name: getattr(Kernels(kernels), name)
+sampling.kernels = compiled
 drawn, aspect = torch.rand(37, 8), torch.ones(8)
 box, colour = sampling.BoxChances(0.75, 1.33, 0.5), sampling.ColourChances(15, 0.8, 0.2, 0.5, 0.2)
 sampling.sampled(drawn, aspect, box, colour)
@@ -304,11 +304,11 @@ def test_the_sampling_compiles_for_a_gpu_that_is_not_here() -> None:
 
 
 OPERATIONS_COMPILING = """
-from likewise.views.fused import kernels, operations, views
+from likewise.views.fused import operations, views
 from likewise.views.fused.packing import Packed
 from likewise.views.image.view_params import RandAugmentParams
 
-views.kernel = lambda name: getattr(Kernels(kernels), name)
+views.kernels = compiled
 packed = Packed(torch.eye(2, 3).repeat(2, 1, 1))
 steps = RandAugmentParams(torch.ones(2, 1).long(), torch.ones(2, 1))
 for channels in (3, 1):

@@ -7,7 +7,6 @@ them: it is the inverse of a temperature, and at 0 all weights are equal. No log
 from __future__ import annotations
 
 from itertools import combinations
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -112,13 +111,6 @@ def contrastive_repulsion(
     return 2 * (weights * similarities).sum(dim=1).mean() - 2
 
 
-class Terms(NamedTuple):
-    """CACR's terms, a scalar each."""
-
-    attraction: Tensor
-    repulsion: Tensor
-
-
 @shapes(z="B V D")
 def cacr(
     z: Tensor,
@@ -154,24 +146,13 @@ def unit_views(z: Tensor) -> Tensor:
     return rows.unflatten(0, (z.shape[1], z.shape[0]))
 
 
-def _terms_by_kernels(
-    views: Tensor, attraction_sharpness: float, repulsion_sharpness: float, through_weights: bool
-) -> Terms | None:
-    sharpness = attraction_sharpness, repulsion_sharpness
-    if not cacr_terms.serves(views, *sharpness):
-        return None
-    return Terms(*cacr_terms.terms(views, *sharpness, through_weights))
-
-
-@kernels_first(_terms_by_kernels)
+@kernels_first(cacr_terms.terms)
 def terms_of_views(
     views: Tensor, attraction_sharpness: float, repulsion_sharpness: float, through_weights: bool
-) -> Terms:
-    """Both terms within a batch of unit rows [V, B, D]; see `cacr`."""
-    return Terms(
-        multi_view_attraction(views, views, attraction_sharpness, through_weights),
-        multi_view_repulsion(views, repulsion_sharpness, through_weights),
-    )
+) -> tuple[Tensor, Tensor]:
+    """Attraction and repulsion within a batch of unit rows [V, B, D]; see `cacr`."""
+    attraction = multi_view_attraction(views, views, attraction_sharpness, through_weights)
+    return attraction, multi_view_repulsion(views, repulsion_sharpness, through_weights)
 
 
 def multi_view_attraction(

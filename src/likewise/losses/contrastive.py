@@ -9,7 +9,7 @@ in the keys, from one sum of keys for each id.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -30,32 +30,13 @@ from likewise.losses.input_checks import (
     shapes,
 )
 from likewise.losses.log_sums.similarity_sums import LogSums, cross_logsumexp, self_logsumexp
+from likewise.losses.positives import Positives
 from likewise.losses.row_means import mean_over_rows
 from likewise.losses.waiting import may_wait
 
 
-def _info_nce_by_kernels(
-    queries: Tensor,
-    keys: Tensor,
-    query_id: Tensor,
-    key_id: Tensor,
-    temperature: float | Tensor,
-    self_index: Tensor | None = None,
-    kind: Kind = "out",
-    reduction: Literal["valid", "all"] = "valid",
-) -> Tensor | None:
-    if kind not in get_args(Kind) or query_id is None or key_id is None:
-        return None
-    pairs = against_keys.SoughtKeys(None, query_id, key_id, self_index, kind)
-    if not against_keys.serves(queries, keys, pairs, temperature):
-        return None
-    if against_keys.is_divided(queries, keys):
-        return None
-    return against_keys.soft_loss(queries, keys, pairs, temperature, reduction == "all")
-
-
 @shapes(queries="N D", keys="M D", temperature="N 1", self_index="N int")
-@kernels_first(_info_nce_by_kernels)
+@kernels_first(against_keys.info_nce)
 @in_float32
 def info_nce(
     queries: Tensor,
@@ -110,7 +91,7 @@ def info_nce(
     is_same = keys is queries and key_id is query_id
     if is_same and _leaves_out_itself(self_index, len(queries)) and not _per_row(temperature):
         return _within_batch(queries / temperature**0.5, query_id, kind, reduction)
-    positives = _Positives.of(query_id, key_id, self_index)
+    positives = Positives.of(query_id, key_id, self_index)
     check_can_teach(positives.num_positives, positives.compared, kind)
     scaled = queries / temperature
     if kind != "out":
@@ -126,58 +107,8 @@ def info_nce(
     return _loss(sums, attraction, positives, kind, reduction)
 
 
-def _nt_xent_by_kernels(
-    first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, detach_keys: bool = False
-) -> Tensor | None:
-    if detach_keys or not within_batch.serves(first, 2 * len(first), temperature):
-        return None
-    if first.dim() != 2 or first.shape != second.shape or first.dtype != second.dtype:
-        return None
-    rows = torch.cat([first, second])
-    return within_batch.loss_within_batch(rows, None, float(temperature), "pairs")
-
-
-def _sup_con_by_kernels(
-    z: Tensor,
-    labels: Tensor,
-    temperature: float | Tensor = 0.1,
-    kind: Literal["out", "in"] = "out",
-    reduction: Literal["valid", "all"] = "valid",
-) -> Tensor | None:
-    if kind not in ("out", "in") or not _are_labels(labels, z) or z.dim() not in (2, 3):
-        return None
-    if not within_batch.serves(z, z.shape[:-1].numel(), temperature):
-        return None
-    by_all = reduction == "all"
-    return within_batch.loss_within_batch(z, labels, float(temperature), kind, by_all)
-
-
-def _suncet_by_kernels(
-    z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1
-) -> Tensor | None:
-    if not _are_labels(labels, z) or z.dim() != 2:
-        return None
-    if not within_batch.serves(z, len(z), temperature):
-        return None
-    return within_batch.loss_within_batch(z, labels, float(temperature), "nca")
-
-
-def _are_labels(labels: Tensor, z: Tensor) -> bool:
-    """Whether there is one for each of the first dimension of ``z``, in the format that kernels read."""
-    is_read = isinstance(labels, Tensor) and labels.dtype == torch.int64
-    return is_read and labels.shape == z.shape[:1]
-
-
-def _queue_nce_by_kernels(
-    queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor
-) -> Tensor | None:
-    if not against_queue.serves(queries, positives, queue, temperature):
-        return None
-    return against_queue.queue_loss(queries, positives, queue, temperature)
-
-
 @shapes(first="B D", second="B D")
-@kernels_first(_nt_xent_by_kernels)
+@kernels_first(within_batch.nt_xent)
 @in_float32
 def nt_xent(
     first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, detach_keys: bool = False
@@ -206,7 +137,7 @@ def nt_xent(
 
 
 @shapes(z="B D|B V D")
-@kernels_first(_sup_con_by_kernels)
+@kernels_first(within_batch.sup_con)
 @in_float32
 def sup_con(
     z: Tensor,
@@ -238,7 +169,7 @@ def sup_con(
 
 
 @shapes(z="B D")
-@kernels_first(_suncet_by_kernels)
+@kernels_first(within_batch.suncet)
 @in_float32
 def suncet(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tensor:
     """SuNCEt's supervised term on a class-balanced support batch (Assran et al. 2020, https://arxiv.org/abs/2006.10803).
@@ -259,7 +190,7 @@ def suncet(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tens
 
 @shapes(queries="B D", positives="B D", queue="M D")
 @mean_over_rows("queries", "positives")
-@kernels_first(_queue_nce_by_kernels)
+@kernels_first(against_queue.queue_nce)
 @in_float32
 def queue_nce(
     queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor
@@ -286,7 +217,7 @@ def _within_batch(
 ) -> Tensor:
     """`info_nce` where every row [N, D] is a query, and a key to all others; rows are over the temperature's root."""
     itself = torch.arange(len(scaled), device=scaled.device)
-    positives = _Positives.of(ids, ids, itself)
+    positives = Positives.of(ids, ids, itself)
     check_can_teach(positives.num_positives, positives.compared, kind)
     if kind != "out":
         return _loss(self_logsumexp(scaled, ids), None, positives, kind, reduction)
@@ -302,7 +233,7 @@ def _within_batch(
 def _loss(
     sums: LogSums,
     attraction: Tensor | None,
-    positives: _Positives,
+    positives: Positives,
     kind: Kind,
     reduction: Literal["valid", "all"],
 ) -> Tensor:
@@ -319,71 +250,6 @@ def _loss(
     counted = valid.sum() if reduction == "valid" else len(valid)
     loss = (repulsion - attraction) / counted
     return nan_if_nothing_to_learn(loss, positives.num_positives, positives.compared, kind)
-
-
-class _Positives(NamedTuple):
-    """Which keys are positives of which queries, without an [N, M] mask."""
-
-    query_class: Tensor
-    """int64 [N], ids numbered from 0"""
-    key_class: Tensor
-    """int64 [M]"""
-    classes: int
-    """how many ids there are, or more"""
-    self_is_positive: Tensor
-    """bool [N], whether the key that is left out would be a positive"""
-    num_positives: Tensor
-    """int64 [N], positives of each query"""
-    compared: Tensor
-    """int64 [N], keys of each query"""
-
-    @classmethod
-    def of(cls, query_id: Tensor, key_id: Tensor, self_index: Tensor | None) -> _Positives:
-        if query_id is key_id:
-            query_class, classes = numbered(query_id)
-            key_class = query_class
-        else:
-            both, classes = numbered(torch.cat([query_id, key_id]))
-            query_class, key_class = both.split([len(query_id), len(key_id)])
-        if self_index is None:
-            self_index = torch.full_like(query_id, -1)
-        leaves_out = self_index >= 0
-        self_is_positive = leaves_out
-        if len(key_id):
-            own_class = key_class[self_index.clamp(min=0)]
-            self_is_positive = leaves_out & (own_class == query_class)
-        ones = torch.ones_like(key_class)
-        size = key_class.new_zeros(classes).index_add(0, key_class, ones)
-        num_positives = size[query_class] - self_is_positive.long()
-        return cls(
-            query_class,
-            key_class,
-            classes,
-            self_is_positive,
-            num_positives.masked_fill(query_id == UNKNOWN, 0),
-            compared=len(key_id) - leaves_out.long(),
-        )
-
-    def summed(self, keys: Tensor) -> Tensor:
-        """The sum of the keys of each id: [M, D] -> [classes, D]."""
-        nothing = keys.new_zeros(self.classes, keys.shape[1])
-        return nothing.index_add(0, self.key_class, keys)
-
-    def share(self, like: Tensor) -> Tensor:
-        """One over each query's number of positives, [N]; 0 where there are none."""
-        count = self.num_positives.clamp(min=1).to(like.dtype)
-        return torch.where(self.num_positives > 0, 1 / count, 0)
-
-
-def numbered(ids: Tensor) -> tuple[Tensor, int]:
-    """Ids [N] numbered from 0, and how many there are; where that would have to be waited for, N."""
-    if may_wait(ids):
-        found, number = ids.unique(return_inverse=True)
-        return number, len(found)
-    ordered, order = ids.sort()
-    begins = torch.zeros_like(ids)  # 1 where another id begins
-    begins[1:] = ordered[1:] != ordered[:-1]
-    return torch.empty_like(ids).scatter_(0, order, begins.cumsum(0)), len(ids)
 
 
 def _leaves_out_itself(self_index: Tensor | None, rows: int) -> bool:

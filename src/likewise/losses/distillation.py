@@ -13,14 +13,8 @@ from likewise.losses.log_sums.similarity_sums import cross_logsumexp, mean_key
 from likewise.losses.row_means import mean_over_rows
 
 
-def _cross_entropy_by_kernels(logits: Tensor, targets: Tensor) -> Tensor | None:
-    if not row_targets.serves_logits(logits, targets):
-        return None
-    return row_targets.cross_entropy(logits, targets)
-
-
 @shapes(logits="B C", targets="B C")
-@kernels_first(_cross_entropy_by_kernels)
+@kernels_first(row_targets.soft_cross_entropy)
 @in_float32
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean over rows of -sum_c t_c log softmax(logits)_c.
@@ -33,14 +27,8 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return -(targets.detach() * log_probabilities).sum(dim=1).mean()
 
 
-def _knowledge_by_kernels(student: Tensor, teacher: Tensor, temperature: float) -> Tensor | None:
-    if not row_targets.serves_logits(student, teacher, temperature):
-        return None
-    return row_targets.distillation_loss(student, teacher, temperature)
-
-
 @shapes(student="B C", teacher="B C")
-@kernels_first(_knowledge_by_kernels)
+@kernels_first(row_targets.knowledge_distillation)
 @in_float32
 def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """T^2 KL(softmax(teacher / T) || softmax(student / T)), mean over rows (Hinton et al. 2015, Sec. 2, https://arxiv.org/abs/1503.02531).
@@ -60,18 +48,9 @@ def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float)
     )
 
 
-def _soft_nce_by_kernels(
-    queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | Tensor
-) -> Tensor | None:
-    pairs = against_keys.SoughtKeys(targets)
-    if not against_keys.serves(queries, keys, pairs, temperature):
-        return None
-    return against_keys.soft_loss(queries, keys, pairs, temperature)
-
-
 @shapes(queries="B D", keys="M D", targets="B M")
 @mean_over_rows("queries", "targets")
-@kernels_first(_soft_nce_by_kernels)
+@kernels_first(against_keys.soft_nce)
 @in_float32
 def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | Tensor) -> Tensor:
     """Contrast with soft targets: cross-entropy of softmax(q . k / temperature) against given probabilities.
@@ -88,25 +67,9 @@ def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float 
     return (targets.sum(dim=1) * cross_logsumexp(scaled, keys).all_logsumexp - expected).mean()
 
 
-def _distillation_by_kernels(
-    student: Tensor,
-    teacher: Tensor,
-    anchors: Tensor,
-    student_temperature: float = 0.02,
-    teacher_temperature: float = 0.02,
-) -> Tensor | None:
-    if not against_queue.serves(
-        student, teacher, anchors, student_temperature, teacher_temperature
-    ):
-        return None
-    return against_queue.distillation_loss(
-        student, teacher, anchors, student_temperature, teacher_temperature
-    )
-
-
 @shapes(student="B D", teacher="B D", anchors="M D")
 @mean_over_rows("student", "teacher")
-@kernels_first(_distillation_by_kernels)
+@kernels_first(against_queue.similarity_distillation)
 @in_float32
 def similarity_distillation(
     student: Tensor,

@@ -16,18 +16,8 @@ from likewise.losses.input_checks import LossInputError, check_temperature, shap
 from likewise.losses.log_sums.similarity_sums import cross_logsumexp
 
 
-def _by_kernels(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor | None:
-    elements = bags.flatten(0, 1)  # [N L, D]
-    if len(rows) < 2 or against_keys.is_divided(rows, elements):
-        return None
-    pairs = against_keys.SoughtKeys(form="bags", sizes=(1, bags.shape[1]))
-    if not against_keys.serves(rows, elements, pairs, temperature):
-        return None
-    return against_keys.soft_loss(rows, elements, pairs, temperature)
-
-
 @shapes(rows="B D", bags="B P D")
-@kernels_first(_by_kernels)
+@kernels_first(against_keys.mil_nce)
 @in_float32
 def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
     """MIL-NCE (Miech et al. 2020, Eq. 1, https://arxiv.org/abs/1912.06430), both ways in one denominator.

@@ -20,16 +20,8 @@ APART = 100.0
 """What OTTER subtracts from the similarity of an image with itself, and of a text with itself."""
 
 
-def _clip_by_kernels(
-    images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float = 0.0
-) -> Tensor | None:
-    if not 0 <= smoothing < 1 or not clip_pairs.serves(images, texts, scale):
-        return None
-    return clip_pairs.pairs_loss(images, texts, scale, smoothing)
-
-
 @shapes(images="N D", texts="N D")
-@kernels_first(_clip_by_kernels)
+@kernels_first(clip_pairs.clip_loss)
 @in_float32
 def clip_loss(
     images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float = 0.0

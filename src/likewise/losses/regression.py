@@ -11,14 +11,8 @@ from likewise.losses.fused.kernels_first import kernels_first
 from likewise.losses.input_checks import LossInputError, may_wait, shapes
 
 
-def _by_kernels(prediction: Tensor, target: Tensor) -> Tensor | None:
-    if not row_targets.serves_vectors(prediction, target):
-        return None
-    return row_targets.cosine_loss(prediction, target)
-
-
 @shapes(prediction="B D", target="B D")
-@kernels_first(_by_kernels)
+@kernels_first(row_targets.cosine_regression)
 @in_float32
 def cosine_regression(prediction: Tensor, target: Tensor) -> Tensor:
     """BYOL's loss in one direction: the mean of 2 - 2 cos (Grill et al. 2020, Eq. 2, https://arxiv.org/abs/2006.07733).

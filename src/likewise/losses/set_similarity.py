@@ -14,17 +14,9 @@ from likewise.losses.row_means import mean_over_rows
 from likewise.losses.waiting import may_wait
 
 
-def _by_kernels(
-    locations: Tensor, partners: Tensor, matched: Tensor, queue: Tensor, temperature: float | Tensor
-) -> Tensor | None:
-    if not location_sets.serves(locations, partners, matched, queue, temperature):
-        return None
-    return location_sets.sets_loss(locations, partners, matched, queue, temperature)
-
-
 @shapes(locations="B U D", partners="B V D", matched="B U V real", queue="M D")
 @mean_over_rows("locations", "partners", "matched")
-@kernels_first(_by_kernels)
+@kernels_first(location_sets.set_similarity)
 @in_float32
 def set_similarity(
     locations: Tensor, partners: Tensor, matched: Tensor, queue: Tensor, temperature: float | Tensor

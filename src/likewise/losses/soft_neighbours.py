@@ -7,7 +7,6 @@ from torch import Tensor
 
 from likewise.collectives import over_ranks
 from likewise.counts import amount
-from likewise.losses.contrastive import numbered
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import (
     LossInputError,
@@ -16,6 +15,7 @@ from likewise.losses.input_checks import (
     check_temperature,
     shapes,
 )
+from likewise.losses.positives import numbered
 from likewise.losses.waiting import may_wait, transformed
 
 

@@ -10,12 +10,12 @@ never together, on a CPU as in the kernel: the numbers are equal in every bit.
 from __future__ import annotations
 
 import zlib
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from likewise.gpu_kernels import kernels
 from likewise.randomness.ranges import BITS, Ranges, Rows, lines_of
 
 BLOCK = 256
@@ -73,7 +73,8 @@ def made_by_kernel(key: Tensor, call: int, ranges: Ranges, rows: Rows) -> Tensor
     count = numbers.numel()
     if count:
         with torch.cuda.device_of(numbers):
-            kernel("lines_kernel")[(-(-count // BLOCK),)](
+            lines_kernel = kernels("randomness.philox_kernel").lines_kernel
+            lines_kernel[(-(-count // BLOCK),)](
                 key,
                 *lines,
                 numbers,
@@ -86,10 +87,3 @@ def made_by_kernel(key: Tensor, call: int, ranges: Ranges, rows: Rows) -> Tensor
                 enable_fp_fusion=False,
             )
     return numbers
-
-
-def kernel(name: str) -> Any:
-    """A kernel by its name, imported here, since it needs Triton, and since its import takes long."""
-    from likewise.randomness import philox_kernel
-
-    return getattr(philox_kernel, name)

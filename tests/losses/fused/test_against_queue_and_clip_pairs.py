@@ -323,28 +323,25 @@ def test_a_compiler_takes_these_losses_whole_and_by_pytorchs_operations(monkeypa
 
 COMPILING = """
 from likewise.losses.fused import clip_pairs, against_queue, against_keys
-from likewise.losses.log_sums import gpu_tiles
 against_keys.kernels = compiled
 against_queue.kernels = compiled
 clip_pairs.kernels = compiled
 for width, dtype in ((128, torch.bfloat16), (256, torch.float32), (768, torch.bfloat16)):
     z = torch.ones(512, width, dtype=dtype, requires_grad=True)
-    against_queue.queue_loss(z, z, torch.ones(4096, width), torch.tensor(0.2)).backward()
-    against_queue.distillation_loss(z, z, torch.ones(4096, width), 0.2, 0.1).backward()
-    clip_pairs.pairs_loss(z, z, torch.tensor(10.0), 0.0).backward()
-    against_keys.soft_loss(z, z, against_keys.SoughtKeys(torch.ones(512, 512)), 0.2).backward()
+    against_queue.queue_nce(z, z, torch.ones(4096, width), torch.tensor(0.2)).backward()
+    against_queue.similarity_distillation(z, z, torch.ones(4096, width), 0.2, 0.1).backward()
+    clip_pairs.clip_loss(z, z, torch.tensor(10.0)).backward()
+    against_keys.soft_nce(z, z, torch.ones(512, 512), 0.2).backward()
 own = torch.arange(512)
 for form in ("out", "in", "nca"):
     z = torch.ones(512, 128, requires_grad=True)
-    pairs = against_keys.SoughtKeys(None, own // 2, own // 2, own, form)
-    against_keys.soft_loss(z, z, pairs, 0.2).backward()
+    against_keys.info_nce(z, z, own // 2, own // 2, 0.2, own, form).backward()
 for width, dtype in ((128, torch.bfloat16), (256, torch.float32), (768, torch.bfloat16)):
-    z, elements = torch.ones(512, width, dtype=dtype), torch.ones(512 * 49, width, dtype=dtype)
-    z.requires_grad_(), elements.requires_grad_()
-    pairs = against_keys.SoughtKeys(form="bags", sizes=(1, 49))
-    against_keys.soft_loss(z, elements, pairs, torch.tensor(0.2)).backward()
+    z, bags = torch.ones(512, width, dtype=dtype), torch.ones(512, 49, width, dtype=dtype)
+    z.requires_grad_(), bags.requires_grad_()
+    against_keys.mil_nce(z, bags, torch.tensor(0.2)).backward()
 z = torch.ones(4096, 128, requires_grad=True)
-clip_pairs.pairs_loss(z, z, 10.0, 0.1).backward()
+clip_pairs.clip_loss(z, z, 10.0, 0.1).backward()
 """
 
 

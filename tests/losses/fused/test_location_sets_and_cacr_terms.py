@@ -218,14 +218,13 @@ def test_kernels_of_cacr_give_value_and_gradient(shape, sharpness, through_weigh
 def test_kernels_of_cacr_give_each_term_with_its_gradient(launched):
     """The gradients of either alone."""
 
-    def term(name, z):
-        return getattr(terms_of_views(unit_views(z), 1.3, 0.7, True), name)
+    for which in (0, 1):  # attraction, repulsion
 
-    for name in ("attraction", "repulsion"):
-        value, gradients = value_and_gradients(lambda z, name=name: term(name, z), [drawn(9, 3, 8)])
-        found, found_gradients = value_and_gradients(
-            lambda z, name=name: term(name, z), [drawn(9, 3, 8).float()]
-        )
+        def term(z, which=which):
+            return terms_of_views(unit_views(z), 1.3, 0.7, True)[which]
+
+        value, gradients = value_and_gradients(term, [drawn(9, 3, 8)])
+        found, found_gradients = value_and_gradients(term, [drawn(9, 3, 8).float()])
         torch.testing.assert_close(found, value, rtol=1e-6, atol=1e-6)
         assert close(found_gradients, gradients, 1e-5)
     assert launched
@@ -260,8 +259,8 @@ def test_kernels_of_cacr_are_few_and_little_stands_beside_them(launched):
     z = drawn(3 * 6, 16).float().requires_grad_()
     views = unit_views(z.unflatten(0, (3, 6)).transpose(0, 1))
     with Launches() as forward:
-        terms = terms_of_views(views, 1.0, 2.0, True)
-        value = terms.attraction + terms.repulsion
+        attraction, repulsion = terms_of_views(views, 1.0, 2.0, True)
+        value = attraction + repulsion
     one = torch.ones((), device=DEVICE)
     with Launches() as backward:
         torch.autograd.grad(value, z, one)
@@ -329,7 +328,7 @@ location_sets.kernels = compiled
 for width, dtype in ((128, torch.bfloat16), (768, torch.float32)):
     z = torch.ones(4, 64, width, dtype=dtype, requires_grad=True)
     pairs = torch.ones(4, 64, 64, dtype=torch.bool)
-    location_sets.sets_loss(z, z, pairs, torch.ones(4096, width), torch.tensor(0.2)).backward()
+    location_sets.set_similarity(z, z, pairs, torch.ones(4096, width), torch.tensor(0.2)).backward()
 """
 
 

@@ -159,9 +159,9 @@ from likewise.losses.fused import row_targets
 row_targets.kernels = compiled
 for classes, dtype in ((10, torch.float32), (5000, torch.bfloat16)):
     z = torch.ones(512, classes, dtype=dtype, requires_grad=True)
-    row_targets.cross_entropy(z, torch.ones(512, classes)).backward()
-    row_targets.distillation_loss(z, z.detach(), 4.0).backward()
-    row_targets.cosine_loss(z, z.detach()).backward()
+    row_targets.soft_cross_entropy(z, torch.ones(512, classes)).backward()
+    row_targets.knowledge_distillation(z, z.detach(), 4.0).backward()
+    row_targets.cosine_regression(z, z.detach()).backward()
 """
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from likewise import losses
 from likewise.losses import dense
-from likewise.losses.log_sums import cached_tile, cpu_tiles, row_blocks, similarity_sums
+from likewise.losses.log_sums import cached_tile, choice, cpu_tiles, row_blocks, similarity_sums
 from likewise.losses.second_derivatives import NotTwiceDifferentiable
 
 PATHS = ("kept", "tiles", "rows")
@@ -22,7 +22,7 @@ def path(request, monkeypatch):
         monkeypatch.setattr(cached_tile, "MOST_PAIRS", 0)
         monkeypatch.setattr(cpu_tiles, "TILE", 8)
     if request.param == "rows":
-        monkeypatch.setattr(similarity_sums, "_path", lambda *arguments, **flags: row_blocks)
+        monkeypatch.setattr(choice, "form_of", lambda *arguments, **flags: row_blocks)
         monkeypatch.setattr(row_blocks, "SCORES", 240)
     return request.param
 

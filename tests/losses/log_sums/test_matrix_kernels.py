@@ -7,8 +7,8 @@ import torch
 
 from likewise import losses
 from likewise.losses.fused import gpu_sizes
-from likewise.losses.log_sums import matrix_kernels, row_blocks, similarity_sums
-from likewise.losses.log_sums.cpu_tiles import Pairs
+from likewise.losses.log_sums import choice, matrix_kernels, row_blocks
+from likewise.losses.log_sums.sums import Pairs
 from losses.kernels import (
     DEVICE,
     compiled_for_a_gpu_that_is_not_here,
@@ -21,7 +21,7 @@ from losses.log_sums.test_gpu_tiles import dense, dense_gradients, error, rows, 
 @pytest.fixture
 def by_rows(monkeypatch):
     """Blocks of eight rows or so."""
-    monkeypatch.setattr(similarity_sums, "_path", lambda *arguments, **flags: row_blocks)
+    monkeypatch.setattr(choice, "form_of", lambda *arguments, **flags: row_blocks)
     monkeypatch.setattr(row_blocks, "SCORES", 300)
     monkeypatch.setattr(matrix_kernels, "ROW_TILE", {"ROWS": 4, "COLUMNS": 16})
     monkeypatch.setattr(matrix_kernels, "COLUMN_TILE", {"ROWS": 4, "COLUMNS": 16})
@@ -136,17 +136,17 @@ def test_kernels_of_blocks_of_rows_serve_clip(by_rows, monkeypatch, learned):
 
 
 COMPILING = """
-from likewise.losses.log_sums import matrix_kernels, cpu_tiles
+from likewise.losses.log_sums import matrix_kernels, sums
 
 matrix_kernels.kernels = compiled
 scores, numbers = torch.ones(300, 400), [torch.ones(300), torch.ones(300)]
 ids, key_ids = torch.arange(300), torch.arange(400)
-for pairs in (cpu_tiles.Pairs(), cpu_tiles.Pairs(ids, ids, key_ids)):
+for pairs in (sums.Pairs(), sums.Pairs(ids, ids, key_ids)):
     matrix_kernels.log_sums(scores, pairs)
     def role(count):
         each = torch.ones(count)
         same = None if pairs.query_id is None else each
-        return cpu_tiles.Sums(each, same), each, same
+        return sums.Sums(each, same), each, same
     for dtype in (torch.float32, torch.bfloat16):
         matrix_kernels.slopes(scores, pairs, role(300), role(400), dtype)
     matrix_kernels.column_log_sums(scores, pairs)

@@ -6,7 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from likewise import losses
 from likewise.collectives import over_ranks, shard_of, sharded_rows
-from likewise.losses.log_sums import cached_tile, cpu_tiles, similarity_sums
+from likewise.losses.log_sums import cached_tile, choice, cpu_tiles, similarity_sums
 from ranks import needs_gloo, results_of_ranks
 
 pytestmark = needs_gloo
@@ -103,9 +103,10 @@ def take(path, patch):
         patch.setattr(cached_tile, "MOST_PAIRS", 0)
         patch.setattr(cpu_tiles, "TILE", 4)
     if "unbounded" in path:
-        patch.setattr(similarity_sums, "bounded", lambda queries, keys: False)
+        for module in (similarity_sums, choice):
+            patch.setattr(module, "bounded", lambda queries, keys: False)
     if path == "dense":
-        patch.setattr(similarity_sums, "_on_cpu", lambda queries, keys: False)
+        patch.setattr(choice, "on_cpu", lambda queries, keys: False)
 
 
 MODULES = {

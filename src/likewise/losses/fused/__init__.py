@@ -12,8 +12,9 @@
 | `cosine_regression` | `regression` | `row_targets` |
 | unit rows, which most losses make first | `float32` | `unit_rows` |
 
-A file of launches begins with the mathematics. Its `serves` says which tensors the kernels take; the plain form's
-decorator `kernels_first` asks that, and takes PyTorch's operations otherwise. All share `devices` (where kernels run,
+A file of launches begins with the mathematics, and has a function by the name of each of its losses, which gives None
+where its `serves` says that the kernels do not take the tensors. The plain form's decorator `kernels_first` asks that
+function, and takes PyTorch's operations otherwise. All share `devices` (where kernels run,
 and what they read), `gpu_sizes` (up to which sizes), `tiling` (how rows are cut), `products` (how matrices are
 multiplied) and `kernels.blocks` (what a kernel does with a block of rows).
 

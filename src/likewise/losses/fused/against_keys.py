@@ -25,7 +25,7 @@ device.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ from likewise.losses.fused import gpu_sizes
 from likewise.losses.fused.devices import readable
 from likewise.losses.fused.products import float32_products
 from likewise.losses.fused.tiling import MOST_COLUMNS, PROGRAMS, Tiles, filled, parts_of
+from likewise.losses.input_checks import Kind
 from likewise.losses.second_derivatives import refuse_second_derivatives
 
 WIDE = 4
@@ -109,18 +110,50 @@ def _are_whole(ids: Tensor, count: int, device: torch.device) -> bool:
     return is_read and ids.shape == (count,)
 
 
-def soft_loss(
+def soft_nce(
+    queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | Tensor
+) -> Tensor | None:
+    """With the gradients of ``queries``, ``keys`` and ``temperature``, as those below."""
+    return _loss(queries, keys, SoughtKeys(targets), temperature)
+
+
+def info_nce(
+    queries: Tensor,
+    keys: Tensor,
+    query_id: Tensor,
+    key_id: Tensor,
+    temperature: float | Tensor,
+    self_index: Tensor | None = None,
+    kind: Kind = "out",
+    reduction: Literal["valid", "all"] = "valid",
+) -> Tensor | None:
+    """The mean is over queries that have a positive, or over all."""
+    if kind not in get_args(Kind) or query_id is None or key_id is None:
+        return None
+    if is_divided(queries, keys):
+        return None
+    pairs = SoughtKeys(None, query_id, key_id, self_index, kind)
+    return _loss(queries, keys, pairs, temperature, reduction == "all")
+
+
+def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor | None:
+    """Each row finds the elements of its bag."""
+    elements = bags.flatten(0, 1)  # [N L, D]
+    if len(rows) < 2 or is_divided(rows, elements):
+        return None
+    pairs = SoughtKeys(form="bags", sizes=(1, bags.shape[1]))
+    return _loss(rows, elements, pairs, temperature)
+
+
+def _loss(
     queries: Tensor,
     keys: Tensor,
     pairs: SoughtKeys,
     temperature: float | Tensor,
     by_all: bool = False,
-) -> Tensor:
-    """`distillation.soft_nce`, `contrastive.info_nce` or `mil_nce.mil_nce`; float32.
-
-    Gradients of ``queries``, ``keys`` and ``temperature``. By ids the mean is over queries that have a positive, or
-    ``by_all`` over all.
-    """
+) -> Tensor | None:
+    if not serves(queries, keys, pairs, temperature):
+        return None
     return _Soft.apply(queries, keys, temperature, by_all, *pairs)  # type: ignore[no-any-return]
 
 

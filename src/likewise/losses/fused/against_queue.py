@@ -50,19 +50,28 @@ def serves(queries: Tensor, partners: Tensor, queue: Tensor, *temperatures: floa
     return all(readable(*matrices, temperature=temperature) for temperature in temperatures)
 
 
-def queue_loss(
+def queue_nce(
     queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor
-) -> Tensor:
-    """`contrastive.queue_nce`, float32; gradients of ``queries`` and ``temperature``."""
+) -> Tensor | None:
+    """With the gradients of ``queries`` and ``temperature``."""
+    if not serves(queries, positives, queue, temperature):
+        return None
     loss, gradient, by_temperature = _with_gradients(queries, positives, queue, temperature, None)
     return differentiated(loss, (queries, gradient), (temperature, by_temperature))
 
 
-def distillation_loss(
-    student: Tensor, teacher: Tensor, queue: Tensor, temperature: float, teacher_temperature: float
-) -> Tensor:
-    """`distillation.similarity_distillation`, float32; the gradient of ``student``."""
-    loss, gradient, _ = _with_gradients(student, teacher, queue, temperature, teacher_temperature)
+def similarity_distillation(
+    student: Tensor,
+    teacher: Tensor,
+    anchors: Tensor,
+    student_temperature: float = 0.02,
+    teacher_temperature: float = 0.02,
+) -> Tensor | None:
+    """With the gradient of ``student``."""
+    given = student, teacher, anchors, student_temperature, teacher_temperature
+    if not serves(*given):
+        return None
+    loss, gradient, _ = _with_gradients(*given)
     return differentiated(loss, (student, gradient))
 
 

@@ -41,8 +41,10 @@ def serves(views: Tensor, attraction_sharpness: float, repulsion_sharpness: floa
 
 def terms(
     views: Tensor, attraction_sharpness: float, repulsion_sharpness: float, through_weights: bool
-) -> tuple[Tensor, Tensor]:
-    """Attraction and repulsion of unit rows [V, B, D]; float32, with their gradient."""
+) -> tuple[Tensor, Tensor] | None:
+    """Attraction and repulsion of unit rows [V, B, D], with their gradients."""
+    if not serves(views, attraction_sharpness, repulsion_sharpness):
+        return None
     return _Terms.apply(views, attraction_sharpness, repulsion_sharpness, through_weights)  # type: ignore[no-any-return]
 
 

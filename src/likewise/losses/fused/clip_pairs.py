@@ -36,8 +36,12 @@ def serves(images: Tensor, texts: Tensor, scale: float | Tensor) -> bool:
     )
 
 
-def pairs_loss(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float) -> Tensor:
-    """`paired.clip_loss`, float32; gradients of all three."""
+def clip_loss(
+    images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float = 0.0
+) -> Tensor | None:
+    """With the gradients of images, texts and scale."""
+    if not 0 <= smoothing < 1 or not serves(images, texts, scale):
+        return None
     return _Pairs.apply(torch.cat([images, texts]), scale, smoothing)  # type: ignore[no-any-return]
 
 

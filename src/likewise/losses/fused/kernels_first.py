@@ -18,7 +18,7 @@ ResultT = TypeVar("ResultT")
 def kernels_first(
     by_kernels: Callable[P, ResultT | None],
 ) -> Callable[[Callable[P, ResultT]], Callable[P, ResultT]]:
-    """Let kernels make a loss that they can, from inputs of any width as they are; ``by_kernels`` gives None else."""
+    """Let kernels make a loss where they can, from inputs as they come; ``by_kernels`` gives None where they cannot."""
 
     def decorated(loss: Callable[P, ResultT]) -> Callable[P, ResultT]:
         @functools.wraps(loss)

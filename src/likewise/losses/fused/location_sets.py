@@ -36,11 +36,13 @@ def serves(
     return fits and readable(locations, partners, queue, temperature=temperature)
 
 
-def sets_loss(
+def set_similarity(
     locations: Tensor, partners: Tensor, matched: Tensor, queue: Tensor, temperature: float | Tensor
-) -> Tensor:
-    """`set_similarity`, float32; gradients of ``locations`` and ``temperature``."""
+) -> Tensor | None:
+    """With the gradients of ``locations`` and ``temperature``."""
     given = locations, partners, matched, queue, temperature
+    if not serves(*given):
+        return None
     loss, gradient, by_temperature = _with_gradients(*given)
     return differentiated(loss, (locations, gradient), (temperature, by_temperature))
 

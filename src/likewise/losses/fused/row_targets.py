@@ -41,27 +41,31 @@ def serves_vectors(prediction: Tensor, target: Tensor) -> bool:
     return prediction.shape[1] <= MOST_COLUMNS and readable(prediction, target)
 
 
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """`distillation.soft_cross_entropy`, float32; the gradient of ``logits``."""
+def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor | None:
+    """With the gradient of ``logits``."""
     return _of_logits(logits, targets, 1.0, distils=False)
 
 
-def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """`distillation.knowledge_distillation`, float32; the gradient of ``student``."""
-    return _of_logits(student, teacher, float(temperature), distils=True)
+def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor | None:
+    """With the gradient of ``student``."""
+    return _of_logits(student, teacher, temperature, distils=True)
 
 
-def cosine_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """`regression.cosine_regression`, float32; the gradient of ``prediction``."""
+def cosine_regression(prediction: Tensor, target: Tensor) -> Tensor | None:
+    """With the gradient of ``prediction``."""
+    if not serves_vectors(prediction, target):
+        return None
     width = prediction.shape[1]
     flags = {"WIDTH": padded(width), "ROWS": height(width, 4)}
     return _of_rows("cosine_kernel", prediction, target, (), flags)
 
 
-def _of_logits(logits: Tensor, targets: Tensor, temperature: float, distils: bool) -> Tensor:
+def _of_logits(logits: Tensor, targets: Tensor, temperature: float, distils: bool) -> Tensor | None:
+    if not serves_logits(logits, targets, temperature):
+        return None
     width = min(padded(logits.shape[1]), CLASSES)
     flags = {"WIDTH": width, "ROWS": height(width, 16), "DISTILS": distils}
-    return _of_rows("logits_kernel", logits, targets, (temperature,), flags)
+    return _of_rows("logits_kernel", logits, targets, (float(temperature),), flags)
 
 
 def _of_rows(

@@ -60,6 +60,45 @@ def serves(rows: Tensor, count: int, temperature: float | Tensor) -> bool:
     return fits and readable(rows)
 
 
+def nt_xent(
+    first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, detach_keys: bool = False
+) -> Tensor | None:
+    """With the gradients of both."""
+    if detach_keys or not serves(first, 2 * len(first), temperature):
+        return None
+    if first.dim() != 2 or first.shape != second.shape or first.dtype != second.dtype:
+        return None
+    return loss_within_batch(torch.cat([first, second]), None, float(temperature), "pairs")
+
+
+def sup_con(
+    z: Tensor,
+    labels: Tensor,
+    temperature: float | Tensor = 0.1,
+    kind: Literal["out", "in"] = "out",
+    reduction: Literal["valid", "all"] = "valid",
+) -> Tensor | None:
+    """With the gradient of ``z``."""
+    if kind not in ("out", "in") or not _are_labels(labels, z) or z.dim() not in (2, 3):
+        return None
+    if not serves(z, z.shape[:-1].numel(), temperature):
+        return None
+    return loss_within_batch(z, labels, float(temperature), kind, reduction == "all")
+
+
+def suncet(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tensor | None:
+    """With the gradient of ``z``."""
+    if not _are_labels(labels, z) or z.dim() != 2 or not serves(z, len(z), temperature):
+        return None
+    return loss_within_batch(z, labels, float(temperature), "nca")
+
+
+def _are_labels(labels: Tensor, z: Tensor) -> bool:
+    """Whether there is one for each of the first dimension of ``z``, in the format that kernels read."""
+    is_read = isinstance(labels, Tensor) and labels.dtype == torch.int64
+    return is_read and labels.shape == z.shape[:1]
+
+
 def loss_within_batch(
     rows: Tensor, labels: Tensor | None, temperature: float, form: Form, by_all: bool = False
 ) -> Tensor:

@@ -1,7 +1,7 @@
 """Log-sum-exp of similarities for batches so small that all exponentials stay in cache until the backward.
 
-The definitions are those of `cpu_tiles`; here the whole batch is one tile E = e^score, which is cached. At 512 x 128
-a step is bound by the number of operations, and this is as few as there can be. Scores must be `cpu_tiles.bounded`.
+The definitions are those of `sums`; here the whole batch is one tile E = e^score, which is cached. At 512 x 128
+a step is bound by the number of operations, and this is as few as there can be. Scores must be `sums.bounded`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likewise.losses.log_sums.cpu_tiles import Pairs, Sums, above_zero, over_sum, room
+from likewise.losses.log_sums.sums import Pairs, Sums, above_zero, over_sum
+from likewise.losses.log_sums.tile_memory import room
 
 MOST_PAIRS = 2**20
 """Queries times keys up to which keeping (4 MB in float32) was faster than making again."""
@@ -31,7 +32,12 @@ def forward_fixed(
 
 
 def backward(
-    queries: Tensor, keys: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None
+    queries: Tensor,
+    keys: Tensor,
+    pairs: Pairs,
+    sums: Sums,
+    grad_all: Tensor,
+    grad_positives: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     cached = sums.cached
@@ -54,7 +60,12 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
 
 
 def backward_square(
-    z: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None, count: int
+    z: Tensor,
+    ids: Tensor | None,
+    sums: Sums,
+    grad_all: Tensor,
+    grad_positives: Tensor | None,
+    count: int,
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     cached = sums.cached

@@ -1,15 +1,7 @@
 """Log-sum-exp of similarities without ever holding them all: tiles that fit a core's cache, recomputed in the backward.
 
-For queries q_i and keys k_a (temperatures already divided in), with self_i the key that i is never compared with::
-
-    all_i = log sum_{a != self_i} e^{s_ia},                 s_ia = q_i . k_a
-    positives_i     = log sum_{a != self_i, id_a = id_i} e^{s_ia}
-
-The derivative of all_i by s_ia is the softmax p_ia = e^{s_ia - all_i}. With g_i the gradient of all_i,
-query i gets  g_i sum_a p_ia k_a  and key a gets  sum_i g_i p_ia q_i: two products with a tile that a third one has
-made again. Nothing of size N x M is stored: the memory is O((N + M) D + TILE^2).
-
-Three forms, from the general to the special:
+The gradients are two products with a tile that a third one has made again. Nothing of size N x M is stored: the memory
+is O((N + M) D + TILE^2). What the sums are is in `sums`. Three ways, from the general to the special:
 
 - `forward` and `backward`: any queries against any keys. The maximum is followed from tile to tile (Milakov &
   Gimelshein 2018, https://arxiv.org/abs/1805.02867), so no temperature is too small. 8 N M D operations where both get
@@ -27,67 +19,24 @@ Three forms, from the general to the special:
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from likewise.losses.log_sums.running_sum import RunningSum
+from likewise.losses.log_sums.sums import Pairs, Sums, never_reached, over_sum
+from likewise.losses.log_sums.tile_memory import room
+
 TILE = 512
 """Rows and columns of a tile: 1 MB in float32, half of a core's second-level cache. 256 and 1024 were slower."""
-
-LARGEST_SCORE = 60.0
-"""Scores of at most this size need no shift: e^60 times ten million keys is a float32, and so is one over it."""
-
-
-class Sums(NamedTuple):
-    """What each query's exponentials sum to, as logarithms."""
-
-    all_logsumexp: Tensor
-    """[N] over the keys that it is compared with; -inf if there are none"""
-    positives_logsumexp: Tensor | None
-    """[N] over those of its own id; -inf if there are none; None if no ids were given"""
-    cached: Tensor | None = None
-    """[N, M] exponentials, where the backward need not make them again"""
-    cached_positives: Tensor | None = None
-    """[N, M] likewise, 0 where ids differ"""
-
-
-class Pairs(NamedTuple):
-    """The pairs that are left out and those that are positives."""
-
-    self_index: Tensor | None = None
-    """int64 [N], the key that a query is not compared with; -1 for none"""
-    query_id: Tensor | None = None
-    """int64 [N], not descending"""
-    key_id: Tensor | None = None
-    """int64 [M], not descending"""
-
-    def same_id(self) -> Tensor | None:
-        """Bool [N, M], which query and key have one id; None without ids."""
-        if self.query_id is None or self.key_id is None:
-            return None
-        return self.query_id[:, None] == self.key_id
-
-
-def bounded(queries: Tensor, keys: Tensor) -> bool:
-    """Whether every score is small enough to be exponentiated as it is; NaN is not."""
-    return bool(_longest(queries) * _longest(keys) <= LARGEST_SCORE)
-
-
-def _longest(rows: Tensor) -> Tensor:
-    """The greatest length of a row of [N, D]."""
-    if len(rows) == 0:
-        return rows.new_zeros(())
-    return torch.linalg.vector_norm(rows, dim=1).max()
 
 
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
     """The sums of queries [N, D] over keys [M, D]."""
     blocks = [queries[rows] for rows in _cut(len(queries))]
-    of_all = [_Running(block) for block in blocks]
-    of_positives = [_Running(block) for block in blocks]
+    of_all = [RunningSum(block) for block in blocks]
+    of_positives = [RunningSum(block) for block in blocks]
     for block, _, scores, shared in _tiles(queries, keys, pairs):
         if shared is not None:
             of_positives[block].add(scores.masked_fill(~shared, -torch.inf))
@@ -99,7 +48,7 @@ def forward_fixed(
     queries: Tensor, keys: Tensor, self_index: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The sums over keys that get no gradient, [N], and the mean key under each query's softmax, [N, D]."""
-    sums = [_Running(queries[rows], mean_of=keys) for rows in _cut(len(queries))]
+    sums = [RunningSum(queries[rows], mean_of=keys) for rows in _cut(len(queries))]
     for block, columns, scores, _ in _tiles(queries, keys, Pairs(self_index)):
         sums[block].add(scores, keys[columns])
     return _joined(sums), torch.cat([running.mean() for running in sums])
@@ -208,41 +157,7 @@ def _backward_of_first(
     return gradient
 
 
-def over_sum(gradient: Tensor, log_sum: Tensor) -> Tensor:
-    """The gradient of a log-sum over its sum, by which each exponential counts; 0 where the sum is empty."""
-    return gradient * torch.exp(-never_reached(log_sum))
-
-
-class _Running:
-    """A log-sum-exp over one tile after another, for one block of queries."""
-
-    def __init__(self, queries: Tensor, mean_of: Tensor | None = None) -> None:
-        self.top = queries.new_full((len(queries),), -torch.inf)
-        self.total = torch.zeros_like(self.top)
-        self.weighed = None
-        if mean_of is not None:
-            self.weighed = queries.new_zeros(len(queries), mean_of.shape[1])
-
-    def add(self, scores: Tensor, keys: Tensor | None = None) -> None:
-        """Take in a tile [n, m], which is altered on the way, and its keys [m, D] if their mean is wanted."""
-        top = torch.maximum(self.top, scores.amax(dim=1))
-        shift = torch.where(top == -torch.inf, 0, top)  # no key yet: -inf - -inf would be NaN
-        fade = torch.exp(self.top - shift)
-        weights = scores.sub_(shift[:, None]).exp_()
-        self.top = top
-        self.total.mul_(fade).add_(weights.sum(dim=1))
-        if self.weighed is not None and keys is not None:
-            self.weighed.mul_(fade[:, None]).addmm_(weights, keys)
-
-    def log_sum(self) -> Tensor:
-        return self.top + self.total.log()
-
-    def mean(self) -> Tensor:
-        assert self.weighed is not None
-        return self.weighed / above_zero(self.total)[:, None]
-
-
-def _joined(parts: list[_Running]) -> Tensor:
+def _joined(parts: list[RunningSum]) -> Tensor:
     return torch.cat([part.log_sum() for part in parts])
 
 
@@ -301,16 +216,6 @@ def _leave_out(scores: Tensor, self_index: Tensor) -> None:
     scores[rows, self_index[rows]] = -torch.inf
 
 
-def above_zero(sums: Tensor) -> Tensor:
-    """Sums by which one may divide: an empty one, of which nothing is a share, becomes tiny."""
-    return sums.clamp_min(torch.finfo(sums.dtype).tiny)
-
-
-def never_reached(log_sums: Tensor) -> Tensor:
-    """An empty sum has no terms, so nothing may be divided by it: e^(score - inf) = 0."""
-    return torch.where(log_sums == -torch.inf, torch.inf, log_sums)
-
-
 def _cut(count: int) -> list[slice]:
     return [slice(start, min(start + TILE, count)) for start in range(0, count, TILE)]
 
@@ -328,21 +233,3 @@ def _spans(values: Tensor | None, cut: list[slice]) -> list[tuple[int, int]]:
 
 def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return one[0] <= other[1] and other[0] <= one[1]
-
-
-class _Rooms(threading.local):
-    """Each thread's room for tiles, by purpose: fresh memory for every product would cost more than the product."""
-
-    def __init__(self) -> None:
-        self.held: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
-
-    def room(self, purpose: str, like: Tensor, shape: Sequence[int]) -> Tensor:
-        """[shape] of whatever was there before; the same memory for the same purpose, so never hand it on."""
-        key = purpose, like.dtype, like.device
-        size = max(shape[0] * shape[1], TILE * TILE)
-        if key not in self.held or len(self.held[key]) < size:
-            self.held[key] = like.new_empty(size)
-        return self.held[key][: shape[0] * shape[1]].view(shape)
-
-
-room = _Rooms().room

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from likewise.gpu_kernels import blocks, kernels
+from likewise.gpu_kernels import blocks, kernels, launch_on
 from likewise.losses.fused.products import float32_products
 from likewise.losses.fused.tiling import Tiles, padded
-
-log = logging.getLogger("likewise")
 
 # The two tables were chosen by what fits, not by a clock: NO GPU HAS MEASURED THEM YET. Registers and shared memory are
 # as the compiler reports them for capability 9.0; in half precision up to D = 128 two programs of the forward fit one
@@ -46,24 +42,18 @@ def launch(
     **flags: bool | int,
 ) -> None:
     """Start a kernel on the device of ``outer``, one program for each block of its rows and each split."""
-    kernel: Any = getattr(kernels(file), name)
-    grid = (blocks(len(outer), tiles.rows), tiles.splits)
-    start = time.perf_counter()
-    with torch.cuda.device_of(outer):
-        kernel[grid](
-            *arguments,
-            D=outer.shape[1],
-            WIDTH=padded(outer.shape[1]),
-            ROWS=tiles.rows,
-            COLUMNS=tiles.columns,
-            PRECISION=float32_products() if outer.dtype == torch.float32 else "ieee",
-            num_warps=tiles.warps,
-            num_stages=tiles.stages,
-            enable_fp_fusion=True,
-            **flags,
-        )
-    took = time.perf_counter() - start
-    if took > 1 and outer.is_cuda:  # a launch does not wait for the GPU, so this was the compiler
-        log.warning(
-            "Compiled a GPU kernel in %.0f s; Triton keeps it on disk for the next run.", took
-        )
+    launch_on(
+        outer,
+        getattr(kernels(file), name),
+        (blocks(len(outer), tiles.rows), tiles.splits or 1),
+        arguments,
+        D=outer.shape[1],
+        WIDTH=padded(outer.shape[1]),
+        ROWS=tiles.rows,
+        COLUMNS=tiles.columns,
+        PRECISION=float32_products() if outer.dtype == torch.float32 else "ieee",
+        num_warps=tiles.warps,
+        num_stages=tiles.stages,
+        enable_fp_fusion=True,
+        **flags,
+    )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likewise.gpu_kernels import blocks, kernels
 from likewise.losses.fused.devices import run_on
-from likewise.losses.log_sums.cpu_tiles import Pairs, Sums, never_reached
+from likewise.losses.log_sums.sums import Pairs, Sums, never_reached
 
 FILE = "losses.log_sums.kernels.scores"
 ROW_TILE = {"ROWS": 4, "COLUMNS": 1024}

@@ -1,6 +1,6 @@
 """Log-sum-exp of similarities from one matrix of scores: few launches on a GPU, and nothing that waits for it.
 
-The definitions are those of `cpu_tiles`. Used on devices other than CPUs where the matrix is small, and where
+The definitions are those of `sums`. Used on devices other than CPUs where the matrix is small, and where
 `gpu_tiles` does not serve the format.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from likewise.losses.fused.products import product
-from likewise.losses.log_sums.cpu_tiles import Pairs, Sums, never_reached
+from likewise.losses.log_sums.sums import Pairs, Sums, never_reached
 
 MOST_PAIRS = 2**22
 """Queries times keys up to which this form goes before `gpu_tiles`: 2,048 squared, 16 MB of scores in float32."""
@@ -34,7 +34,12 @@ def forward_fixed(
 
 
 def backward(
-    queries: Tensor, keys: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None
+    queries: Tensor,
+    keys: Tensor,
+    pairs: Pairs,
+    sums: Sums,
+    grad_all: Tensor,
+    grad_positives: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     by_score = slopes(sums, grad_all, grad_positives)
@@ -48,7 +53,12 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
 
 
 def backward_square(
-    z: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None, count: int
+    z: Tensor,
+    ids: Tensor | None,
+    sums: Sums,
+    grad_all: Tensor,
+    grad_positives: Tensor | None,
+    count: int,
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     as_queries = slopes(sums, grad_all, grad_positives, lambda values: values[:count, None])

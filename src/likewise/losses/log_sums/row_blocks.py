@@ -1,7 +1,7 @@
 """Log-sum-exp of similarities by blocks of rows on a GPU, whose matrices PyTorch multiplies.
 
 For rows that are wider than `gpu_tiles` takes, and GPUs that it does not serve. The definitions are those of
-`cpu_tiles`. The scores of a block [n, M] are kept until the next; the backward makes them again. What is made of them
+`sums`. The scores of a block [n, M] are kept until the next; the backward makes them again. What is made of them
 takes a kernel each (`matrix_kernels`), or PyTorch's operations (`one_matrix`). Nothing here waits for the device.
 
 `forward_both` and `backward_both` are for keys that are queries of the same scores too, as images and texts are.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from likewise.losses.fused.products import add_product, product
 from likewise.losses.log_sums import matrix_kernels, one_matrix
-from likewise.losses.log_sums.cpu_tiles import Pairs, Sums
+from likewise.losses.log_sums.sums import Pairs, Sums
 
 SCORES = 2**26
 """Of one block: 0.27 GB in float32. Without kernels three or four such matrices are held at a time. NO GPU HAS MEASURED

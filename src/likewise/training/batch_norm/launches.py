@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-from types import ModuleType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from likewise.gpu_kernels import blocks, power_of_two
+from likewise.gpu_kernels import blocks, kernels, power_of_two
+
+KERNELS = "training.batch_norm.kernels"
 
 
 class Tiling(NamedTuple):
@@ -86,12 +85,6 @@ def tiled(x: Tensor, tiling: Tiling) -> TiledMap:
     return TiledMap(rows, channels, columns, height, share, tiling.warps)
 
 
-@functools.cache
-def kernels() -> ModuleType:
-    """Imported here, since they need Triton, and since its import takes long."""
-    return importlib.import_module("likewise.training.batch_norm.kernels")
-
-
 def forward(
     x: Tensor, norm: nn.BatchNorm2d, residual: Tensor | None, relu: bool, tiling: Tiling
 ) -> tuple[Tensor, Tensor]:
@@ -116,15 +109,15 @@ def forward(
     y = torch.empty_like(x)
     moving = norm.running_mean, norm.running_var, norm.num_batches_tracked
     with torch.cuda.device_of(x):
-        kernels().statistics_kernel[cut.shares, cut.parts](
+        kernels(KERNELS).statistics_kernel[cut.shares, cut.parts](
             x, means, squares, *size, cut.share, **cut.sizes
         )
-        kernels().finish_statistics_kernel[cut.merging_programs](
+        kernels(KERNELS).finish_statistics_kernel[cut.merging_programs](
             *(means, squares, norm.weight, norm.bias, *moving, table),
             *(*size, cut.share, cut.shares, norm.eps, float(norm.momentum or 0)),
             **cut.merging,
         )
-        kernels().apply_kernel[cut.tiles](
+        kernels(KERNELS).apply_kernel[cut.tiles](
             x, residual, table, y, *size, RELU=relu, RESIDUAL=residual is not None, **cut.sizes
         )
     return y, table
@@ -166,18 +159,18 @@ def backward(
     passed = None if y is None else torch.empty_like(x)
     of_x = torch.empty_like(x) if wants_x else None
     with torch.cuda.device_of(x):
-        kernels().gradient_sums_kernel[cut.shares, cut.parts](
+        kernels(KERNELS).gradient_sums_kernel[cut.shares, cut.parts](
             *(grad, x, y, table, passed, sums, products, *size, cut.share),
             **{"RELU": relu, "RESIDUAL": y is not None},
             **cut.sizes,
         )
-        kernels().finish_gradient_sums_kernel[cut.merging_programs](
+        kernels(KERNELS).finish_gradient_sums_kernel[cut.merging_programs](
             *(sums, products, table, of_weight, of_bias, lines[0], *size, cut.shares),
             **cut.merging,
         )
         if wants_x:
             slope = grad if passed is None else passed
-            kernels().input_gradient_kernel[cut.tiles](
+            kernels(KERNELS).input_gradient_kernel[cut.tiles](
                 *(slope, x, table, lines[0], of_x, *size),
                 RELU=relu and passed is None,
                 **cut.sizes,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from likewise.views.fused.device import kernel
+from likewise.gpu_kernels import kernels
 from likewise.views.fused.packing import CHANNEL_FACTORS
 from likewise.views.image.colour import COLOUR_OPS
 from likewise.views.image.crop import TRIES
@@ -63,7 +63,9 @@ def sampled_operations(drawn: Tensor, operations: int, chance: float) -> RandAug
     kinds = torch.empty(count, operations, dtype=torch.int64, device=device)
     amounts = torch.empty(count, operations, device=device)
     if count:
-        launch = kernel("operation_sampling_kernel")[(math.ceil(kinds.numel() / PLACES),)]
+        launch = kernels("views.fused.kernels").operation_sampling_kernel[
+            (math.ceil(kinds.numel() / PLACES),)
+        ]
         with torch.cuda.device_of(drawn):
             launch(
                 drawn,
@@ -97,7 +99,7 @@ def sampled(
     rows = None if colour is None else torch.empty(count, CHANNEL_FACTORS, device=device)
     if count:
         colours = colour or ColourChances(0, 0.0, 0.0, 0.0, 0.0)
-        launch = kernel("sampling_kernel")[(math.ceil(count / ROWS),)]
+        launch = kernels("views.fused.kernels").sampling_kernel[(math.ceil(count / ROWS),)]
         with torch.cuda.device_of(boxes):
             launch(
                 drawn,

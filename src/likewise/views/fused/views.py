@@ -6,16 +6,13 @@ augmentations takes some seconds, in which Triton compiles; it keeps the outcome
 
 from __future__ import annotations
 
-import logging
 import math
-import time
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from likewise.gpu_kernels import power_of_two, runs_on
-from likewise.views.fused.device import kernel
+from likewise.gpu_kernels import kernels, launch_on, power_of_two, runs_on
 from likewise.views.fused.packing import Packed
 from likewise.views.image.blur import kernel_size
 
@@ -43,8 +40,6 @@ BLUR_WARPS = 4
 
 BLUR_REGISTERS = 96
 """Of a thread that makes a whole view and blurs it. The compiler would take 146: three programs at once, not five."""
-
-log = logging.getLogger("likewise.views")
 
 
 class EncoderInput(NamedTuple):
@@ -221,11 +216,6 @@ def launch(
     **flags: Any,
 ) -> None:
     """Start a kernel on the device of its first tensor."""
-    start = time.perf_counter()
+    kernel = getattr(kernels("views.fused.kernels"), name)
     first = cast(Tensor, tensors[0])
-    with torch.cuda.device_of(first):
-        kernel(name)[grid](*tensors, *numbers, **flags, num_warps=warps)
-    if (took := time.perf_counter() - start) > 1 and first.is_cuda:
-        log.warning(
-            "Compiled a GPU kernel in %.0f s; Triton keeps it on disk for the next run.", took
-        )
+    launch_on(first, kernel, grid, (*tensors, *numbers), **flags, num_warps=warps)
