@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 from gpu.section import Clock, OutOfTime, Result, Section, graph_milliseconds, milliseconds
 from likewise import losses
 from likewise.losses.float32 import unit
-from likewise.losses.fused import against_keys, against_queue, gpu_sizes, within_batch
+from likewise.losses.fused import against_keys, against_queue, gpu_sizes, row_passes
 
 SIZES = (1024, 8192, 16384, 4096, 256, 2048)
 """Rows N of both views together, in the order of their turns; more are in `large_losses`."""
@@ -375,10 +375,10 @@ def dense_others(device: torch.device, clock: Clock) -> None:
 
 def shares(device: torch.device, clock: Clock) -> None:
     """How many programs a processor should have where a batch is small: milliseconds in a graph."""
-    before = within_batch.PROGRAMS
+    before = row_passes.PROGRAMS
     try:
         for programs in (1, 2, 4, 8):
-            within_batch.PROGRAMS = against_queue.PROGRAMS = against_keys.PROGRAMS = programs
+            row_passes.PROGRAMS = against_queue.PROGRAMS = against_keys.PROGRAMS = programs
             clock.check()
             found = {
                 f"nt_xent {n}": graph_milliseconds(called(our_nt_xent, views(n, device)))
@@ -389,7 +389,7 @@ def shares(device: torch.device, clock: Clock) -> None:
             clock.found[f"{programs} programs a processor"] = found
             print(f"losses, {programs} programs: {json.dumps(found)}", flush=True)
     finally:
-        within_batch.PROGRAMS = against_queue.PROGRAMS = against_keys.PROGRAMS = before
+        row_passes.PROGRAMS = against_queue.PROGRAMS = against_keys.PROGRAMS = before
 
 
 def run(device: torch.device, clock: Clock) -> None:

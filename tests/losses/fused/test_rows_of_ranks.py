@@ -10,7 +10,13 @@ import torch.multiprocessing as multiprocessing
 from likewise import losses
 from likewise.collectives import sharded_rows
 from likewise.gpu_kernels import kernels
-from likewise.losses.fused import against_keys, gpu_sizes, unit_rows, within_batch
+from likewise.losses.fused import (
+    against_keys,
+    gpu_sizes,
+    row_passes,
+    unit_rows,
+    within_batch,
+)
 from losses.kernels import Counted, needs_triton
 from ranks import free_port
 
@@ -59,7 +65,7 @@ def one_of_two(at, port, kept_rows, results):
     torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=at, world_size=2)
     launched = []
     gpu_sizes.KEPT_ROWS = kept_rows
-    for module in (within_batch, unit_rows, against_keys):
+    for module in (within_batch, row_passes, unit_rows, against_keys):
         module.kernels = lambda file: Counted(kernels(file), launched)
     with sharded_rows():
         found = {name: value_and_gradient(name, rows().float()) for name in LOSSES | WHOLE}

@@ -9,7 +9,7 @@ import torch
 from likewise import losses
 from likewise.gpu_kernels import kernels
 from likewise.losses.float32 import unit
-from likewise.losses.fused import gpu_sizes, unit_rows, within_batch
+from likewise.losses.fused import gpu_sizes, row_passes, unit_rows, within_batch
 from likewise.losses.fused.tiling import Tiles
 from likewise.losses.second_derivatives import NotTwiceDifferentiable
 from losses.kernels import (
@@ -81,7 +81,7 @@ def test_kernels_give_value_and_gradient(
 ):
     """By three programs that share the columns of a block, of which the last has none."""
     for choice in ("_forward_tiles", "_backward_tiles"):
-        monkeypatch.setattr(within_batch, choice, lambda count, width: Tiles(16, 32, splits=3))
+        monkeypatch.setattr(row_passes, choice, lambda count, width: Tiles(16, 32, splits=3))
     monkeypatch.setattr(gpu_sizes, "KEPT_ROWS", kept)
     z = rows(count, width)
     value, gradient = value_and_gradient(LOSSES[name], z, temperature)
@@ -104,7 +104,7 @@ def test_kernels_are_five_and_little_stands_beside_them(name, others, products, 
     """
     monkeypatch.setattr(gpu_sizes, "KEPT_ROWS", {12: 16} if products else {})
     launched = []
-    for module in (within_batch, unit_rows):
+    for module in (within_batch, row_passes, unit_rows):
         monkeypatch.setattr(module, "kernels", lambda file: Counted(kernels(file), launched))
     z, labels = rows(16).to(torch.bfloat16).requires_grad_(), whole_numbers(16, 0)
     loss = {
@@ -204,8 +204,8 @@ def test_kernels_leave_what_they_do_not_serve(counted):
 
 
 COMPILING = """
-from likewise.losses.fused import unit_rows, within_batch
-within_batch.kernels = unit_rows.kernels = compiled
+from likewise.losses.fused import row_passes, unit_rows, within_batch
+within_batch.kernels = row_passes.kernels = unit_rows.kernels = compiled
 for count, width, form in ((1024, 128, "pairs"), (4096, 128, "in"), (8192, 768, "out")):
     z = torch.ones(count, width, dtype=torch.bfloat16, requires_grad=True)
     labels = None if form == "pairs" else torch.arange(count) // 2

@@ -25,7 +25,7 @@ device.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ from likewise.gpu_kernels import blocks, kernels
 from likewise.losses.fused import gpu_sizes
 from likewise.losses.fused.devices import readable
 from likewise.losses.fused.products import float32_products
+from likewise.losses.fused.sought_keys import SoughtKeys
 from likewise.losses.fused.tiling import MOST_COLUMNS, PROGRAMS, Tiles, filled, parts_of
 from likewise.losses.input_checks import Kind
 from likewise.losses.second_derivatives import refuse_second_derivatives
@@ -44,44 +45,6 @@ WIDE = 4
 
 BLOCK, BLOCK_OF_BAGS = 1024, 128
 """Queries that the mean takes in at a time; fewer where each has the sums of a bag's elements too."""
-
-
-class SoughtKeys(NamedTuple):
-    """What each query is to find among the keys: given targets, the keys of its id, or those of its bag."""
-
-    targets: Tensor | None = None
-    """[N, M]"""
-    query_id: Tensor | None = None
-    """int64 [N]"""
-    key_id: Tensor | None = None
-    """int64 [M]"""
-    self_index: Tensor | None = None
-    """int64 [N], the key that a query is not compared with; -1 for none"""
-    form: Literal["soft", "out", "in", "nca", "bags"] = "soft"
-    """as above"""
-    sizes: tuple[int, int] = (1, 1)
-    """of "bags", how many queries and how many keys of one bag follow each other"""
-
-    def turned(self) -> SoughtKeys:
-        """With the keys outside."""
-        return self._replace(
-            targets=None if self.targets is None else self.targets.T,
-            query_id=self.key_id,
-            key_id=self.query_id,
-            sizes=self.sizes[::-1],
-        )
-
-    def tensors(self) -> tuple[Tensor | None, ...]:
-        """The first four."""
-        return self.targets, self.query_id, self.key_id, self.self_index
-
-    def strides(self) -> tuple[int, ...]:
-        """Of the targets; of bags the sizes."""
-        return self.sizes if self.targets is None else self.targets.stride()
-
-    def flags(self) -> dict[str, Any]:
-        """The kernels' constants."""
-        return {"FORM": self.form, "HAS_OWN": self.self_index is not None}
 
 
 def serves(queries: Tensor, keys: Tensor, pairs: SoughtKeys, temperature: float | Tensor) -> bool:

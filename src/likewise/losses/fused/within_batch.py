@@ -25,17 +25,13 @@ from torch import Tensor
 
 from likewise.collectives import RowShard, shard_of, world_size
 from likewise.gpu_kernels import blocks, kernels
-from likewise.losses.fused import gpu_sizes, unit_rows
+from likewise.losses.fused import gpu_sizes, row_passes, unit_rows
 from likewise.losses.fused.devices import LOG2E, readable
-from likewise.losses.fused.products import float32_products, product
+from likewise.losses.fused.products import float32_products
 from likewise.losses.fused.tiling import (
     MOST_COLUMNS,
-    PROGRAMS,
-    Tiles,
-    filled,
     height,
     padded,
-    parts_of,
 )
 from likewise.losses.input_checks import UNKNOWN
 from likewise.losses.second_derivatives import refuse_second_derivatives
@@ -44,9 +40,6 @@ P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
 
 Form = Literal["pairs", "out", "in", "nca"]
-
-SAFE_SCORE = 50.0
-"""In powers of two: scores from -50 to 50, shifted by the greatest, lose nothing in float32."""
 
 BLOCK = 1024
 """Rows that the mean takes in at a time."""
@@ -163,8 +156,10 @@ class _WithinBatch(torch.autograd.Function):
         labels = mean if labels is None else labels.contiguous()  # "pairs" reads none
         kind = {"D": width, "FORM": form, "VIEWS": views, "PRECISION": float32_products()}
         with torch.cuda.device_of(rows):
-            kept = _scores_of(unit, own)
-            parts = _sums_of_rows(unit, kept, labels, own, most, LOG2E / temperature, kind)
+            kept = row_passes.scores_of(unit, own)
+            parts = row_passes.sums_of_rows(
+                unit, kept, labels, own, most, LOG2E / temperature, kind
+            )
             if shard is not None:
                 parts = _of_all_ranks(parts, shard)
             mean_kernel = kernels("losses.fused.kernels.within_batch").mean_kernel
@@ -189,7 +184,7 @@ class _WithinBatch(torch.autograd.Function):
         flags = {"D": width, "WIDTH": padded(width), "FORM": ctx.kind["FORM"]}
         at_once = height(width, 4)
         with torch.cuda.device_of(rows):
-            parts = _slopes_of_rows(unit, kept, labels, sums, own, ctx.kind)
+            parts = row_passes.slopes_of_rows(unit, kept, labels, sums, own, ctx.kind)
             given = parts, unit, factor, mean, gradients[0]
             gradient_kernel = kernels("losses.fused.kernels.within_batch").gradient_kernel
             gradient_kernel[(blocks(own, at_once),)](
@@ -199,97 +194,3 @@ class _WithinBatch(torch.autograd.Function):
             gradient[own:] = 0
             gradient[:own] *= ctx.ranks
         return gradient, None, None, None, None, None, None
-
-
-WHOLE_BLOCKS = 64
-"""A multiple of the rows of every program, which must find the scores of all of its rows."""
-
-
-def _scores_of(unit: Tensor, own: int) -> Tensor | None:
-    """The scores of the first ``own`` rows, and of those that fill a block, [., N]; None where they are made again."""
-    count = len(unit)
-    if not gpu_sizes.keeps_scores(*unit.shape):
-        return None
-    first = min(blocks(own, WHOLE_BLOCKS) * WHOLE_BLOCKS, count)
-    return product(unit[:first], unit.T)
-
-
-def _sums_of_rows(
-    unit: Tensor,
-    kept: Tensor | None,
-    labels: Tensor,
-    own: int,
-    most: int,
-    bound: float,
-    kind: dict[str, Any],
-) -> Tensor:
-    """The parts [4, splits, N] that `rows_kernel` makes of the first ``own`` rows.
-
-    Args:
-        unit: all rows [N, D].
-        kept: what `_scores_of` gives.
-        labels: their ids.
-        own: rows of this rank.
-        most: rows of the rank with most of them, by which all ranks cut alike.
-        bound: no score is greater.
-        kind: the kernel's constants.
-    """
-    held, _ = parts_of(unit.shape[1])
-    tiles = filled(_forward_tiles(*unit.shape), unit[:most, :held], unit, PROGRAMS)
-    parts = unit.new_empty(4, tiles.splits or 1, len(unit))
-    rows_kernel = kernels("losses.fused.kernels.within_batch").rows_kernel
-    rows_kernel[(blocks(own, tiles.rows), parts.shape[1])](
-        *(unit, kept, labels, parts, len(unit), bound),
-        **kind,
-        KEPT=kept is not None,
-        WIDTH=held,
-        ROWS=tiles.rows,
-        COLUMNS=tiles.columns,
-        BOUNDED=bound < SAFE_SCORE,
-        num_warps=tiles.warps,
-        num_stages=tiles.stages,
-    )
-    return parts
-
-
-def _slopes_of_rows(
-    unit: Tensor,
-    kept: Tensor | None,
-    labels: Tensor,
-    sums: Tensor,
-    own: int,
-    kind: dict[str, Any],
-) -> Tensor:
-    """The parts [splits, N, D] of the gradient of the first ``own`` rows: by `slopes_kernel`, or from its slopes."""
-    held, shared = (16, 1) if kept is not None else parts_of(unit.shape[1])
-    tiles = filled(_backward_tiles(*unit.shape), unit[:own], unit, PROGRAMS, parts=shared)
-    splits = tiles.splits or 1
-    results = unit.new_empty(splits, *unit.shape) if kept is None else torch.empty_like(kept)
-    slopes_kernel = kernels("losses.fused.kernels.within_batch").slopes_kernel
-    slopes_kernel[(blocks(own, tiles.rows), splits, shared)](
-        *(unit, kept, labels, *sums, results, len(unit)),
-        **kind,
-        KEPT=kept is not None,
-        WIDTH=held,
-        ROWS=tiles.rows,
-        COLUMNS=tiles.columns,
-        num_warps=tiles.warps,
-        num_stages=tiles.stages,
-    )
-    if kept is None:
-        return results
-    return product(results, unit)[None]
-
-
-def _forward_tiles(count: int, width: int) -> Tiles:
-    """Small blocks where there are few rows."""
-    if width > 128:
-        return Tiles(16, 64, 8) if count <= 2048 else Tiles(64, 64, 8)
-    return Tiles(16, 64) if count <= 2048 else Tiles(64, 64)
-
-
-def _backward_tiles(count: int, width: int) -> Tiles:
-    """A program holds the gradient of its rows too."""
-    if width > 128:
-        return Tiles(16, 32, 8) if count <= 2048 else Tiles(32, 32, 8)
-    return Tiles(16, 32) if count <= 2048 else Tiles(32, 32)

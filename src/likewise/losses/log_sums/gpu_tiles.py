@@ -15,7 +15,7 @@ dtype, a D and a set of arguments takes some seconds for that and says so; Trito
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from likewise.losses.fused.tiling import Tiles, filled
 from likewise.losses.log_sums import gpu_triangle
 from likewise.losses.log_sums.launch import backward_tiles, forward_tiles, launch
 from likewise.losses.log_sums.own_keys import own_keys, own_spans, spans
+from likewise.losses.log_sums.query_weights import QueryWeights, query_weights
 
 WIDEST = {torch.bfloat16: 512, torch.float16: 512, torch.float32: 128}
 """Columns of the embedding. A block's gradient is held in registers, all D of it; float32 needs more for its products,
@@ -34,10 +35,6 @@ and beyond 128 the compiler moves kilobytes a thread to memory."""
 
 SAFE_SCORE = 64.0
 """In the forward, in powers of two: sums of 2**-64 to 2**64 fit float32 for any number of keys that fits a GPU."""
-
-SAFE_SPREAD = 80.0
-"""In the backward: how far, in powers of two, log-sums may lie apart to share one exponential. A score 126 below the
-greatest is lost to float32; under the least of the log-sums it then weighs under 2**-46."""
 
 ITSELF: Literal["itself"] = "itself"
 """Instead of ``self_index``: the queries are the keys, or the first of them; each one's own key has its index."""
@@ -148,7 +145,9 @@ def backward(
     Returns:
         Float32 [N, D] or None, and [M, D] or None.
     """
-    weights = _weights(queries, (all_logsumexp, positives_logsumexp), (grad_all, grad_positives))
+    weights = query_weights(
+        queries, (all_logsumexp, positives_logsumexp), (grad_all, grad_positives)
+    )
     of_queries = of_keys = None
     if wants[0]:
         of_queries = _gradient(
@@ -177,57 +176,10 @@ def backward_square(
     With ``count`` the gradient of the first rows alone, [count, D], from log-sums and gradients of all; ``self_index``
     must then be ITSELF.
     """
-    weights = _weights(z, (all_logsumexp, positives_logsumexp), (grad_all, grad_positives))
+    weights = query_weights(z, (all_logsumexp, positives_logsumexp), (grad_all, grad_positives))
     first = z if count is None else z[:count]
     first_ids = ids if count is None or ids is None else ids[:count]
     return _gradient(first, z, self_index, first_ids, ids, weights, (True, True), tiles)
-
-
-class _Weights(NamedTuple):
-    """What the backward kernel needs of each query: coefficient = weight * 2**(score - shift).
-
-    Where ``bounded``, both shifts are in the weights already, relative to the one ``level``.
-    """
-
-    weight: Tensor
-    shift: Tensor
-    weight_same: Tensor | None
-    shift_same: Tensor | None
-    level: Tensor
-    bounded: Tensor
-    enlarged: Tensor | None
-    """by what the weights were multiplied"""
-
-
-def _weights(
-    queries: Tensor, log_sums: tuple[Tensor, Tensor | None], grads: tuple[Tensor, Tensor | None]
-) -> _Weights:
-    shifts = torch.stack([log_sum.float() * LOG2E for log_sum in log_sums if log_sum is not None])
-    weights = torch.stack([grad.float() for grad in grads if grad is not None])
-    nothing = shifts == -math.inf
-    weights = weights.masked_fill(nothing, 0)  # [1 or 2, N]
-    enlarged = None
-    if queries.dtype == torch.float16:
-        # Coefficients of 1 / N**2 would vanish; float16 ends at 65504, and four of them are added at most.
-        enlarged = 2.0**13 / weights.abs().amax().clamp(min=1e-30)
-        weights = weights * enlarged
-    level = shifts.amax()
-    least = shifts.masked_fill(nothing, math.inf).amin()
-    bounded = (level - least).abs() < SAFE_SPREAD  # False for NaN, and where all log-sums are -inf
-    powered = (weights * torch.exp2(level - shifts)).masked_fill(nothing, 0)
-    weights = torch.where(bounded, powered, weights)
-    shifts = shifts.masked_fill(nothing, math.inf)
-    weight, *weight_same = weights
-    shift, *shift_same = shifts
-    return _Weights(
-        weight,
-        shift,
-        weight_same[0] if weight_same else None,
-        shift_same[0] if shift_same else None,
-        level,
-        bounded.int(),
-        enlarged,
-    )
 
 
 def _gradient(
@@ -236,7 +188,7 @@ def _gradient(
     self_index: SelfIndex,
     outer_id: Tensor | None,
     inner_id: Tensor | None,
-    weights: _Weights,
+    weights: QueryWeights,
     roles: tuple[bool, bool],
     tiles: Tiles | None,
 ) -> Tensor:
