@@ -11,8 +11,8 @@ takes the fastest of five forms, which all have the same functions:
 | `kernel_tiles` | GPU, larger | tiles in registers, made again |
 | `row_blocks` | GPU, where rows are too wide for kernels | blocks of rows by PyTorch, one at a time, made again |
 
-`cpu_tiles` uses `running_sum` and `tile_memory`. `kernel_tiles` calls `gpu_tiles` (kernels in `kernels.tiles`), and for
-rows with each other `gpu_triangle`, which makes the scores of two rows once (`kernels.triangle`); `launch` starts them,
-and `own_keys` finds the tiles that need a mask. `matrix_kernels` has what `row_blocks` does with a matrix of scores
-(`kernels.scores`).
+`cpu_tiles` uses `running_sum` and `tile_memory`. `kernel_tiles` calls `gpu_tiles` (with `query_weights`, by
+`kernels.tiles`), which leaves rows with each other to `gpu_triangle`, where two rows' scores are made once
+(`kernels.triangle`); `launch` starts them, and `own_keys` finds the tiles that need a mask. `matrix_kernels` has what
+`row_blocks` does with a matrix of scores (`kernels.scores`).
 """

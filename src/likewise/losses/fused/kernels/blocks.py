@@ -5,8 +5,6 @@ Scores are held in powers of two, which is what the hardware has.
 Every launch compares the global constants of its kernel with what they were, about 0.3 us each. So few are here.
 """
 
-# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
-# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false
 from __future__ import annotations
 
 import triton

@@ -4,8 +4,6 @@ A matrix of scores [V B, V B] is of V views of B images, view by view; a number 
 view, the other's view, and its image. Where both views are one, it is that of the attraction.
 """
 
-# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
-# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false, reportOperatorIssue=false
 from __future__ import annotations
 
 import triton

@@ -1,7 +1,5 @@
 """Of each row the loss and the gradient."""
 
-# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
-# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false, reportOperatorIssue=false
 from __future__ import annotations
 
 import triton

@@ -11,8 +11,6 @@ Most tiles need no mask. The few that do (the last one where the division leaves
 keys, its span) come after the others in a second turn of the same code, MASKED.
 """
 
-# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
-# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false
 from __future__ import annotations
 
 import triton

@@ -6,8 +6,6 @@ the block's own rows. Where no score can leave the range of float32 (BOUNDED) su
 base 2.
 """
 
-# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
-# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false
 from __future__ import annotations
 
 import triton

@@ -1,7 +1,5 @@
 """Gaussian blur of a tile, and the two kernels that blur larger views along one axis each."""
 
-# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
-# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false, reportOperatorIssue=false
 from __future__ import annotations
 
 import triton

@@ -1,7 +1,5 @@
 """Colour jitter and grey on a tile, as ``likewise.views.image.colour`` defines them."""
 
-# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
-# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false, reportReturnType=false
 from __future__ import annotations
 
 import triton

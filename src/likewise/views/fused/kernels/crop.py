@@ -1,7 +1,5 @@
 """The pixels of a box, resampled with antialiasing, as ``likewise.views.image.crop`` defines it."""
 
-# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
-# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false
 from __future__ import annotations
 
 import triton

@@ -6,8 +6,6 @@ launch before it finds what an operation has to know of all pixels. What each fu
 function of ``likewise.views.image`` that it names.
 """
 
-# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
-# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false, reportOperatorIssue=false
 from __future__ import annotations
 
 import triton

@@ -4,8 +4,6 @@ Where a program holds a tile of a larger view, `statistics_kernel` has found bef
 all pixels.
 """
 
-# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
-# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false, reportOperatorIssue=false
 from __future__ import annotations
 
 import triton
