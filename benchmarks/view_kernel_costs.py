@@ -123,12 +123,12 @@ class Cost:
 
 @dataclass
 class Compiler:
-    """In place of `likewise.views.fused.views.kernel`: notes a kernel's cost where it would be launched."""
+    """In place of `likewise.views.fused.kernels`: notes a kernel's cost where it would be launched."""
 
     found: list[Cost] = field(default_factory=list)
 
-    def kernel(self, name: str) -> Compiled:
-        """The one of this name."""
+    def __getattr__(self, name: str) -> Compiled:
+        """The kernel of this name."""
         return Compiled(name, self.found.append)
 
 
@@ -168,7 +168,7 @@ def read(binary: bytes) -> tuple[int, int, list[str]]:
 def costs(case: Case) -> list[Cost]:
     """Of all kernels that a view takes."""
     compiler = Compiler()
-    views.kernel = compiler.kernel
+    views.kernels = lambda module: compiler
     images = torch.zeros(FEW, 3, case.stored, case.stored, dtype=torch.uint8)
     box = torch.eye(2, 3).repeat(FEW, 1, 1)
     packed = Packed(box, torch.zeros(FEW, CHANNEL_FACTORS), coloured=True, blurs=case.blurs)

@@ -11,7 +11,6 @@ from likewise.encoders.encoder_settings import EncoderSettings
 from likewise.encoders.overlapping_stages import overlap
 from likewise.errors import LikewiseError
 from likewise.losses import nt_xent
-from likewise.losses.differentiated import differentiated
 from likewise.methods import with_view_size
 from likewise.methods.loco import LoCo
 from likewise.methods.method import two_views
@@ -199,11 +198,3 @@ def test_without_gradient_nothing_is_kept():
         through, here = overlap(nn.Linear(3, 3), torch.randn(2, 3))
     assert through.grad_fn is None
     assert here.grad_fn is None
-
-
-def test_a_differentiated_loss_hands_out_what_it_was_given_times_what_comes_from_above():
-    weight = torch.zeros(3, requires_grad=True)
-    loss = differentiated(torch.tensor(7.0), (weight, torch.tensor([1.0, 2.0, 3.0])))
-    assert loss.item() == 7
-    (10 * loss).backward()
-    assert weight.grad.tolist() == [10, 20, 30]

@@ -323,10 +323,10 @@ def test_operations_on_large_views_compile_for_a_gpu_that_is_not_here() -> None:
 
 
 VIEWS_COMPILING = """
-from likewise.views.fused import kernels, views
+from likewise.views.fused import views
 from likewise.views.fused.packing import Packed
 
-views.kernel = lambda name: getattr(Kernels(kernels), name)
+views.kernels = compiled
 packed = Packed(torch.eye(2, 3).repeat(64, 1, 1), torch.zeros(64, 13), True, blurs=True)
 images = torch.zeros(64, 3, 32, 32, dtype=torch.uint8)
 for size in (32, 96):

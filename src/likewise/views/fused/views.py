@@ -60,8 +60,8 @@ class EncoderInput(NamedTuple):
 def supports(images: Tensor) -> bool:
     """Whether the kernels can make views of these images; if not, the caller takes another way.
 
-    They need uint8, and a device on which `gpu_kernels.runs_on` says that they run. On a CPU they run only through Triton's
-    interpreter (``TRITON_INTERPRET=1`` before Triton is imported), for tests.
+    They need uint8, and a device on which `gpu_kernels.runs_on` says that they run. On a CPU they run only through
+    Triton's interpreter (``TRITON_INTERPRET=1`` before Triton is imported), for tests.
     """
     return images.dtype == torch.uint8 and runs_on(images.device)
 
