@@ -195,9 +195,10 @@ def _require_classes(present: Tensor, train: Manifest, visible: Tensor) -> None:
         )
     if len(present) == 1:
         count = int((visible != UNLABELLED).sum())
+        known = "The only label is" if count == 1 else f"All {amount(count, 'label')} are"
         raise LikewiseError(
-            f"All {amount(count, 'label')} are of one class, {train.class_names[int(present[0])]}, so there is "
-            f"nothing to tell apart. Label images of a second class."
+            f"{known} of one class, {train.class_names[int(present[0])]}, so there is nothing to tell apart. Label "
+            f"images of a second class."
         )
 
 
