@@ -10,6 +10,18 @@ import torch
 CPU = torch.device("cpu")
 
 
+def float32_matmul_precision() -> str:
+    """`torch.get_float32_matmul_precision`: highest, high or medium.
+
+    PyTorch 2.9 and later raise an error there after ``torch.backends.cuda.matmul.fp32_precision`` was set; the answer
+    is then what that means for a GPU.
+    """
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return "high" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "highest"
+
+
 @contextmanager
 def torch_defaults() -> Iterator[None]:
     """New tensors are float32 and on the CPU, and gradients are computed; afterwards all is as it was.

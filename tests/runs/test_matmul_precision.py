@@ -1,12 +1,15 @@
 """A run multiplies float32 matrices as it was told, and records it; a program finds its own setting again."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 import likewise as lw
+from likewise.losses.fused.products import float32_products
 from likewise.training.matmul_precision import matmul_precision
 
 DATA = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8), [0, 1] * 12
@@ -46,11 +49,12 @@ def test_it_is_put_back_after_an_error_where_devices_differ():
     if not hasattr(matrices, "fp32_precision"):
         pytest.skip("PyTorch before 2.9 has one setting for all")
     matrices.fp32_precision = "tf32"  # beside which PyTorch refuses to name one for all
+    of_cpu = torch.backends.mkldnn.matmul.fp32_precision
     with pytest.raises(KeyError), matmul_precision("medium"):
         assert torch.get_float32_matmul_precision() == "medium"
         raise KeyError
     assert matrices.fp32_precision == "tf32"
-    assert torch.backends.mkldnn.matmul.fp32_precision != "bf16"
+    assert torch.backends.mkldnn.matmul.fp32_precision == of_cpu
 
 
 def test_a_resumed_run_keeps_it(tmp_path):
@@ -64,3 +68,22 @@ def test_a_resumed_run_keeps_it(tmp_path):
 def test_other_words_are_refused():
     with pytest.raises(lw.LikewiseError, match="matmul_precision"):
         lw.train(DATA, matmul_precision="low", **SETTINGS)
+
+
+def test_losses_read_it_where_devices_differ():
+    matrices = torch.backends.cuda.matmul
+    if not hasattr(matrices, "fp32_precision"):
+        pytest.skip("PyTorch before 2.9 has one setting for all")
+    assert float32_products() == "tf32x3"
+    matrices.fp32_precision = "tf32"
+    assert float32_products() == "tf32"
+
+
+def test_a_run_says_that_the_program_has_another(tmp_path):
+    screens = []
+    for of_program in ("highest", "high"):
+        torch.set_float32_matmul_precision(of_program)
+        console = Console(file=io.StringIO(), width=200)
+        lw.train(DATA, out=tmp_path / of_program, console=console, **SETTINGS)
+        screens.append("--matmul-precision high" in console.file.getvalue())
+    assert screens == [False, True]

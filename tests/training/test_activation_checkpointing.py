@@ -198,14 +198,26 @@ def test_compiled_encoders_keep_less_and_move_statistics_once():
     assert {int(count) for count in counts} == {1}
 
 
-def test_no_cuda_graph_is_captured():
+def one_step(**settings):
+    """How often a layer inside a block is called."""
     rule = method("simclr")
     nets = rule.build(encoder_of("ViT"), CLASSES)
+    calls = []
+    nets.encoder.network.blocks[0].norm1.register_forward_hook(lambda *_: calls.append(1))
     batches = Loader(images(IMAGES), torch.zeros(IMAGES).long(), BATCH, 5)
-    plan = LoopSettings(1, cuda_graph="on", activation_checkpointing=True)
     fabric = Fabric(accelerator="cpu", devices=1)
+    train(fabric, rule, nets, batches, Recipe("sgd", 0.2), LoopSettings(1, **settings))
+    return len(calls)
+
+
+def test_the_loop_computes_blocks_again_as_long_as_it_trains():
+    once, again = one_step(), one_step(activation_checkpointing=True)
+    assert again == 2 * once > 0
+
+
+def test_no_cuda_graph_is_captured():
     with pytest.raises(LikewiseError, match=r"--cuda-graph on.*checkpointing"):
-        train(fabric, rule, nets, batches, Recipe("sgd", 0.2), plan)
+        one_step(cuda_graph="on", activation_checkpointing=True)
 
 
 DATA = images(IMAGES).pixels.images.movedim(1, -1).numpy(), [0, 1] * (IMAGES // 2)

@@ -94,7 +94,10 @@ def run_training(
     nets = build_nets(prepared)
     _check_start(prepared, nets)
     to_continue = f"The checkpoints are whole. To continue: {resume_line}"
-    with matmul_precision(settings.matmul_precision), RankWatch(to_continue) as watch:
+    with (
+        matmul_precision(settings.matmul_precision) as precision_line,
+        RankWatch(to_continue) as watch,
+    ):
         fabric, precision = _launch(settings, run, watch)
         # A free name that one rank finds may be taken for the next.
         run = RunFolder(fabric.broadcast(str(run.path)))
@@ -108,7 +111,7 @@ def run_training(
             changes = on_first_rank(lambda: starting.begin_folder(data, resume_line, screen))
             if starts_from_prototypes(prepared, nets) and not run.has_checkpoint:
                 start_classifier(prepared, nets, fabric.device)
-            starting.say((takeover, changes), screen)
+            starting.say((takeover, changes, precision_line), screen)
             with _saying_how_to_resume(resume_line):
                 state = _train(
                     fabric, prepared, nets, loader, run, screen, microbatch, given.callbacks

@@ -32,7 +32,7 @@ def activation_checkpointing(nets: nn.Module) -> Iterator[None]:
     """While the context is open, blocks of encoders are computed again in the backward pass.
 
     Parameters, buffers, classes and names stay as they are: a block only gets another ``forward`` for a while, which
-    its copies and pickles do not have. Without gradient a block runs as before.
+    its copies and pickles do not have. Without gradient a block is computed once.
 
     Args:
         nets: as they are trained.
@@ -79,8 +79,6 @@ class _Checkpointed:
         self.block, self.forward = block, forward
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
-        if not torch.is_grad_enabled():
-            return self.forward(*inputs, **named)
         if torch.compiler.is_compiling():  # a compiler moves buffers once
             return checkpoint(self.forward, *inputs, use_reentrant=False, **named)
         return checkpoint(

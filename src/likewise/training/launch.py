@@ -16,6 +16,7 @@ import torch
 
 from likewise import __version__
 from likewise.errors import LikewiseError
+from likewise.torch_defaults import float32_matmul_precision
 from likewise.training.fabric_import import load_fabric
 from likewise.training.fully_sharded import Strategy, sharding_strategy
 from likewise.training.logs import LoggerName, build_loggers
@@ -189,7 +190,7 @@ def environment(fabric: Fabric, precision: Chosen) -> dict[str, Any]:
         "views": f"PyTorch's operations: {uncompiled}" if uncompiled else "compiled, on CPUs",
         "precision": precision.fabric,
         "precision_reason": precision.reason,
-        "matmul_precision": torch.get_float32_matmul_precision(),
+        "matmul_precision": float32_matmul_precision(),
     }
 
 

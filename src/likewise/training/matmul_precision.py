@@ -11,37 +11,39 @@ from typing import Any, Literal
 
 import torch
 
+from likewise.torch_defaults import float32_matmul_precision
+
 MatmulPrecision = Literal["highest", "high", "medium"]
 """PyTorch's words: float32, TensorFloat-32, or bfloat16 where the hardware has units for it."""
 
 
 @contextmanager
-def matmul_precision(wanted: MatmulPrecision) -> Iterator[None]:
+def matmul_precision(wanted: MatmulPrecision) -> Iterator[str]:
     """While the context is open, float32 matrices are multiplied so; afterwards as before.
 
-    A program may have said so by ``torch.backends.*.matmul.fp32_precision`` too, which PyTorch then keeps beside this.
+    Yields:
+        what to say where the program has another setting; else empty.
     """
-    general = _general()
+    of_program = float32_matmul_precision()
     backends = [(each, each.fp32_precision) for each in _backends()]
     torch.set_float32_matmul_precision(wanted)
     try:
-        yield
+        yield "" if of_program == wanted else _difference(wanted, of_program)
     finally:
-        torch.set_float32_matmul_precision(general)
+        torch.set_float32_matmul_precision(of_program)
         for backend, before in backends:
             backend.fp32_precision = before
 
 
-def _general() -> str:
-    """The setting for all devices; the default where a program has set them apart, and PyTorch cannot tell."""
-    try:
-        return torch.get_float32_matmul_precision()
-    except RuntimeError:
-        return "highest"
+def _difference(wanted: str, of_program: str) -> str:
+    return (
+        f"This program multiplies float32 matrices in precision {of_program} (torch.set_float32_matmul_precision); the "
+        f"run does so in {wanted}. --matmul-precision {of_program} gives it the same."
+    )
 
 
 def _backends() -> list[Any]:
-    """Where PyTorch 2.9 and later keep a setting for each device."""
+    """Where PyTorch 2.9 and later keep a setting for each kind of device beside that for all."""
     modules: list[Any] = [torch.backends.cuda, torch.backends.mkldnn]
     matrices = [getattr(module, "matmul", None) for module in modules]
     return [each for each in matrices if hasattr(each, "fp32_precision")]

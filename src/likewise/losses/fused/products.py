@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from likewise.torch_defaults import float32_matmul_precision
+
 
 def product(left: Tensor, right: Tensor) -> Tensor:
     """Left @ right, in the format of ``right``; half precision is summed and returned in float32."""
@@ -28,7 +30,7 @@ def add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 def as_multiplied(rows: Tensor) -> Tensor:
     """In the format that PyTorch's setting lets a GPU multiply float32 in; shorter than TensorFloat-32 is bfloat16."""
     # A compiler cannot ask for the setting.
-    if rows.is_cuda and torch.get_float32_matmul_precision() == "medium":
+    if rows.is_cuda and float32_matmul_precision() == "medium":
         return rows.bfloat16()
     return rows
 
@@ -39,4 +41,4 @@ def float32_products() -> str:
     Three make one of float32, on tensor cores. "ieee" would leave them: compiled for capability 9.0, D = 128, it takes
     20 s and spills 7 KB of registers a thread.
     """
-    return "tf32x3" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+    return "tf32x3" if float32_matmul_precision() == "highest" else "tf32"
