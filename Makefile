@@ -1,8 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # A process a core, each with one thread: most tests are too small for two. A file's tests run in one process, which
-# makes what they share once; files start in the order of tests/conftest.py.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# makes what they share once; files start in the order of tests/conftest.py. Bytecode is kept even where the environment
+# says otherwise, or each process and each command that a test starts would compile all files again.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all test-faults check docs clean fuzz
 
