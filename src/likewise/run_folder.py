@@ -32,10 +32,14 @@ UNCOMPARED = (
     "save_every",
     "microbatch",
     "activation_checkpointing",
+    "cuda_graph",
+    "fused_batch_norm",
+    "compile",
     "max_bad",
 )
-"""Settings in ``config.json`` that may differ when a run is resumed: they do not change what is learned. The number of
-microbatches does, whatever their size on one device; ``config.json`` has it next to the settings."""
+"""Settings in ``config.json`` that may differ when a run is resumed: they change what is learned by rounding at most.
+The number of microbatches changes more, whatever their size on one device; ``config.json`` has it next to the
+settings."""
 
 CONFIG_TYPES = {"data": str, "method": dict, "steps": int, "settings": dict}
 """Entries that every ``config.json`` has, and their types in JSON."""

@@ -112,6 +112,7 @@ def test_a_policy_of_ours_makes_the_views(data, tmp_path):
     ("given", "named"),
     [
         ({"encoder": 3}, "encoder="),
+        ({"encoder": "x" * 5000}, "xxx"),
         ({"encoder": Small(), "pretrained": "timm"}, "pretrained"),
         ({"encoder": nn.Conv2d(1, 4, 3)}, "Conv2d"),
         ({"views": "flip"}, "views="),
@@ -134,6 +135,15 @@ def test_a_run_is_not_resumed_with_another_module(data, tmp_path):
     with pytest.raises(LikewiseError, match=r"encoder\.name.*Other"):
         lw.train(data, encoder=Other(), out=tmp_path / "run", resume=True, **settings())
     assert run.folder.config.read_text() == before
+
+
+@pytest.mark.parametrize(
+    "rounds", [{"cuda_graph": "off"}, {"fused_batch_norm": False}, {"compile": "off"}]
+)
+def test_a_run_is_resumed_with_another_setting_that_only_rounds(rounds, data, tmp_path):
+    lw.train(data, encoder=Small(), out=tmp_path / "run", **settings())
+    run = lw.train(data, encoder=Small(), out=tmp_path / "run", resume=True, **settings(**rounds))
+    assert run.scores
 
 
 def test_arrays_of_other_pixels_or_labels_do_not_resume_a_run(data, tmp_path):

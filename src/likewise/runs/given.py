@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -47,7 +48,8 @@ def with_encoder(settings: TrainSettings, encoder: Any) -> tuple[TrainSettings, 
         return settings, encoder
     if isinstance(encoder, Run):
         return replace(settings, from_run=str(encoder.folder.path)), None
-    if isinstance(encoder, str | Path) and RunFolder(encoder).config.exists():
+    # A name may be longer than a path can be, which os.path answers and Path.exists raises.
+    if isinstance(encoder, str | Path) and os.path.exists(RunFolder(encoder).config):
         return replace(settings, from_run=str(encoder)), None
     if not isinstance(encoder, str | Path):
         raise LikewiseError(
