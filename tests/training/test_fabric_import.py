@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import os
 import subprocess
 import sys
 
@@ -34,3 +35,18 @@ def test_fabric_loads_no_torchmetrics():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert said.split()[-1] == "False" and "Fabric" in said
+
+
+def test_a_fabric_that_asks_for_more_gets_the_whole_package(tmp_path):
+    (tmp_path / "lightning_fabric.py").write_text(
+        "from torchmetrics import Metric\nFabric = Metric\n"
+    )
+    code = "from likewise.training.fabric_import import load_fabric; print(load_fabric().__name__)"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+    }
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    ).stdout
+    assert said.split()[-1] == "Metric"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 
 def load_fabric() -> type[Fabric]:
     """The class. Its package asks for the version of torchmetrics, whose import would take two seconds."""
-    with version_alone("torchmetrics"):
-        from lightning_fabric import Fabric
+    # A release that asks for more gets the whole package.
+    with version_alone("torchmetrics"), suppress(ImportError, AttributeError):
+        importlib.import_module("lightning_fabric")
+    from lightning_fabric import Fabric
+
     return Fabric
 
 
