@@ -144,9 +144,9 @@ def likewise(case: Case, count: int, compiled: str) -> Callable[[], object]:
 
 def albumentations(case: Case) -> Callable[[], object]:
     """Image by image, bytes until the end."""
-    import albumentations as peer
+    import albumentations as peer  # pyright: ignore[reportMissingImports]
     import cv2
-    from albumentations.pytorch import ToTensorV2
+    from albumentations.pytorch import ToTensorV2  # pyright: ignore[reportMissingImports]
 
     cv2.setNumThreads(1)
     recipe = peer.Compose(
