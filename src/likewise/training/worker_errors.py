@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from likewise.atomic_write import FULL
 from likewise.data.shared_memory import NO_SHARED_MEMORY
@@ -19,7 +20,7 @@ def with_plain_errors(batches: Iterator[Examples]) -> Iterator[Examples]:
 
     Raises:
         LikewiseError: what a worker raised.
-        EnvironmentIOError: a worker was killed, or the machine's shared memory is full.
+        EnvironmentIOError: a worker was killed while it sent a batch, or the machine's shared memory is full.
     """
     try:
         yield from batches
@@ -35,7 +36,22 @@ def with_plain_errors(batches: Iterator[Examples]) -> Iterator[Examples]:
         own = re.search(r"\nlikewise\.errors\.\w+: (.*)", str(error))
         if own is not None and str(error).startswith("Caught "):
             raise LikewiseError(own[1]) from error
-        message = _of_killed_worker(str(error)) if isinstance(error, RuntimeError) else ""
+        raise
+
+
+@contextmanager
+def killed_workers_told() -> Iterator[None]:
+    """While the context is open, the end of a worker is told in one sentence.
+
+    PyTorch learns of it by a signal, and raises wherever the program then stands: in an optimiser's step, say.
+
+    Raises:
+        EnvironmentIOError: a worker was killed, or found no shared memory.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        message = _of_killed_worker(str(error))
         if not message:
             raise
         raise EnvironmentIOError(message) from error
