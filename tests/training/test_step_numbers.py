@@ -74,9 +74,8 @@ def test_nothing_but_keys_reaches_the_device_for_views(policy, device_without_nu
     assert traffic.copied == []
     with Traffic() as traffic:
         parameters(progress.rng("view", batch))
-    streams = (
-        3 if policy.frames else 2
-    )  # of channels' factors too; the first frame's key is sent by itself
+    # Of channels' factors too; the first frame's key is sent by itself.
+    streams = 3 if policy.frames else 2
     assert len(traffic.copied) <= streams and set(traffic.copied) == {(2,)}
 
 

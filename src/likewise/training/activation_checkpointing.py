@@ -7,19 +7,20 @@ batch normalisation move once, so loss, gradients and networks are those without
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from likewise.encoders import Encoder
 from likewise.encoders.text import TextEncoder
 from likewise.errors import LikewiseError
 from likewise.training.blocks import outer_blocks
-from likewise.training.cached_gradients import STATISTICS
+from likewise.training.replaced_forward import ReplacedForward
+from likewise.training.running_statistics import running_statistics
 
 NOT_CAPTURED = (
     "activation checkpointing reads the state of the random generator on the host, which PyTorch does not allow "
@@ -72,11 +73,8 @@ def require_blocks(encoder: Encoder, name: str) -> None:
         )
 
 
-class _Checkpointed:
-    """Stands in for the ``forward`` of one block; a copy or a pickle of the block gets that of its class again."""
-
-    def __init__(self, block: nn.Module, forward: Callable[..., Any]) -> None:
-        self.block, self.forward = block, forward
+class _Checkpointed(ReplacedForward):
+    """Computes a block again in the backward pass."""
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         if torch.compiler.is_compiling():  # a compiler moves buffers once
@@ -87,27 +85,16 @@ class _Checkpointed:
 
     def contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """Around the block's first computation, and around the second."""
-        return nullcontext(), _kept_statistics(self.block)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _forward_of_class, (self.block,)
+        return nullcontext(), _kept_statistics(self.module)
 
 
 @contextmanager
 def _kept_statistics(block: nn.Module) -> Iterator[None]:
     """Running statistics of batch normalisation are afterwards what they were before."""
-    buffers: list[Tensor] = []
-    for module in block.modules():
-        if module.training:
-            own = module.named_buffers(recurse=False)
-            buffers += [buffer for name, buffer in own if name in STATISTICS]
+    buffers = running_statistics(block)
     before = [buffer.clone() for buffer in buffers]
     try:
         yield
     finally:
         for buffer, value in zip(buffers, before, strict=True):
             buffer.copy_(value)
-
-
-def _forward_of_class(block: nn.Module) -> Any:
-    return type(block).forward.__get__(block)

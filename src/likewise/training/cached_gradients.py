@@ -18,13 +18,11 @@ from likewise.data.batch import Batch
 from likewise.methods import Method, Nets, Outputs, Progress, Step
 from likewise.methods.manual_optimization import Objective
 from likewise.training.one_device import OneDevice
+from likewise.training.running_statistics import running_statistics
 from likewise.training.teacher_rows import TeacherRows
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-"""PyTorch's names for the running statistics of batch normalisation."""
 
 
 class Learner(nn.Module):
@@ -182,12 +180,7 @@ class _RunningStatistics:
     """
 
     def __init__(self, nets: nn.Module) -> None:
-        self.buffers: list[Tensor] = []
-        for module in nets.modules():
-            if module.training:  # parts that are finished stay as they are, to the bit
-                self.buffers += [
-                    b for name, b in module.named_buffers(recurse=False) if name in STATISTICS
-                ]
+        self.buffers = running_statistics(nets)
         self.start = [buffer.clone() for buffer in self.buffers]
         self.total = [torch.zeros_like(buffer) for buffer in self.buffers]
         self.by_loss = self.total

@@ -2,9 +2,8 @@
 
 A method's step is captured after a few steps have run as usual, its views with it: the host writes the batch, and in
 one copy the learning rates, the scheduled numbers and the keys of the random streams; of a batch whose set lies on the
-GPU the positions, in the same copy. What else changes from step to
-step without being a tensor (schedules of `Method.after_update`) stays outside. The numbers are those of the same step
-without a graph, to rounding.
+GPU the positions, in the same copy. What else changes from step to step without being a tensor (schedules of
+`Method.after_update`) stays outside. The numbers are those of the same step without a graph, to rounding.
 
 CUDA graphs in PyTorch: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs.
 """

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from likewise.randomness import random_state
 from likewise.training.step_numbers import NotCapturable
 
 
@@ -41,5 +42,5 @@ def _states(device: torch.device) -> dict[str, Any]:
         "numpy.random": (of_numpy[1].tobytes(), *of_numpy[2:]),
     }
     if device.type != "cpu":
-        states["torch on the CPU"] = torch.get_rng_state().numpy().tobytes()
+        states["torch on the CPU"] = random_state(torch.device("cpu"))
     return states

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from likewise.losses.fused.devices import run_on
 from likewise.training.batch_norm.fused import fused, serves
+from likewise.training.replaced_forward import ReplacedForward, forward_of_class
 
 Layer = tuple[str, str, str]
 """Names of a convolution, of the normalisation after it, and of the activation after that."""
@@ -69,7 +70,7 @@ def _change(network: nn.Module, changed: list[nn.Module]) -> None:
         if module in compiled:
             continue
         for part, forward in _forwards(module):
-            if vars(part).get("forward") in (None, _forward_of_class(part)):
+            if vars(part).get("forward") in (None, forward_of_class(part)):
                 part.forward = _Forward(part, forward)
                 changed.append(part)
 
@@ -128,9 +129,8 @@ def _residual_block(block: Any, layers: Sequence[Layer], x: Tensor) -> Tensor:
 
 def _sequential(block: nn.Module, x: Tensor) -> Tensor:
     """One part after the other, normalisation and ReLU joined."""
-    parts = list(
-        cast(nn.Sequential, block)
-    )  # each as often as it stands there: one ReLU may follow all layers
+    # Each as often as it stands there: one ReLU may follow all layers.
+    parts = list(cast(nn.Sequential, block))
     while parts:
         part = parts.pop(0)
         if parts and _can_join(part, parts[0]):
@@ -168,7 +168,7 @@ def _hooked(*modules: nn.Module) -> bool:
 def _is_replaced(module: nn.Module) -> bool:
     """Whether somebody gave one module another ``forward`` than that of its class."""
     own = vars(module).get("forward")
-    return not (own is None or isinstance(own, _Forward) or own == _forward_of_class(module))
+    return not (own is None or isinstance(own, _Forward) or own == forward_of_class(module))
 
 
 def _stem(norm: nn.Module, activation: nn.Module) -> list[tuple[nn.Module, Forward]]:
@@ -205,20 +205,10 @@ def _norm_and_activation(norm: Any, x: Tensor) -> Tensor:
     return norm.act(norm.drop(fused(norm, x)))  # type: ignore[no-any-return]
 
 
-class _Forward:
-    """Stands in for the ``forward`` of one module; a copy or a pickle of the module gets that of its class again."""
-
-    def __init__(self, module: nn.Module, forward: Forward) -> None:
-        self.module, self.forward = module, forward
+class _Forward(ReplacedForward):
+    """Computes a module by a function of the module and its one input."""
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         if named or len(inputs) != 1:  # a name of its own
-            return _forward_of_class(self.module)(*inputs, **named)
+            return forward_of_class(self.module)(*inputs, **named)
         return self.forward(self.module, inputs[0])
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _forward_of_class, (self.module,)
-
-
-def _forward_of_class(module: nn.Module) -> Any:
-    return type(module).forward.__get__(module)
