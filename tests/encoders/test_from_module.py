@@ -56,6 +56,17 @@ class OneRow(nn.Module):
         return pixels.mean(dim=(2, 3)).view(1, -1)
 
 
+class FirstRows(nn.Module):
+    """Loses rows, which one and two images do not show."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, pixels):
+        return self.layers(pixels)[:5]
+
+
 class CutOff(Pooled):
     def forward(self, pixels):
         return super().forward(pixels).detach()
@@ -102,6 +113,26 @@ def test_a_map_is_pooled_and_a_sequential_has_stages(channels):
     assert encoder.stage_widths() == [6, 7]
     pooled, found = encoder.forward_with_maps(pixels)
     assert torch.equal(found[-1], maps) and torch.allclose(pooled, encoder(pixels))
+
+
+@pytest.mark.parametrize("layers", [Pooled(), mapping()], ids=["features", "map"])
+def test_rows_lost_from_a_larger_batch_are_told_at_once(layers):
+    encoder = ModuleEncoder(FirstRows(layers), 16, *COLOUR)
+    assert len(encoder(torch.rand(5, 3, 16, 16))) == 5
+    calls = [
+        encoder,
+        *([encoder.feature_map, encoder.forward_with_maps] if encoder.has_map else []),
+    ]
+    for call in calls:
+        with pytest.raises(LikewiseError, match=r"FirstRows.*\b5\b.*\b8 images"):
+            call(torch.rand(8, 3, 16, 16))
+
+
+def test_rows_lost_by_a_stage_are_told_at_once():
+    encoder = ModuleEncoder(nn.Sequential(FirstRows(mapping()), nn.Identity()), 16, *COLOUR)
+    assert len(encoder.stage_maps(torch.rand(5, 3, 16, 16))) == 2
+    with pytest.raises(LikewiseError, match=r"Sequential.*\b5\b.*\b8 images"):
+        encoder.forward_with_maps(torch.rand(8, 3, 16, 16))
 
 
 def test_copies_have_the_weights_as_given_and_the_baseline_has_new_ones():

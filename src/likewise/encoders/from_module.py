@@ -54,26 +54,40 @@ class ModuleEncoder(Encoder):
         return self._gives_map
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Float [B, C, S, S] in [0, 1] -> [B, width]; a map is averaged over its locations."""
-        features = self.network(self.normalise(pixels))
+        """Float [B, C, S, S] in [0, 1] -> [B, width]; a map is averaged over its locations.
+
+        Raises:
+            LikewiseError: the module gives more or fewer rows than there are images.
+        """
+        features = self._seen(pixels)
         return self.pool(features) if self.has_map else features
 
     def feature_map(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> [B, width, h, w].
 
         Raises:
-            LikewiseError: the module gives pooled features.
+            LikewiseError: the module gives pooled features, or not a row for each image.
         """
         self._require_map()
-        return self.network(self.normalise(pixels))
+        return self._seen(pixels)
 
     def forward_with_maps(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What `forward` gives, and the map after each stage; the last map alone where there are no stages."""
         self._require_map()
         if self._stages is not None:
             return super().forward_with_maps(pixels)
-        features = self.network(self.normalise(pixels))
+        features = self._seen(pixels)
         return self.pool(features), [features]
+
+    def stage_maps(self, pixels: Tensor) -> list[Tensor]:
+        """Float [B, C, S, S] in [0, 1] -> the map after each stage, [B, width of the stage, s, s].
+
+        Raises:
+            LikewiseError: the module has no stages, or they give more or fewer rows than there are images.
+        """
+        made = super().stage_maps(pixels)
+        self._require_rows(made[-1], pixels)
+        return made
 
     def stages(self) -> Sequence[nn.Module]:
         """The children of an ``nn.Sequential`` that gives a map, or what the module's own ``stages()`` returns.
@@ -97,6 +111,21 @@ class ModuleEncoder(Encoder):
         if self.has_map and isinstance(self.network, nn.Sequential):
             return list(self.network)
         return None
+
+    def _seen(self, pixels: Tensor) -> Tensor:
+        """What the module gives for images, a row for each."""
+        features = self.network(self.normalise(pixels))
+        self._require_rows(features, pixels)
+        return features
+
+    def _require_rows(self, features: Tensor, pixels: Tensor) -> None:
+        """Refuse what the dry run cannot see: a module that treats large batches otherwise than two images."""
+        if len(features) != len(pixels):
+            raise LikewiseError(
+                f"The encoder {_class_name(self.network)} gives {tuple(features.shape)} for "
+                f"{amount(len(pixels), 'image')}; allowed is a row for each, in the order of the images: "
+                f"[{len(pixels)}, ...]. Let its forward keep the first dimension as it is: no x[:n], no view(n, -1)."
+            )
 
     def _require_map(self) -> None:
         if not self.has_map:
