@@ -135,6 +135,16 @@ def test_rows_lost_by_a_stage_are_told_at_once():
         encoder.forward_with_maps(torch.rand(8, 3, 16, 16))
 
 
+def test_an_exported_graph_takes_any_number_of_images():
+    encoder = ModuleEncoder(Pooled(), 16, *COLOUR).eval()
+    batch = {0: torch.export.Dim("batch", min=1)}
+    exported = torch.export.export(
+        encoder, (torch.rand(2, 3, 16, 16),), dynamic_shapes=(batch,), strict=False
+    )
+    pixels = torch.rand(7, 3, 16, 16)
+    assert torch.equal(exported.module()(pixels), encoder(pixels))
+
+
 def test_copies_have_the_weights_as_given_and_the_baseline_has_new_ones():
     module = Pooled()
     encoder, settings = encoder_from_module(module, 16, *COLOUR)

@@ -120,7 +120,8 @@ class ModuleEncoder(Encoder):
 
     def _require_rows(self, features: Tensor, pixels: Tensor) -> None:
         """Refuse what the dry run cannot see: a module that treats large batches otherwise than two images."""
-        if len(features) != len(pixels):
+        # len() would be a constant to an exporter, and the graph one of a single batch size.
+        if features.shape[0] != pixels.shape[0]:
             raise LikewiseError(
                 f"The encoder {_class_name(self.network)} gives {tuple(features.shape)} for "
                 f"{amount(len(pixels), 'image')}; allowed is a row for each, in the order of the images: "
