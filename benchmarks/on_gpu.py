@@ -103,7 +103,7 @@ def found_by(name: str, left: float, settings: Settings) -> Result:
 
 def ended_by(command: list[str], limit: float) -> str:
     """Run a command; why it ended, where it did not by itself. Its own processes end with it."""
-    process = subprocess.Popen(command, preexec_fn=os.setpgrp)
+    process = subprocess.Popen(command, start_new_session=True)
     try:
         status = process.wait(limit)
         return f"its process ended with {status}" if status else ""

@@ -1,5 +1,7 @@
 """What tests of several areas need: the command line in a process of its own, and a browser to look at pages with."""
 
+import gc
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -54,3 +56,12 @@ def chromium() -> Iterator:
         )
         yield browser
         browser.close()
+        end_forked_processes()
+
+
+def end_forked_processes() -> None:
+    """Those that a test has left hold copies of the pipe whose end Playwright's driver waits for: it would for ever."""
+    gc.collect()  # a DataLoader's worker lives as long as a traceback that holds its iterator
+    for process in multiprocessing.active_children():
+        process.kill()
+        process.join()
