@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from likewise.randomness import BatchRNG, Uniform, philox
+import likewise as lw
+from likewise.randomness import BatchRNG, Uniform, generator, philox
 from likewise.randomness.ranges import Rows
 from losses.kernels import (
     DEVICE,
@@ -26,6 +27,27 @@ def of_numpy(key, call, total):
         shape = (total,) if each.columns is None else (total, each.columns)
         drawn = torch.from_numpy(random.random(shape, dtype=np.float32))
         yield drawn * (each.high - each.low) + each.low
+
+
+BATCH = lw.data.Batch.of(torch.zeros(4, 3, 8, 8, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("seed", [2**32, 2**40 + 1, -1])
+def test_a_seed_that_would_equal_another_is_refused(seed):
+    progress = lw.methods.Progress(0, 10, seed=seed)
+    for draw in (
+        lambda: progress.rng("first", BATCH).uniform(),
+        progress.seed_dropout,
+        lambda: generator(seed, "weights"),
+    ):
+        with pytest.raises(lw.LikewiseError, match=f"{seed} .*{2**32 - 1}"):
+            draw()
+
+
+def test_the_largest_seed_is_told_apart():
+    first, last = (lw.methods.Progress(0, 10, seed=seed) for seed in (0, 2**32 - 1))
+    drawn = [each.rng("first", BATCH).uniform() for each in (first, last)]
+    assert not torch.equal(*drawn)
 
 
 @pytest.mark.parametrize(("rows", "total", "first", "stride"), PARTS)

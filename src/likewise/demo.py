@@ -26,6 +26,7 @@ from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.own_classifier import measure_classifier
 from likewise.evaluation.statistics.confidence import WILSON, wilson
 from likewise.evaluation.statistics.scores import Features
+from likewise.field_types import SEED, checked_value
 from likewise.json_files import write_json
 from likewise.methods import Method, Recipe, with_view_size
 from likewise.methods.cross_entropy import CrossEntropy
@@ -232,8 +233,9 @@ def run_demo(
     """Train the four arms, print the table and the sentence, and write the page.
 
     Raises:
-        LikewiseError: the output folder is not empty and ``overwrite`` is not set.
+        LikewiseError: the output folder is not empty and ``overwrite`` is not set, or the seed is out of range.
     """
+    checked_value("seed", seed, int, SEED)
     plan, started = QUICK if quick else DemoPlan(), time.perf_counter()
     make_folder(out, ("demo.json", "demo.html"), overwrite)
     arms = Arms(plan, seed, out, overwrite, console)

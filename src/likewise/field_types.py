@@ -62,6 +62,8 @@ ABOVE_ZERO = Range(0, includes_low=False)
 SIZE = Range(1, 2**31 - 1)
 """of rows, pixels, channels or steps"""
 COUNT = Range(0, 2**31 - 1)
+SEED = COUNT
+"""Of seeds that are told apart, also where one is added to another; a key of random numbers holds 32 bits."""
 SHARE = Range(0, 1)
 INNER_SHARE = Range(0, 1, includes_low=False, includes_high=False)
 

@@ -17,7 +17,7 @@ from likewise.advice.session import Session
 from likewise.data.columns.column_names import ColumnNames, MissingLabels
 from likewise.data.left_out import MAX_BAD
 from likewise.errors import LikewiseError
-from likewise.field_types import SHARE, Range, checked_arguments
+from likewise.field_types import SEED, SHARE, checked_arguments
 from likewise.randomness import restored_rng
 from likewise.runs.data_name import another_folder, free_folder
 from likewise.training.launch import DeviceKind, choose_device
@@ -27,7 +27,7 @@ LONGER = 3
 """times the time, in the command for a longer advice"""
 
 
-@checked_arguments(seed=Range(0), max_bad=SHARE)
+@checked_arguments(seed=SEED, max_bad=SHARE)
 @restored_rng()
 def advise(
     data: Any,

@@ -15,7 +15,7 @@ from likewise.claims.claim_page import write_claim_page
 from likewise.claims.outcome import ClaimOutcome, judge
 from likewise.claims.screens import arms_table, opening
 from likewise.errors import EnvironmentIOError, LikewiseError
-from likewise.field_types import ABOVE_ZERO, checked_arguments
+from likewise.field_types import ABOVE_ZERO, SEED, checked_arguments
 from likewise.json_files import read_json, write_json
 from likewise.methods import method_name
 from likewise.run_folder import RunFolder
@@ -109,6 +109,9 @@ class Reproduction:
             raise LikewiseError(
                 f"--seeds {list(seeds)} was given; give one or more, each once, for instance 0 1 2."
             )
+        outside = [seed for seed in seeds if seed not in SEED]
+        if outside:
+            raise LikewiseError(f"--seeds {outside[0]} was given; each must be {SEED}.")
         if not 0 < steps_share <= 1:
             raise LikewiseError(
                 f"--steps-share {steps_share} was given; it must be above 0 and at most 1."

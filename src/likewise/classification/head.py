@@ -174,7 +174,8 @@ def _repeated_folds(targets: Tensor, seed: int, groups: Tensor | None) -> list[T
     """The fold in which each row is held out, int64 [N], for each repetition; -1 where no other fold has its class."""
     repeats = REPEATS if len(targets) <= FEW else 1
     count = FOLDS if len(targets) < MANY else FOLDS_OF_MANY
-    seeds = [seed * REPEATS + repeat for repeat in range(repeats)]
+    # As all random numbers' keys, of 32 bits.
+    seeds = [(seed * REPEATS + repeat) % 2**32 for repeat in range(repeats)]
     if groups is None:
         return [stratified_folds(targets, each, count) for each in seeds]
     return [_group_folds(targets, each, count, groups) for each in seeds]

@@ -28,7 +28,7 @@ from likewise.data.shared_memory import require_shared_memory, share_memory
 from likewise.data.sources.shard_files import CachedShards
 from likewise.data.stored_batch import StoredBatch, StoredSet, has_room
 from likewise.errors import LikewiseError
-from likewise.field_types import COUNT, SIZE, check_fields
+from likewise.field_types import SEED, SIZE, check_fields
 from likewise.randomness import BatchRNG
 
 
@@ -119,7 +119,7 @@ class Loader:
     """the set on a GPU"""
 
     def __post_init__(self) -> None:
-        check_fields(self, world_size=SIZE, seed=COUNT, num_canonical_nodes=SIZE)
+        check_fields(self, world_size=SIZE, seed=SEED, num_canonical_nodes=SIZE)
         count = len(self.images)
         if self.labels.shape[:1] != (count,):
             raise LikewiseError(

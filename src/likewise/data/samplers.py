@@ -14,7 +14,7 @@ from torch import Tensor
 from likewise.counts import amount
 from likewise.data.classes import class_counts
 from likewise.errors import LikewiseError
-from likewise.field_types import COUNT, SIZE, typed_arguments
+from likewise.field_types import SEED, SIZE, typed_arguments
 from likewise.randomness import generator
 
 
@@ -52,7 +52,7 @@ class ClassBalanced:
         LikewiseError: fewer classes have labels than are requested.
     """
 
-    @typed_arguments(classes_per_batch=SIZE, images_per_class=SIZE, seed=COUNT)
+    @typed_arguments(classes_per_batch=SIZE, images_per_class=SIZE, seed=SEED)
     def __init__(
         self, labels: Tensor, classes_per_batch: int, images_per_class: int, seed: int
     ) -> None:

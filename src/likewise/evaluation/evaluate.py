@@ -34,7 +34,7 @@ from likewise.evaluation.subjects import (
     source_of,
     subject_of,
 )
-from likewise.field_types import COUNT, SIZE, Range, checked_arguments
+from likewise.field_types import SEED, SIZE, Range, checked_arguments
 
 Measure = Literal["knn", "linear", "few_label", "label_free"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
@@ -48,7 +48,7 @@ RESERVED = ("differences", "label_free", "calibration", "notes", "unread", "enco
     image_size=Range(8, SIZE.high),
     channels=SIZE,
     batch_size=SIZE,
-    seed=COUNT,
+    seed=SEED,
 )
 def evaluate(
     encoder: Any,

@@ -21,7 +21,7 @@ class Progress(NamedTuple):
     steps: int
     """batches of the whole run"""
     seed: int = 0
-    """the run's seed"""
+    """the run's seed, 0 to 4294967295 (2**32 - 1); drawing with another one is an error"""
     rank: int = 0
     """which slice of the global batch this process has; for random numbers alone"""
     world_size: int = 1

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likewise.errors import LikewiseError
 from likewise.gpu_kernels import kernels
 from likewise.randomness.ranges import BITS, Ranges, Rows, lines_of
 
@@ -25,9 +26,18 @@ WARPS = 4
 
 
 def words_of(key: tuple[int | str, ...]) -> list[int]:
-    """The parts of a key (a seed, a step, the name of a stream, ...) as 32-bit words."""
-    words = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in key]
-    return [word % 2**32 for word in words]
+    """The parts of a key (a seed, a step, the name of a stream, ...) as 32-bit words.
+
+    Raises:
+        LikewiseError: a number does not fit into a word, in which it would equal another one.
+    """
+    for part in key:
+        if not isinstance(part, str) and not 0 <= part < 2**32:
+            raise LikewiseError(
+                f"Random numbers of the key {key} were asked for, but {part} is not told apart from another number: "
+                f"give seeds, steps and positions from 0 to {2**32 - 1}."
+            )
+    return [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in key]
 
 
 def key_of(key: tuple[int | str, ...]) -> Tensor:

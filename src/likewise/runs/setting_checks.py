@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from likewise.adaptation import Adaptation
 from likewise.errors import LikewiseError
-from likewise.field_types import ABOVE_ZERO, INNER_SHARE, SHARE, Range
+from likewise.field_types import ABOVE_ZERO, INNER_SHARE, SEED, SHARE, Range
 from likewise.methods import Method, Recipe, method_name
 from likewise.runs.settings import TrainSettings
 
@@ -36,7 +36,7 @@ RANGES: Mapping[str, Range] = {
     "imbalance_ratio": Range(1),
     "imbalance_rare": SHARE,
     "label_noise": Range(0, 1, includes_high=False),
-    "seed": Range(0),
+    "seed": SEED,
 }
 """of the settings that are numbers"""
 

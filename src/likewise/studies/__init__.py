@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from likewise.errors import LikewiseError, did_you_mean
-from likewise.field_types import COUNT, checked_arguments
+from likewise.field_types import SEED, checked_arguments
 from likewise.json_files import write_json
 from likewise.randomness import restored_rng
 from likewise.run_folder import make_folder
@@ -60,7 +60,7 @@ STUDIES = {
 """the studies by name"""
 
 
-@checked_arguments(seed=COUNT)
+@checked_arguments(seed=SEED)
 @restored_rng()
 def study(
     name: str,

@@ -18,7 +18,7 @@ from likewise.data.packing.shard_writers import HELD, SUFFIX, ShardFormat
 from likewise.data.sources.open import open_manifest
 from likewise.data.sources.shard_index import INDEX_FORMAT
 from likewise.errors import LikewiseError
-from likewise.field_types import checked_arguments
+from likewise.field_types import SEED, checked_arguments
 
 
 class PackedSet(NamedTuple):
@@ -31,7 +31,7 @@ class PackedSet(NamedTuple):
     """ids of files that cannot be read, each with the reason"""
 
 
-@checked_arguments()
+@checked_arguments(shuffle=SEED)
 def pack(
     data: Any,
     out: str | Path,
