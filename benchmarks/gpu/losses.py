@@ -16,6 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from gpu.section import Clock, OutOfTime, Result, Section, graph_milliseconds, milliseconds
 from likewise import losses
+from likewise.losses.attraction_repulsion import terms_with_queue
 from likewise.losses.float32 import unit
 from likewise.losses.fused import against_keys, against_queue, gpu_sizes, row_passes
 
@@ -32,6 +33,8 @@ PLACES = 49
 """Locations of an image, in its last map of 7 x 7."""
 BAG = 16
 """Elements of a row's bag."""
+VIEWS = 2
+"""Of each image, for CACR with a queue."""
 
 Loss = Callable[..., Tensor]
 
@@ -261,6 +264,15 @@ def cases(
             here, keys_there.to(here), matched, queue.to(here), TEMPERATURE
         )
 
+    in_views = images // VIEWS * VIEWS
+    teacher = unit((second + drawn[0])[:in_views]).unflatten(0, (VIEWS, -1))
+
+    def attracted(rows: Tensor) -> Tensor:
+        views = unit(rows).unflatten(0, (VIEWS, -1))
+        given = teacher.to(views), queue.to(views), 1.0, 2.0, True
+        attraction, repulsion = terms_with_queue(views, *given)
+        return attraction + repulsion
+
     return {
         "queue_nce": Case(
             lambda q: losses.queue_nce(unit(q), unit(second), queue, TEMPERATURE),
@@ -291,6 +303,7 @@ def cases(
         "sup_con in": own(lambda z: losses.sup_con(z, labels, kind="in"), both),
         "suncet": own(lambda z: losses.suncet(z, labels), first),
         "cacr": own(losses.cacr, torch.stack([first, second, *drawn, drawn[0] - drawn[1]], dim=1)),
+        "cacr, queue": own(attracted, first[:in_views]),
         "set_similarity": own(sets, places[0].bfloat16()),
         "cosine_regression": own(lambda p: losses.cosine_regression(p, second.to(p)), first),
         "knowledge_distillation": own(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32, unit
-from likewise.losses.fused import cacr_terms
+from likewise.losses.fused import cacr_queue, cacr_terms
 from likewise.losses.fused.kernels_first import kernels_first
 from likewise.losses.input_checks import LossInputError, shapes
 from likewise.losses.row_means import mean_over_rows
@@ -153,6 +153,39 @@ def terms_of_views(
     """Attraction and repulsion within a batch of unit rows [V, B, D]; see `cacr`."""
     attraction = multi_view_attraction(views, views, attraction_sharpness, through_weights)
     return attraction, multi_view_repulsion(views, repulsion_sharpness, through_weights)
+
+
+@kernels_first(cacr_queue.terms)
+def terms_with_queue(
+    queries: Tensor,
+    keys: Tensor,
+    queue: Tensor,
+    attraction_sharpness: float,
+    repulsion_sharpness: float,
+    through_weights: bool,
+) -> tuple[Tensor, Tensor]:
+    """Attraction and repulsion of unit rows, with a teacher and a queue, neither of which takes a gradient.
+
+    Args:
+        queries: [V, B, D], V views of B images.
+        keys: [V, B, D], the teacher's; a row is attracted by those of its image's other views.
+        queue: [K, D]; a row is repelled by all of it, and by the queries of the same view of other images.
+        attraction_sharpness: see `attraction_weights`.
+        repulsion_sharpness: see `repulsion_weights`.
+        through_weights: see `cacr`.
+    """
+    queue = queue.detach()
+    attraction = multi_view_attraction(
+        queries, keys.detach(), attraction_sharpness, through_weights
+    )
+    itself = len(queue) + torch.arange(queries.shape[1], device=queue.device)  # [B]
+    terms: list[Tensor] = []
+    for view in queries:
+        others = torch.cat([queue, view])  # [K + B, D]
+        terms.append(
+            contrastive_repulsion(view, others, repulsion_sharpness, itself, through_weights)
+        )
+    return attraction, torch.stack(terms).mean()
 
 
 def multi_view_attraction(

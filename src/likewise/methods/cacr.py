@@ -12,9 +12,8 @@ from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.heads import mlp
 from likewise.losses.attraction_repulsion import (
-    contrastive_repulsion,
-    multi_view_attraction,
     terms_of_views,
+    terms_with_queue,
     unit_views,
 )
 from likewise.memory import Queue, ema_update, make_ema_copy
@@ -142,17 +141,16 @@ class CACR(Method):
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Attraction to the other views, repulsion from other images."""
-        attracts, repels = self.attraction_sharpness, self.repulsion_sharpness
+        weights = self.attraction_sharpness, self.repulsion_sharpness, self.through_weights
         queries = unit_views(outputs["queries"])  # [V, B, dim]
         memory_updates = {}
         if "keys" in outputs:
             keys = unit_views(outputs["keys"])  # [V, B, dim]
-            attraction = multi_view_attraction(queries, keys, attracts, self.through_weights)
-            repulsion = self._repulsion_by_queue(queries, nets.queue.rows)
+            attraction, repulsion = terms_with_queue(queries, keys, nets.queue.rows, *weights)
             # Of one view, as in the authors' code: an image enters once.
             memory_updates["queue"] = keys[-1]
         else:
-            attraction, repulsion = terms_of_views(queries, attracts, repels, self.through_weights)
+            attraction, repulsion = terms_of_views(queries, *weights)
         metrics = {
             "feature_std": feature_std(queries[0]),
             "attraction": attraction,
@@ -170,16 +168,6 @@ class CACR(Method):
         """Each image's views, float [B, C, S, S] each."""
         names = [f"view {v}" for v in range(self.positives + 1)]
         return [one_view(self.views, batch, progress, name) for name in names]
-
-    def _repulsion_by_queue(self, queries: Tensor, queue: Tensor) -> Tensor:
-        """Each view [B, D] of [V, B, D] repelled by the queue and by the same view of other images; mean over views."""
-        sharpness, through = self.repulsion_sharpness, self.through_weights
-        own = len(queue) + torch.arange(queries.shape[1], device=queue.device)  # [B]
-        terms: list[Tensor] = []
-        for view in queries:
-            others = torch.cat([queue, view])  # [K + B, D]
-            terms.append(contrastive_repulsion(view, others, sharpness, own, through))
-        return torch.stack(terms).mean()
 
     def _by_image(self, z: Tensor) -> Tensor:
         """Outputs view by view [V * B, D] -> [B, V, D]."""

@@ -7,7 +7,7 @@
 | `queue_nce`, `similarity_distillation` | `contrastive`, `distillation` | `against_queue` |
 | `clip_loss` | `paired` | `clip_pairs` |
 | `set_similarity` | `set_similarity` | `location_sets` |
-| `cacr` | `attraction_repulsion` | `cacr_terms` |
+| `cacr`; with a teacher and a queue | `attraction_repulsion` | `cacr_terms`; `cacr_queue` |
 | `soft_cross_entropy`, `knowledge_distillation` | `distillation` | `row_targets` |
 | `cosine_regression` | `regression` | `row_targets` |
 | unit rows, which most losses make first | `float32` | `unit_rows` |
