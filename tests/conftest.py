@@ -49,19 +49,18 @@ def chromium() -> Iterator:
     if found is None:
         pytest.skip("no chromium on this machine: the pages are not opened")
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=found,
-            args=["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield browser
-        browser.close()
-        end_forked_processes()
+    playwright = sync_api.sync_playwright().start()
+    yield playwright.chromium.launch(
+        executable_path=found,
+        args=["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+    )
+    # Neither is closed, since that may wait for ever: the browser ends when its pipe to this process does.
+    end_forked_processes()
 
 
 def end_forked_processes() -> None:
-    """Those that a test has left hold copies of the pipe whose end Playwright's driver waits for: it would for ever."""
-    gc.collect()  # a DataLoader's worker lives as long as a traceback that holds its iterator
+    """Those that a test has left hold copies of that pipe."""
+    gc.collect()
     for process in multiprocessing.active_children():
         process.kill()
         process.join()
