@@ -16,6 +16,11 @@ def amount(number: int, one: str, many: str | None = None) -> str:
     return f"{count(number)} {noun}"
 
 
+def span(low: int, high: int) -> str:
+    """(2, 5) -> ``2 to 5``; (2, 2) -> ``2``."""
+    return str(low) if low == high else f"{low} to {high}"
+
+
 def first_of(names: Sequence[str], limit: int) -> str:
     """(["a", "b", "c"], 2) -> ``a, b and 1 more``."""
     rest = len(names) - limit

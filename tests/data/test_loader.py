@@ -123,6 +123,14 @@ def test_the_batch_size_that_a_refusal_names_is_accepted(batch_size, count, worl
             Loader(images, labels, int(named[1]), 0, world_size=world_size)
 
 
+@pytest.mark.parametrize(("count", "world_size", "size"), [(2, 1, "2"), (3, 3, "3"), (7, 4, "4")])
+def test_the_one_size_that_is_left_is_named_without_a_range(count, world_size, size):
+    with pytest.raises(LikewiseError) as refused:
+        Loader(first(count), LABELS[:count], 25, 0, world_size=world_size)
+    named = re.findall(r"\d+", str(refused.value).partition("training images.")[2])
+    assert named[-1] == size and not re.search(r"(\d+) to \1|multiple", str(refused.value))
+
+
 def test_one_image_is_refused_without_a_batch_size():
     with pytest.raises(LikewiseError, match="1 training image") as refused:
         Loader(first(1), LABELS[:1], 2, 0)

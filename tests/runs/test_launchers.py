@@ -177,3 +177,12 @@ def test_dropout_is_told_from_none():
     path = nn.Identity()
     path.drop_prob = 0.2
     assert has_dropout(nn.Sequential(path))
+
+
+@pytest.mark.parametrize(
+    ("cores", "said"), [(1, "is 1 .* Choose 1, "), (6, "are 6 .* Choose 1 to 6, ")]
+)
+def test_more_devices_than_there_are_name_those_that_there_are(cores, said, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    with pytest.raises(LikewiseError, match=f"--devices 9 .*{said}"):
+        launch("cpu", 9)

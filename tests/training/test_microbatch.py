@@ -46,6 +46,12 @@ def test_a_microbatch_that_does_not_fit_is_refused(size, nearest):
     assert str(refused.value).endswith(f"--microbatch {nearest}.")
 
 
+def test_the_one_microbatch_that_is_left_is_named_once():
+    with pytest.raises(LikewiseError) as refused:
+        count_microbatches(3, 2, nn.BatchNorm1d(3))
+    assert str(refused.value).endswith("Choose --microbatch 2.")
+
+
 def test_one_image_a_device_has_no_microbatch_that_fits():
     with pytest.raises(LikewiseError, match="Leave --microbatch out"):
         count_microbatches(1, 1, nn.BatchNorm1d(3))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from likewise.counts import amount, span
 from likewise.data.batch import UNLABELLED, Batch
 from likewise.data.columns.column import IndexedFeature
 from likewise.data.held_pixels import hold
@@ -336,12 +337,11 @@ class Loader:
             raise LikewiseError(
                 f"There {images}, and a step contrasts {least} or more. Give more images{devices}."
             )
-        multiples = f", a multiple of {world}, one part a device" if world > 1 else ""
         fitting = world * _power_of_two(min(size if size >= least else 256, count) // world)
         # The next multiple, or the one before it where there are too few images.
         if least <= size <= count:
             fitting = min(-(-size // world), count // world) * world
-        remedy = f"Choose {least} to {count}{multiples}, for instance --batch-size {fitting}."
+        remedy = _sizes_allowed(least, count, world, fitting)
         if size < 2:
             raise LikewiseError(
                 f"A batch size of {size} was given: contrast needs at least 2 images. {remedy}"
@@ -385,6 +385,16 @@ def _unchanged(item: Any) -> Any:
 
 def _ended(support: Support, step: int) -> bool:
     return support.until_step is not None and step >= support.until_step
+
+
+def _sizes_allowed(least: int, count: int, world: int, fitting: int) -> str:
+    """What to type for the batch size: from so many images up to so many, in equal parts for the ranks."""
+    first, last = -(-least // world) * world, count // world * world
+    if first == last:
+        devices = f" on {world} devices" if world > 1 else ""
+        return f"{amount(count, 'image')} allow one size alone{devices}: --batch-size {first}."
+    multiples = f", a multiple of {world}, one part a device" if world > 1 else ""
+    return f"Choose {span(least, count)}{multiples}, for instance --batch-size {fitting}."
 
 
 def _power_of_two(limit: int) -> int:

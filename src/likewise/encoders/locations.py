@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, grid_sample
 
+from likewise.counts import amount, span
 from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG
 
@@ -31,7 +32,8 @@ def dense_stage(sides: Sequence[int], stage: int | None = None) -> int:
     if stage is not None:
         if not 1 <= stage <= len(sides):
             raise LikewiseError(
-                f"stage={stage} was given, but the encoder has stages 1 to {len(sides)}."
+                f"stage={stage} was given, but the encoder has {amount(len(sides), 'stage')}; allowed: "
+                f"{span(1, len(sides))}."
             )
         return stage
     large_enough = [number for number, side in enumerate(sides, start=1) if side >= MIN_SIDE]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from likewise import __version__
+from likewise.counts import amount, span
 from likewise.errors import LikewiseError
 from likewise.torch_defaults import float32_matmul_precision
 from likewise.training.fabric_import import load_fabric
@@ -142,10 +143,11 @@ def _require_present(
     most = max(present or 1, 1)
     if started is None:
         if not 0 < count <= most:
-            unit = "GPUs" if device.type == "cuda" else "processor cores"
+            unit = "GPU" if device.type == "cuda" else "processor core"
+            there = f"there {'is' if most == 1 else 'are'} {amount(most, unit)} here"
             raise LikewiseError(
-                f"--devices {devices} was given, but there are {most} {unit} here. Choose 1 to {most}, or leave "
-                f"--devices out."
+                f"--devices {devices} was given, but {there}. Choose {span(1, most)}, or leave --devices "
+                f"out."
             )
         return
     if count != started.total:

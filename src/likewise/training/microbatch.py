@@ -138,9 +138,9 @@ def count_microbatches(microbatch: int | None, batch: int, nets: nn.Module) -> i
         why = "is too few: batch normalisation needs 2 images or more"
     else:
         why = f"does not cut the {batch} images that a device has in a step into equal parts"
+    others = f" one of {', '.join(map(str, allowed))}, for instance" if len(allowed) > 1 else ""
     raise LikewiseError(
-        f"--microbatch {microbatch} was given, which {why}. "
-        f"Choose one of {', '.join(map(str, allowed))}, for instance --microbatch {nearest}."
+        f"--microbatch {microbatch} was given, which {why}. Choose{others} --microbatch {nearest}."
     )
 
 
