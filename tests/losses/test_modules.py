@@ -1,5 +1,7 @@
 """Losses as modules: they are the functions, on one process and on two."""
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -107,6 +109,31 @@ def test_cosine_takes_no_gradient_to_its_target():
         losses.NegativeCosineSimilarity()(prediction, target[:2])
 
 
+def test_the_cosine_keeps_float64():
+    prediction, target = rows(1).requires_grad_(), rows(2)
+    assert torch.autograd.gradcheck(losses.NegativeCosineSimilarity(), (prediction, target))
+    loss = losses.NegativeCosineSimilarity()(prediction.bfloat16(), target.bfloat16())
+    assert loss.dtype == torch.float32
+
+
+CONSTANTS = {"InfoNCELoss": ["positive_keys", "negative_keys"], "ISDLoss": ["teacher", "queue"]}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_rows_that_want_a_gradient_and_get_none_are_told(name):
+    first, second, queue = rows(1).requires_grad_(), rows(2), rows(3, 16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        getattr(losses, name)()(first, second, queue)
+        with torch.no_grad():
+            getattr(losses, name)()(first, second.clone().requires_grad_(), queue)
+    with pytest.warns(UserWarning) as told:
+        getattr(losses, name)()(first, second.requires_grad_(), queue.requires_grad_())
+    assert {each.filename for each in told} == {__file__}
+    for argument, each in zip(CONSTANTS[name], told, strict=True):
+        assert argument in str(each.message)
+
+
 def test_swav_predicts_the_codes_of_the_other_view():
     high, low = [rows(1).tanh(), rows(2).tanh()], [rows(3).tanh()]
     codes = [losses.sinkhorn(view) for view in high]
@@ -129,7 +156,11 @@ def test_a_temperature_of_nothing_is_refused(kind):
 def loss_and_gradients(name, part=slice(None)):
     """A module's loss over some rows, and the gradient of each row that takes one."""
     given, others = inputs_of(name)
-    tensors = [each[part].clone().requires_grad_(each.is_floating_point()) for each in given]
+    constants = [1] if name in CONSTANTS else []
+    tensors = [
+        each[part].clone().requires_grad_(each.is_floating_point() and place not in constants)
+        for place, each in enumerate(given)
+    ]
     loss = getattr(losses, name)()(*tensors, *others)
     loss.backward()
     return loss.detach(), [each.grad for each in tensors]

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from likewise.collectives import gather, gather_uneven, sharded_rows
@@ -24,7 +23,9 @@ from likewise.losses.cross_correlation import barlow_twins
 from likewise.losses.distillation import similarity_distillation
 from likewise.losses.float32 import unit
 from likewise.losses.input_checks import check_kind, check_temperature, shapes
+from likewise.losses.lost_gradients import warn_of_lost_gradients
 from likewise.losses.paired import clip_loss
+from likewise.losses.regression import negative_cosine
 from likewise.losses.waiting import may_wait
 
 
@@ -160,6 +161,7 @@ class InfoNCELoss(_TemperatureCriterion):
     @shapes(queries="B D", positive_keys="B D", negative_keys="M D")
     def forward(self, queries: Tensor, positive_keys: Tensor, negative_keys: Tensor) -> Tensor:
         """[B, D], keys [B, D] and queue [K, D] without gradient, all normalised here -> a scalar."""
+        warn_of_lost_gradients(self, positive_keys=positive_keys, negative_keys=negative_keys)
         return queue_nce(unit(queries), unit(positive_keys), unit(negative_keys), self.temperature)
 
 
@@ -185,6 +187,7 @@ class ISDLoss(nn.Module):
     @shapes(student="B D", teacher="B D", queue="M D")
     def forward(self, student: Tensor, teacher: Tensor, queue: Tensor) -> Tensor:
         """[B, D], [B, D] without gradient, and the anchors [K, D]; all normalised here -> a scalar."""
+        warn_of_lost_gradients(self, teacher=teacher, queue=queue)
         return similarity_distillation(
             unit(student),
             unit(teacher),
@@ -204,8 +207,7 @@ class NegativeCosineSimilarity(nn.Module):
     @shapes(prediction="B D", target="B D")
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """[B, D] and [B, D], normalised here -> a scalar from -1 (equal directions) to 1."""
-        cosines = F.cosine_similarity(prediction.float(), target.detach().float(), dim=1)  # [B]
-        return -cosines.mean()
+        return negative_cosine(prediction, target)
 
 
 class BarlowTwinsLoss(_Criterion):

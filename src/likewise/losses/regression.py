@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from likewise.losses.float32 import in_float32, unit
 from likewise.losses.fused import row_targets
@@ -23,6 +24,17 @@ def cosine_regression(prediction: Tensor, target: Tensor) -> Tensor:
     """
     cosines = torch.linalg.vecdot(unit(prediction), unit(target.detach()))  # [B]
     return 2 - 2 * cosines.mean()
+
+
+@in_float32
+def negative_cosine(prediction: Tensor, target: Tensor) -> Tensor:
+    """SimSiam's loss in one direction: the mean of -cos (Chen & He 2021, Eq. 1, https://arxiv.org/abs/2011.10566).
+
+    Args:
+        prediction: [B, D]; normalised here.
+        target: [B, D]; normalised here, no gradient.
+    """
+    return -functional.cosine_similarity(prediction, target.detach(), dim=1).mean()
 
 
 @shapes(prediction="B T F", target="B T F", valid="B T real")
