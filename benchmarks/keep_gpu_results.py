@@ -25,6 +25,7 @@ TITLES = {
     "losses": "Losses on a GPU",
     "large_losses": "Losses of large batches on a GPU",
     "batch_norm": "Batch normalisation on a GPU",
+    "transformer": "A ViT's steps on a GPU: activation checkpointing, float32",
     "scoring": "Scoring on a GPU",
     "around": "Decoding, starting and FSDP2 on a GPU",
     "tests": "Tests on a GPU",

@@ -3,7 +3,7 @@
 python benchmarks/on_gpu.py --check                       # a quarter of a minute: is all that the rest needs here?
 python benchmarks/on_gpu.py                               # every section
 python benchmarks/on_gpu.py --only views,losses           # these alone
-python benchmarks/on_gpu.py --only batch_norm             # one layer, for which all sections leave no time
+python benchmarks/on_gpu.py --only batch_norm,transformer # no time is left for them above
 python benchmarks/on_gpu.py --out $OUT/on_gpu.json
 
 A section is a file of ``benchmarks/gpu`` with a ``SECTION``. One that fails, or runs out of its time, stops no other;
@@ -41,6 +41,8 @@ with naming_what_is_missing():
 
     from likewise.training.launch import machine
 
+MORE = "batch_norm,transformer"
+"""Sections that are run where they are named."""
 NAMES = "step,views,losses,large_losses,scoring,around,tests"
 """In the order of their turns, by what is asked most. The tests take a minute alone; they get what is left."""
 CHECK = "check"
@@ -171,7 +173,7 @@ def refuse_unknown(names: list[str]) -> None:
         known = f"gpu.{name}" in sys.modules or importlib.util.find_spec(f"gpu.{name}")
         if not known:
             raise SystemExit(
-                f"--only {name}: there is no such section. Give some of {NAMES},batch_norm."
+                f"--only {name}: there is no such section. Give some of {NAMES},{MORE}."
             )
 
 
@@ -191,10 +193,16 @@ def all_sections(settings: Settings, device: torch.device) -> Result:
 
 
 def main(settings: Settings) -> None:
-    """Run the sections and write the file."""
+    """Run the sections and write the file.
+
+    Raises:
+        SystemExit: there is no GPU, or no such section.
+    """
     if settings.device == "cuda" and not torch.cuda.is_available():
-        print("No CUDA device is here, so nothing was measured.")
-        return
+        raise SystemExit(
+            "No CUDA device is here, so nothing was measured. Run it where PyTorch sees a GPU; --device cpu tries the "
+            "script alone."
+        )
     device = torch.device(settings.device, 0)  # named without starting CUDA, for a section may fork
     if settings.section:
         run_section(settings.section, settings, device)

@@ -90,7 +90,7 @@ def number_at(path: tuple[str, ...], found: Mapping[str, Any]) -> float:
 def ratio(
     section: str,
     name: str,
-    wanted: float,
+    wanted: float | None,
     above: tuple[str, ...],
     below: tuple[str, ...],
     at_least: bool = False,
@@ -153,6 +153,20 @@ SMALL, MANY = "512 of 32 px", "50,000 of 32 px"
 CAPTURED, COMPILED = "simclr captured", "simclr captured, compiled"
 BUSY = "GPU busy (share, under the profiler)"
 MS = "ms a step"
+
+
+def of_transformer() -> list[Aim]:
+    """Aims of the section "transformer"; a forward more is a third of forward and backward."""
+    found: list[Aim] = []
+    with_it, without = "with activation checkpointing", "without activation checkpointing"
+    for name, entry, wanted in (("memory", "GB at most", None), ("time", MS, 4 / 3)):
+        name = f"ViT-S/16 with activation checkpointing, {name} over that without"
+        found.append(ratio("transformer", name, wanted, (with_it, entry), (without, entry)))
+    for precision in ("high", "medium"):
+        name = f"ViT-S/16 in float32, --matmul-precision {precision}, time over that of highest"
+        above = (f"float32, {precision}", MS)
+        found.append(ratio("transformer", name, None, above, ("float32, highest", MS)))
+    return found
 
 
 def of_views() -> list[Aim]:
@@ -298,7 +312,15 @@ def of_the_rest() -> list[Aim]:
     ]
 
 
-AIMS = [*of_step(), *of_views(), *of_losses(), *of_large_losses(), *of_batch_norm(), *of_the_rest()]
+AIMS = [
+    *of_step(),
+    *of_views(),
+    *of_losses(),
+    *of_large_losses(),
+    *of_batch_norm(),
+    *of_transformer(),
+    *of_the_rest(),
+]
 
 
 def judged(result: Mapping[str, Any]) -> list[Result]:

@@ -61,6 +61,8 @@ class Sizes:
     batch: int = 512
     side: int = 32
     encoder: str = "timm/resnet18"
+    small_stem: bool = True
+    """of a ResNet"""
     steps: int = 60
     """that are timed where they come from a graph; half of them for the other methods, a third eager or profiled"""
     replays: int = 15
@@ -127,7 +129,11 @@ def networks(method: Method, sizes: Sizes) -> Nets:
     """Of a method, with the same first weights each time."""
     torch.manual_seed(0)
     settings = EncoderSettings(
-        sizes.encoder, sizes.side, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26), small_stem=True
+        sizes.encoder,
+        sizes.side,
+        (0.49, 0.48, 0.45),
+        (0.25, 0.24, 0.26),
+        small_stem=sizes.small_stem,
     )
     return method.build(build_encoder(settings), CLASSES)
 

@@ -68,6 +68,8 @@ def install(patch):
         "graph": lambda graph, **options: contextlib.nullcontext(),
         "current_stream": lambda device=None: Stream(),
         "synchronize": lambda device=None: None,
+        "max_memory_allocated": lambda device=None: 2**30,
+        "reset_peak_memory_stats": lambda device=None: None,
         "mem_get_info": lambda device=None: (2**30, 2**31),
         "get_device_properties": lambda device=None: SimpleNamespace(
             name="stand-in", multi_processor_count=1, total_memory=2**31

@@ -66,6 +66,8 @@ def test_sections_but_the_tests_fit_into_the_run(section):
     limits.pop("tests")
     starts = 5 * len(limits)  # of processes, in seconds
     assert sum(limits.values()) + starts <= script.Settings().limit
+    more = [importlib.import_module(f"gpu.{name}").SECTION.limit for name in script.MORE.split(",")]
+    assert sum(more) + 5 * len(more) <= script.Settings().limit
 
 
 def test_losses_are_checked_and_measured(section, monkeypatch):

@@ -140,6 +140,24 @@ def test_step(section, monkeypatch):
     assert_judged("step", found)
 
 
+def test_transformer(section, monkeypatch):
+    script = section("transformer")
+    monkeypatch.setattr(script.step, "UNCOUNTED", 4)
+    train, seen = script.step.train, []
+
+    def told(fabric, method, nets, loader, recipe, settings, **more):
+        seen.append((settings.activation_checkpointing, torch.get_float32_matmul_precision()))
+        return train(fabric, method, nets, loader, recipe, settings, **more)
+
+    monkeypatch.setattr(script.step, "train", told)
+    few = script.step.Sizes(images=16, batch=8, side=8, encoder="conv4", small_stem=False, steps=2)
+    found = run(script, few)
+    precisions = ("medium", "high", "highest")
+    assert seen == [(False, "highest"), (True, "highest"), *((False, each) for each in precisions)]
+    assert all(each["ms a step"] > 0 and each["GB at most"] > 0 for each in found.values())
+    assert_judged("transformer", found)
+
+
 def test_around(section, monkeypatch, tmp_path):
     script = section("around")
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: None)

@@ -49,6 +49,14 @@ def test_a_section_that_there_is_not_is_refused_before_any_begins(script, tmp_pa
     assert not out.exists()
 
 
+def test_without_a_gpu_nothing_is_measured_and_the_script_fails(script, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    out = tmp_path / "found.json"
+    with pytest.raises(SystemExit, match="--device cpu") as left:
+        script.main(script.Settings(out=out))
+    assert left.value.code and not out.exists()
+
+
 SECTIONS = """
 import subprocess, sys, time, types
 def section(name, run):
