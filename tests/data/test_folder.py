@@ -118,6 +118,27 @@ def test_split_folders_share_their_classes(tmp_path):
     assert splits == dict(zip(names, ["train", "train", "val", "test", "train"], strict=True))
 
 
+@pytest.mark.parametrize("name", ["unlabeled", "Unlabelled"])
+@pytest.mark.parametrize("part", ["", "train/"])
+def test_a_folder_of_unlabelled_images_beside_classes_is_no_class(tmp_path, name, part):
+    labelled = [f"{part}{kind}/1.png" for kind in ("cat", "dog")]
+    bare = [f"{part}{name}/{number}.png" for number in range(5)]
+    tests = ["test/cat/1.png", "test/dog/1.png"] if part else []
+    manifest = open_manifest(photo_folder(tmp_path, *labelled, *bare, *tests))
+    assert manifest.class_names == ("cat", "dog")
+    labels = labels_by_id(manifest)
+    assert [labels[path] for path in labelled] == ["cat", "dog"]
+    assert {labels[path] for path in bare} == {None}
+    (note,) = manifest.notes
+    assert name in note and "5 images" in note
+
+
+def test_unlabelled_images_in_deeper_folders_leave_classes_as_they_are(tmp_path):
+    names = ["cat/1.png", "dog/1.png", *(f"unlabeled/{day}/1.png" for day in range(4))]
+    manifest = open_manifest(photo_folder(tmp_path, *names))
+    assert manifest.labels.tolist() == [0, 1, -1, -1, -1, -1]
+
+
 def test_a_flat_test_split_beside_labelled_training_is_unlabelled(tmp_path):
     manifest = open_manifest(photo_folder(tmp_path, "train/cat/1.png", "test/2.png"))
     assert labels_by_id(manifest) == {"train/cat/1.png": "cat", "test/2.png": None}

@@ -86,7 +86,10 @@ def _of_class_names(class_names: Sequence[str]) -> Iterator[str]:
         )
     missing = named_as_missing(class_names)
     if missing:
-        yield f"{first_of(missing, SHOWN)}: taken as a class. An image without a label has an empty cell, or -1."
+        yield (
+            f"{first_of(missing, SHOWN)}: taken as a class. An image without a label has an empty cell or -1, or lies "
+            f"in a folder called unlabeled."
+        )
 
 
 def _of_files(manifest: Manifest) -> Iterator[str]:

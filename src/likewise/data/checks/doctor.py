@@ -164,5 +164,5 @@ def _class_findings(manifest: Manifest) -> Iterator[Finding]:
         "class called missing",
         one_by_one(named_as_missing(manifest.class_names)),
         "what other programs write for a missing label: counted as a class, and learned",
-        "Leave the cell empty, or write -1, where an image has no label.",
+        "Where an image has no label, leave the cell empty or write -1; or move it to a folder called unlabeled.",
     )

@@ -112,9 +112,11 @@ def classes_of(
     for path in paths:
         parts[arrangement.split_folder(path)].append(path)
     classes, notes = dict[Path, str](), list[str]()
-    for part, members in parts.items():
-        if SPLIT_NAMES.get(part.lower()) == "unlabelled":
+    for part, inside in parts.items():
+        if is_unlabelled(part):
             continue
+        members, remarks = _without_unlabelled(inside, arrangement)
+        notes += remarks
         labelled = [path for path in members if len(arrangement.folders(path)) == 1]
         if len(labelled) > CLASS_SHARE * len(members):
             classes |= {path: arrangement.folders(path)[0] for path in labelled}
@@ -122,6 +124,26 @@ def classes_of(
             labelled = []
         notes += _depth_note(part, members, labelled, arrangement)
     return classes, notes
+
+
+def is_unlabelled(folder: str) -> bool:
+    """Whether a folder's name says that its images have no label."""
+    return SPLIT_NAMES.get(folder.lower()) == "unlabelled"
+
+
+def _without_unlabelled(
+    paths: list[Path], arrangement: Arrangement
+) -> tuple[list[Path], list[str]]:
+    """The images outside a folder ``unlabeled`` beside the folders of classes, and a note where there is one."""
+    tops = {path: next(iter(arrangement.folders(path)), "") for path in paths}
+    hidden = [path for path in paths if is_unlabelled(tops[path])]
+    if not hidden:
+        return paths, []
+    note = (
+        f"{amount(len(hidden), 'image')} in the folder {tops[hidden[0]]} taken as images without a label. Where it is "
+        f"a class, rename the folder."
+    )
+    return [path for path in paths if not is_unlabelled(tops[path])], [note]
 
 
 def _depth_note(
@@ -132,7 +154,7 @@ def _depth_note(
     for path in members:
         by_depth[len(arrangement.folders(path))].append(path)
     where = part or "folder"
-    if list(by_depth) in ([0], [1]):
+    if list(by_depth) in ([], [0], [1]):
         return []
     if not labelled:
         counts = sorted(by_depth.items())

@@ -15,7 +15,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.left_out import Skipped
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import FilePixels
-from likewise.data.sources.arrangement import arrange, classes_of
+from likewise.data.sources.arrangement import arrange, classes_of, is_unlabelled
 from likewise.data.sources.file_listing import SUFFIXES, find_files, is_example, is_visible
 from likewise.data.sources.header_scan import scan_files
 from likewise.data.sources.other_files import images_not_read, other_files_notes
@@ -32,9 +32,9 @@ def open_folder(folder: Path) -> Manifest:
     """The images below a folder, or the videos.
 
     ``class/*`` gives labels where most images are exactly one folder deep; ``train|val|test/class/*`` and
-    ``class/train|val|test/*`` the same in each split, and ``unlabeled/`` more training images. Images at another depth
-    then have no label, and any other arrangement is unlabelled; a note says so with names. Hidden files and folders
-    are passed over, linked folders followed once, classes numbered in sorted order.
+    ``class/train|val|test/*`` the same in each split, and ``unlabeled/``, beside classes or splits, more training
+    images. Images at another depth then have no label, and any other arrangement is unlabelled; a note says so with
+    names. Hidden files and folders are passed over, linked folders followed once, classes numbered in sorted order.
 
     Raises:
         LikewiseError: there is no folder, nothing in it, as many images as videos, or only some folders are splits.
@@ -122,7 +122,8 @@ def _empty_folders(folder: Path, usable: list[Path], names: tuple[str, ...]) -> 
         for entry in os.scandir(folder / p)
         if entry.is_dir(follow_symlinks=False)
     }
-    empty = sorted(name for name in siblings - set(names) if is_visible(name))
+    others = siblings - set(names)
+    empty = sorted(name for name in others if is_visible(name) and not is_unlabelled(name))
     return [f"no usable image in {', '.join(empty[:5])}: left out of the classes"] if empty else []
 
 
