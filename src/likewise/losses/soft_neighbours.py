@@ -8,6 +8,8 @@ from torch import Tensor
 from likewise.collectives import over_ranks
 from likewise.counts import amount
 from likewise.losses.float32 import in_float32
+from likewise.losses.fused import support_classes
+from likewise.losses.fused.kernels_first import kernels_first
 from likewise.losses.input_checks import (
     LossInputError,
     check_classes,
@@ -37,8 +39,8 @@ def soft_neighbours(
         labels: [M] whole numbers, the class of each support row; -1 is refused.
         temperature: divides the cosines.
         smoothing: share of each label that is spread over all classes of the support.
-        classes: C, no fewer than there are classes in the support; None counts them, for which the host waits for a
-            GPU.
+        classes: C, no fewer than there are classes in the support; None: as many as there are. Where the host would
+            have to wait for their count (on a GPU, and while a compiler traces), None is M.
 
     Returns:
         [N, C], rows sum to 1: the classes in the support, in the order of their numbers, and zeros if C is more.
@@ -49,37 +51,42 @@ def soft_neighbours(
     """
     check_temperature(temperature)
     check_labels(labels, len(support), support)
-    check_classes(labels)
     membership = _membership(labels, smoothing, classes, queries.dtype)
     return over_ranks(_vote, (queries,), support, membership, temperature)
 
 
+@kernels_first(support_classes.membership)
 def _membership(
     labels: Tensor, smoothing: float, classes: int | None, dtype: torch.dtype
 ) -> Tensor:
     """[M, C]: each row's smoothed label, of the classes that there are."""
-    _refuse(labels < 0, "have no label. Leave those out")
-    if classes is None:
-        found, column = labels.unique(return_inverse=True)
-        classes = len(found)
-    else:
-        column, _ = numbered(labels)
-    _refuse(column >= classes, f"are of more classes than classes={classes}. Give more")
+    column, found = numbered(labels)
+    classes = found if classes is None else classes
+    last = column.max()
+    _check_support(labels, last, classes)
     every = torch.arange(classes, device=labels.device)
     belongs = (column[:, None] == every).to(dtype)  # [M, C]
-    is_there = (every <= column.max()).to(dtype)  # [C]
+    is_there = (every <= last).to(dtype)  # [C]
     return belongs * (1 - smoothing) + smoothing * is_there / is_there.sum()
 
 
-def _refuse(wrong: Tensor, what: str) -> None:
-    """Raise if any row of the support is ``wrong`` [M]; on a GPU the device does, and nothing waits."""
-    if may_wait(wrong):
-        if bool(wrong.any()):
+def _check_support(labels: Tensor, last: Tensor, classes: int) -> None:
+    """Every row has a label, and the number of its last class is below C; on a GPU the device raises, nothing waits."""
+    if may_wait(labels):
+        check_classes(labels)
+        missing = int((labels < 0).sum())
+        if missing:
             raise LossInputError(
-                f"soft_neighbours: {int(wrong.sum())} of the support's {amount(len(wrong), 'row')} {what}."
+                f"soft_neighbours: {missing} of the support's {amount(len(labels), 'row')} have no label. Leave "
+                f"those out."
             )
-    elif wrong.is_cuda and not transformed():
-        torch.ops.aten._assert_async(~wrong.any(), f"soft_neighbours: rows of the support {what}.")
+        if int(last) >= classes:
+            raise LossInputError(
+                f"soft_neighbours: the support is of {int(last) + 1} classes, which are more than "
+                f"classes={classes}. Give more."
+            )
+    elif labels.is_cuda and not transformed():
+        support_classes.refuse_wrong_labels((labels.min() >= 0) & (last < classes), classes)
 
 
 def _vote(queries: Tensor, support: Tensor, membership: Tensor, temperature: float) -> Tensor:
