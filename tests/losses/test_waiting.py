@@ -1,5 +1,8 @@
 """On a GPU no loss makes the host wait for the device; tested on a CPU by what would be launched."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,6 +12,7 @@ from likewise.losses.fused import gpu_sizes
 from likewise.losses.log_sums import row_blocks
 from likewise.losses.log_sums.similarity_sums import cross_logsumexp, self_logsumexp
 from likewise.methods.cross_entropy import label_term, labelled_cross_entropy
+from losses import calls
 from losses.launches import Launches, Waits
 
 
@@ -76,6 +80,64 @@ def test_nothing_waits_and_the_numbers_are_the_same(name, scores, monkeypatch):
         assert (ours is None) == (theirs is None)
         if ours is not None:
             torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+
+
+def differentiable(given):
+    """A tensor, or a list of them, that takes a gradient if it can."""
+    if isinstance(given, list):
+        return [differentiable(each) for each in given]
+    is_real = isinstance(given, torch.Tensor) and given.is_floating_point()
+    return given.clone().requires_grad_() if is_real else given
+
+
+@pytest.fixture
+def launches_of(monkeypatch):
+    """Of a public loss, by name, what would be launched forward and backward."""
+    monkeypatch.setattr(waiting, "_host_holds", lambda tensor: False)
+
+    def counted(name):
+        given = {**calls.CALLS, **calls.MODULES}[name]
+        given = {argument: differentiable(value) for argument, value in given.items()}
+        with Launches() as forward:
+            found = calls.call(name, **given)
+        found = found if isinstance(found, tuple) else (found,)
+        learned = [each for each in found if each.requires_grad]
+        ones = [torch.ones_like(each) for each in learned]
+        with Launches() as backward:
+            if learned:
+                torch.autograd.backward(learned, ones)
+        return forward, backward
+
+    return counted
+
+
+@pytest.mark.parametrize("name", [*calls.CALLS, *calls.MODULES])
+def test_no_public_loss_waits_nor_copies_numbers_of_python(name, launches_of):
+    """On a GPU a list of indices is copied there first, for which the host waits, and which a graph refuses."""
+    for made in launches_of(name):
+        assert "aten.lift_fresh" not in made.operations
+
+
+def launches_of_the_page():
+    """(loss, forward, backward) of each loss that docs/gpu.md has as made of PyTorch's operations."""
+    page = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text()
+    lines = page.split("The other losses are PyTorch's operations")[1].split("\n\n")[1]
+    for line in lines.splitlines()[2:]:
+        names, *counts = line.strip("| ").split(" | ")
+        forward, backward = (count.replace("none", "0").split(", ") for count in counts)
+        for name, *both in zip(re.findall(r"`(\w+)`", names), forward, backward, strict=True):
+            yield name, *map(int, both)
+
+
+@pytest.mark.parametrize(("name", "forward", "backward"), list(launches_of_the_page()))
+def test_a_loss_launches_no_more_than_the_page_says(name, forward, backward, launches_of):
+    found = launches_of(name)
+    assert (found[0].count <= forward, found[1].count <= backward) == (True, True)
+
+
+def test_the_page_has_all_losses():
+    page = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text()
+    assert [name for name in calls.CALLS if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize("kept_pairs", [2**26, 0])

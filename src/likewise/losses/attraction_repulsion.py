@@ -192,16 +192,11 @@ def multi_view_attraction(
     queries: Tensor, keys: Tensor, sharpness: float, through_weights: bool
 ) -> Tensor:
     """Each view of an image, [V, B, D], attracted by all its other views in the keys [V, B, D]; mean over views."""
-    views = range(len(queries))
-    terms = [
-        contrastive_attraction(
-            queries[v],
-            keys[[w for w in views if w != v]].transpose(0, 1),
-            sharpness,
-            through_weights,
-        )
-        for v in views
-    ]
+    terms: list[Tensor] = []
+    for v in range(len(queries)):
+        others = torch.cat([keys[:v], keys[v + 1 :]])  # a list of indices would be copied to a GPU
+        positives = others.transpose(0, 1)  # [B, V - 1, D]
+        terms.append(contrastive_attraction(queries[v], positives, sharpness, through_weights))
     return torch.stack(terms).mean()
 
 

@@ -10,6 +10,7 @@
 | `cacr`; with a teacher and a queue | `attraction_repulsion` | `cacr_terms`; `cacr_queue` |
 | `soft_cross_entropy`, `knowledge_distillation` | `distillation` | `row_targets` |
 | `cosine_regression` | `regression` | `row_targets` |
+| labels of `soft_neighbours` | `soft_neighbours` | `support_classes` |
 | unit rows, which most losses make first | `float32` | `unit_rows` |
 
 A file of launches begins with the mathematics, and has a function by the name of each of its losses, which gives None
