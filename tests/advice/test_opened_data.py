@@ -55,6 +55,11 @@ def test_one_class_is_refused_by_name(clothes):
         open_labelled((images[:40], labels[:40]))
 
 
+def test_classes_minus_one_and_one_are_refused_with_another_number_to_write(clothes):
+    with pytest.raises(LikewiseError, match="-1 means no label"):
+        open_labelled((clothes[0], np.arange(len(clothes[0])) % 2 * 2 - 1))
+
+
 def test_some_of_the_images_are_taken_with_a_note(clothes):
     images, labels = clothes
     found = open_labelled((images, labels))

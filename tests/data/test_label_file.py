@@ -130,6 +130,19 @@ def test_labels_that_look_like_several_classes_are_told(tmp_path, photos):
     assert any("--task multilabel" in note for note in manifest.notes)
 
 
+@pytest.mark.parametrize("mark", [",", ";"])
+def test_labels_with_commas_of_which_a_part_is_a_class_too_are_told(tmp_path, photos, mark):
+    file = write(tmp_path, f'x/a.png,"cat{mark} dog"', "x/b.png,cat", "x/c.png,bird")
+    notes = open_manifest(photos, labels=file).notes
+    assert any("cat|dog" in note and "--task multilabel" in note for note in notes)
+
+
+def test_a_comma_in_the_name_of_one_class_is_not_told(tmp_path, photos):
+    file = write(tmp_path, 'x/a.png,"Oslo, Norway"', "x/b.png,cat", 'x/c.png,"Oslo, Norway"')
+    notes = open_manifest(photos, labels=file).notes
+    assert not any("--task" in note for note in notes)
+
+
 def test_numbers_that_are_written_in_two_ways_are_told(tmp_path, photos):
     file = write(tmp_path, "x/a.png,01", "x/b.png,1", "x/c.png,2.0", "x/d.png,3")
     assert [

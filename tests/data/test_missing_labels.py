@@ -153,3 +153,23 @@ def test_the_labels_argument_follows_the_same_rule():
     assert open_manifest(
         np.zeros((2, 8, 8), np.uint8), labels=torch.tensor([3, -1])
     ).labels.tolist() == [0, -1]
+
+
+@pytest.mark.parametrize("minus", ["-1", " -1", "-1.0"])
+def test_rows_with_minus_one_beside_numbers_are_counted_since_it_may_be_a_class(tmp_path, minus):
+    names = [f"{number}.png" for number in range(4)]
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(png(number))
+    rows = [f"{name},{label}" for name, label in zip(names, [minus, "1", "2", minus], strict=True)]
+    file = tmp_path / "labels.csv"
+    file.write_text("\n".join(["image,label", *rows]))
+    manifest = open_manifest(tmp_path, labels=file)
+    assert manifest.labels.tolist() == [-1, 0, 1, -1]
+    assert any("2 rows" in note and "-1" in note for note in manifest.notes)
+
+
+def test_one_class_beside_minus_one_is_told_that_it_means_no_label():
+    images = np.zeros((4, 8, 8), dtype=np.uint8)
+    for labels, is_told in (([1, -1, 1, -1], True), ([1, 1, 1, 1], False)):
+        told = [each for each in open_manifest((images, labels)).warnings() if "-1" in each]
+        assert bool(told) == is_told

@@ -17,6 +17,12 @@ CLASS_OR_NO_VALUE = frozenset({"?", "unknown", "unlabeled", "unlabelled"})
 """What may be a class as well, so it is read as one, and the doctor says so."""
 
 
+WHERE_MINUS_ONE_IS_A_CLASS = (
+    "-1 means no label; where it is a class, write another number, for instance 0"
+)
+"""What is said where the classes are whole numbers, among which -1 may have been meant as one."""
+
+
 class Reading(NamedTuple):
     """How the cells of a column of labels are read."""
 
@@ -57,6 +63,11 @@ class Reading(NamedTuple):
 def is_no_value(text: str) -> bool:
     """Whether a text is what other programs write for a missing value."""
     return text.strip().casefold() in NO_VALUE
+
+
+def minus_one_may_be_a_class(names: Collection[str]) -> bool:
+    """Whether the classes are whole numbers, as those of a binary problem that is written as -1 and 1."""
+    return bool(names) and all(name.strip().isdecimal() for name in names)
 
 
 def named_as_missing(names: Sequence[str]) -> list[str]:

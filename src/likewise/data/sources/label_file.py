@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -226,13 +227,30 @@ def _notes(rows: LabelRows, matches: Matches, manifest: Manifest) -> list[str]:
 
 
 def _several_classes_note(rows: LabelRows) -> list[str]:
-    """A note on labels such as cat|dog, which are one class each unless the task is multilabel."""
-    several = [label for label in rows.labels or () if "|" in label]
-    if not several:
-        return []
+    """Notes on labels such as cat|dog, or cat,dog beside cat: one class each unless the task is multilabel."""
+    labels = [label for label in rows.labels or () if label]
+    notes = []
+    for mark, first in (("|", ""), (",", _BAR), (";", _BAR)):
+        several = _joined(labels, mark)
+        if several:
+            notes.append(
+                f"{rows.file}: labels with {mark} ({several[0]!r}; {amount(len(several), 'row')}) are taken as one "
+                f"class each. Where it stands between several classes of an image: {first}--task multilabel"
+            )
+    return notes
+
+
+_BAR = "write | in its place, cat|dog, and "
+
+
+def _joined(labels: Sequence[str], mark: str) -> list[str]:
+    """The labels that a mark joins: a bar wherever it is, another mark where a part is in another label too."""
+    marked = [label for label in labels if mark in label]
+    if mark == "|" or not marked:
+        return marked
+    holders = Counter(part.strip() for label in set(labels) for part in set(label.split(mark)))
     return [
-        f"{rows.file}: labels with | ({several[0]!r}; {amount(len(several), 'row')}) are taken as one class each. "
-        f"Where it stands between several classes of an image: --task multilabel"
+        label for label in marked if any(holders[part.strip()] > 1 for part in label.split(mark))
     ]
 
 

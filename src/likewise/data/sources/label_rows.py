@@ -11,7 +11,12 @@ from pathlib import Path
 from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import ColumnNames
-from likewise.data.columns.missing_labels import Reading, is_no_value
+from likewise.data.columns.missing_labels import (
+    WHERE_MINUS_ONE_IS_A_CLASS,
+    Reading,
+    is_no_value,
+    minus_one_may_be_a_class,
+)
 from likewise.data.file_names import written_name
 from likewise.data.sources.arrangement import SPLIT_NAMES
 from likewise.data.sources.delimited_text import DelimitedText
@@ -23,6 +28,7 @@ from likewise.data.sources.text_table import RECORDS, TextTable
 from likewise.errors import LikewiseError
 
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+_MINUS_ONE = re.compile(r"-1(\.0+)?")
 _WHOLE = re.compile(r"-?\d+(\.0+)?")
 
 
@@ -183,7 +189,7 @@ def _labels(
     notes += reading.notes(Counter(cell.strip() for cell in raw if cell in missing))
     if given.task == "classification":
         meant, found = _without_decimals(meant)
-        notes += found
+        notes += found + _notes_on_minus_one(raw, meant)
     if given.task == "regression" and columns.layout.separator in ";\t":
         meant, found = _without_decimal_comma(meant, text.file)
         notes += found
@@ -197,6 +203,15 @@ def _notes_on_blanks(cells: set[str]) -> list[str]:
         return []
     some = ", ".join(map(repr, sorted(spaced)[:5]))
     return [f"labels with blanks around them are taken without: {some}"]
+
+
+def _notes_on_minus_one(raw: list[str], meant: dict[str, str]) -> list[str]:
+    """What is said where the other labels are whole numbers, so that -1 may have been meant as a class."""
+    known = {label for label in meant.values() if label}
+    count = sum(_MINUS_ONE.fullmatch(cell.strip()) is not None for cell in raw)
+    if not count or not minus_one_may_be_a_class(known):
+        return []
+    return [f"{amount(count, 'row')} with the label -1: {WHERE_MINUS_ONE_IS_A_CLASS}"]
 
 
 def _without_decimal_comma(meant: dict[str, str], file: Path) -> tuple[dict[str, str], list[str]]:
