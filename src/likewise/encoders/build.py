@@ -18,8 +18,9 @@ from likewise.encoders.from_module import (
     import_path,
     network_of,
     rebuilt_module,
-    reinitialised,
+    unwrapped,
 )
+from likewise.encoders.reinitialised import reinitialised
 from likewise.encoders.small import SMALL, ConvNet
 from likewise.encoders.weight_normed import NINE, NineLayers
 from likewise.errors import LikewiseError
@@ -54,7 +55,7 @@ def encoder_from_module(
         mean = tuple(module.mean.flatten().tolist())
         std = tuple(module.std.flatten().tolist())
     else:
-        encoder = ModuleEncoder(module, image_size, mean, std)
+        encoder = ModuleEncoder(unwrapped(module), image_size, mean, std)
     module = network_of(module)
     settings = EncoderSettings(
         MODULE + import_path(module), image_size, mean, std, pretrained="module", module=module
@@ -67,6 +68,9 @@ def _from_module(settings: EncoderSettings, as_given: bool) -> Encoder:
     module = settings.module
     if module is None:
         module = rebuilt_module(settings.name.removeprefix(MODULE))
+    if not as_given and not isinstance(module, Encoder):
+        # One pass makes what is made at the first one, without which a module cannot be copied.
+        ModuleEncoder(module, settings.image_size, settings.mean, settings.std)
     network = copy.deepcopy(module) if as_given else reinitialised(module)
     if isinstance(network, Encoder):
         return network

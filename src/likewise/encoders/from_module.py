@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
 import re
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from likewise.counts import amount
+from likewise.encoders.autograd_leaves import leaves
 from likewise.encoders.encoder import Encoder
 from likewise.errors import LikewiseError
 from likewise.field_types import SIZE, typed_arguments
@@ -45,7 +45,8 @@ class ModuleEncoder(Encoder):
         super().__init__(features.shape[1], mean, std)
         self.network = network
         self._gives_map = features.dim() == 4
-        self.is_cut_off = _has_graph(network) and not features.requires_grad
+        may_learn = _may_learn(network) and _has_graph(network)
+        self.is_cut_off = may_learn and not features.requires_grad
         """whether no gradient gets from the features to the parameters, though some want one"""
 
     @property
@@ -171,8 +172,15 @@ def module_warnings(encoder: nn.Module) -> list[str]:
 
 
 def network_of(module: nn.Module) -> nn.Module:
-    """The user's network inside a `ModuleEncoder`; any other module is itself."""
-    return module.network if isinstance(module, ModuleEncoder) else module
+    """The user's network inside a `ModuleEncoder` or a wrapper; any other module is itself."""
+    return unwrapped(module.network if isinstance(module, ModuleEncoder) else module)
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The module inside DataParallel and DistributedDataParallel, whose work is done here."""
+    while isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        module = module.module
+    return module
 
 
 def import_path(module: nn.Module) -> str:
@@ -201,25 +209,6 @@ def rebuilt_module(path: str) -> nn.Module:
     return module
 
 
-def reinitialised(module: nn.Module) -> nn.Module:
-    """A copy with new random weights: the untrained baseline of a user's module.
-
-    Every submodule that has ``reset_parameters`` resets itself. Parameters of other submodules are drawn anew from a
-    normal distribution with the mean and the standard deviation that they have.
-    """
-    network = copy.deepcopy(module)
-    for part in network.modules():
-        reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
-        if callable(reset):
-            reset()
-            continue
-        for parameter in part.parameters(recurse=False):
-            std = float(parameter.detach().std(correction=0))
-            if std > 0:
-                nn.init.normal_(parameter, float(parameter.detach().mean()), std)
-    return network
-
-
 @torch.inference_mode(False)
 def _dry_run(network: nn.Module, channels: int, image_size: int) -> Tensor:
     """What the module gives for one grey image: [1, D] or [1, D, h, w]. Modes and statistics stay as they are."""
@@ -244,6 +233,7 @@ def _dry_run(network: nn.Module, channels: int, image_size: int) -> Tensor:
         for module, mode in modes.items():
             module.training = mode
     features = _checked_features(of_one, network)
+    _refuse_strangers(features, network)
     if of_two.shape != (2, *features.shape[1:]):
         raise LikewiseError(
             f"The encoder {_class_name(network)} gives {tuple(features.shape)} for one image, but "
@@ -281,11 +271,23 @@ def _refuse_state(network: nn.Module) -> None:
             )
 
 
+def _refuse_strangers(features: Tensor, network: nn.Module) -> None:
+    """Refuse weights that the module uses and does not have: they would be neither trained nor stored."""
+    strangers = leaves(features).difference(network.parameters())
+    if strangers:
+        shapes = " and ".join(str(tuple(each.shape)) for each in list(strangers)[:2])
+        raise LikewiseError(
+            f"The encoder {_class_name(network)} uses tensors that require a gradient and are none of its parameters, "
+            f"of shape {shapes}. They would be neither trained nor stored. Keep layers in nn.ModuleList or "
+            f"nn.ModuleDict instead of a plain list or dict, and tensors as nn.Parameter."
+        )
+
+
 def _has_graph(network: nn.Module) -> bool:
-    """Whether a forward can be differentiated: a parameter wants it, and nothing was made in inference mode."""
+    """Whether a forward can be differentiated: nothing was made in inference mode."""
     tensors = [*network.parameters(), *network.buffers()]
     made = [each for each in tensors if not is_lazy(each)]
-    return _may_learn(network) and not any(each.is_inference() for each in made)
+    return not any(each.is_inference() for each in made)
 
 
 def _may_learn(network: nn.Module) -> bool:
@@ -303,6 +305,15 @@ def _checked_features(features: Any, network: nn.Module) -> Tensor:
         raise LikewiseError(
             f"The encoder {_class_name(network)} gives {tuple(features.shape)} for one image; allowed is [B, D] or "
             f"a map [B, D, h, w]."
+        )
+    wide = (torch.float32, torch.bfloat16, torch.float16)
+    if features.dtype not in (
+        wide if torch.is_autocast_enabled(features.device.type) else wide[:1]
+    ):
+        kind = str(features.dtype).removeprefix("torch.")
+        raise LikewiseError(
+            f"The encoder {_class_name(network)} gives features of {kind}; allowed is float32. End its forward with "
+            f".float(); precision= chooses what it computes in."
         )
     return features
 

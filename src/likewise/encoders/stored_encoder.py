@@ -11,6 +11,7 @@ from likewise.encoders.build import build_encoder
 from likewise.encoders.encoder import Encoder
 from likewise.encoders.encoder_settings import SETTINGS, WEIGHTS, EncoderSettings
 from likewise.encoders.from_module import MODULE, network_of
+from likewise.encoders.stored_answer import ANSWER, answer_of, check_answer
 from likewise.errors import LikewiseError
 from likewise.field_types import record_of, typed_arguments
 from likewise.json_files import read_json, reading, write_json
@@ -22,7 +23,10 @@ from likewise.torch_defaults import torch_defaults
 def save_encoder(encoder: Encoder, settings: EncoderSettings, folder: Path) -> None:
     """Write ``encoder.safetensors`` and ``encoder.json`` into a folder."""
     save_tensors(folder / WEIGHTS, encoder.state_dict())
-    write_json(folder / SETTINGS, settings.to_json())
+    content = settings.to_json()
+    if settings.name.startswith(MODULE):
+        content[ANSWER] = answer_of(encoder, settings.image_size)
+    write_json(folder / SETTINGS, content)
 
 
 def encoder_settings_of(folder: str | Path) -> EncoderSettings:
@@ -38,7 +42,9 @@ def encoder_settings_of(folder: str | Path) -> EncoderSettings:
             f"run with --resume."
         )
     with reading(folder / SETTINGS):
-        settings = record_of(EncoderSettings, read_json(folder / SETTINGS))
+        content = read_json(folder / SETTINGS)
+        content.pop(ANSWER, None)
+        settings = record_of(EncoderSettings, content)
         is_possible = settings.image_size > 0 and settings.frames > 0
         if not is_possible or len(settings.mean) != len(settings.std):
             raise ValueError("image_size, frames, mean or std has an impossible value")
@@ -57,7 +63,8 @@ def load_encoder(
         module: of the shape that the run was trained with, for a user's module that cannot be rebuilt from its name.
 
     Raises:
-        LikewiseError: the folder holds no finished run, or the weights do not fit the module.
+        LikewiseError: the folder holds no finished run, the weights do not fit the module, or a module that was built
+            from its name gives other features than in training. One that was passed and does so is warned of.
     """
     settings = with_module(encoder_settings_of(path), module)
     encoder = build_encoder(settings, fetch=False)
@@ -74,7 +81,18 @@ def load_encoder(
             f"The weights in {path} do not fit the encoder {settings.name}: {error}{remedy}"
         ) from error
     encoder.settings = settings
-    return encoder.eval(), settings
+    _check_answer(encoder.eval(), settings, Path(path))
+    return encoder, settings
+
+
+def _check_answer(encoder: Encoder, settings: EncoderSettings, folder: Path) -> None:
+    """Compare what a user's module gives with what is stored; older runs have nothing stored."""
+    with reading(folder / SETTINGS):
+        stored = read_json(folder / SETTINGS).get(ANSWER)
+        answer = [float(value) for value in stored] if stored else []
+    if answer:
+        given = settings.module is not None
+        check_answer(encoder, answer, settings.image_size, settings.name, given)
 
 
 @typed_arguments()
