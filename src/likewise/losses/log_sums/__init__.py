@@ -1,7 +1,7 @@
 """The costly part of every contrastive loss, log sum_a e^{q_i . k_a} with its gradient, without the matrix of scores.
 
 `similarity_sums` has what losses call, and `gradients` its autograd functions. `sums` says what comes out. `choice`
-takes the fastest of five forms, which all have the same functions:
+takes the fastest of five forms, which all have the functions of `sums.Form`:
 
 | form | where | scores |
 | --- | --- | --- |

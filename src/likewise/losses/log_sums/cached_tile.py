@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likewise.losses.log_sums.sums import Pairs, Sums, above_zero, over_sum
+from likewise.losses.log_sums.sums import Gradients, Pairs, Sums, above_zero, over_sum
 from likewise.losses.log_sums.tile_memory import room
 
 MOST_PAIRS = 2**20
@@ -32,22 +32,17 @@ def forward_fixed(
 
 
 def backward(
-    queries: Tensor,
-    keys: Tensor,
-    pairs: Pairs,
-    sums: Sums,
-    grad_all: Tensor,
-    grad_positives: Tensor | None,
+    queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: Gradients
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     cached = sums.cached
     assert cached is not None
-    weight = over_sum(grad_all, sums.all_logsumexp)[:, None]  # [N, 1]
-    if sums.positives_logsumexp is None or grad_positives is None:
+    weight = over_sum(grads.of_all, sums.all_logsumexp)[:, None]  # [N, 1]
+    if sums.positives_logsumexp is None or grads.of_positives is None:
         # A weight per query commutes with products.
         return (cached @ keys).mul_(weight), cached.T @ (queries * weight)
     assert sums.cached_positives is not None
-    weight_same = over_sum(grad_positives, sums.positives_logsumexp)[:, None]  # [N, 1]
+    weight_same = over_sum(grads.of_positives, sums.positives_logsumexp)[:, None]  # [N, 1]
     slopes = torch.mul(cached, weight, out=room("slopes", queries, cached.shape))  # [N, M]
     slopes.addcmul_(sums.cached_positives, weight_same)
     return slopes @ keys, slopes.T @ queries
@@ -60,23 +55,18 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
 
 
 def backward_square(
-    z: Tensor,
-    ids: Tensor | None,
-    sums: Sums,
-    grad_all: Tensor,
-    grad_positives: Tensor | None,
-    count: int,
+    z: Tensor, ids: Tensor | None, sums: Sums, grads: Gradients, count: int
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     cached = sums.cached
     assert cached is not None
     # A score belongs to both its rows, as query and as key, so their weights are added.
-    weight = over_sum(grad_all, sums.all_logsumexp)  # [N]
+    weight = over_sum(grads.of_all, sums.all_logsumexp)  # [N]
     slopes = torch.add(weight[:count, None], weight, out=room("slopes", z, cached.shape))
     slopes.mul_(cached)  # [count, N]
-    if sums.positives_logsumexp is not None and grad_positives is not None:
+    if sums.positives_logsumexp is not None and grads.of_positives is not None:
         assert sums.cached_positives is not None
-        weight_same = over_sum(grad_positives, sums.positives_logsumexp)  # [N]
+        weight_same = over_sum(grads.of_positives, sums.positives_logsumexp)  # [N]
         both = torch.add(weight_same[:count, None], weight_same, out=room("both", z, cached.shape))
         slopes.addcmul_(both, sums.cached_positives)
     return slopes @ z

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 from torch import Tensor
 
 from likewise.losses.fused import gpu_sizes
@@ -16,11 +14,11 @@ from likewise.losses.log_sums import (
     one_matrix,
     row_blocks,
 )
-from likewise.losses.log_sums.sums import bounded
+from likewise.losses.log_sums.sums import Form, bounded
 from likewise.losses.waiting import may_wait
 
 
-def form_of(queries: Tensor, keys: Tensor, is_bounded: bool = False) -> ModuleType:
+def form_of(queries: Tensor, keys: Tensor, is_bounded: bool = False) -> Form:
     """Which file makes the sums; ``is_bounded`` says that scores are known to be."""
     pairs = len(queries) * len(keys)
     if on_cpu(queries, keys):

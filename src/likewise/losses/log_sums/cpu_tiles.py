@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from likewise.losses.log_sums.running_sum import RunningSum
-from likewise.losses.log_sums.sums import Pairs, Sums, never_reached, over_sum
+from likewise.losses.log_sums.sums import Gradients, Pairs, Sums, never_reached, over_sum
 from likewise.losses.log_sums.tile_memory import room
 
 TILE = 512
@@ -55,12 +55,7 @@ def forward_fixed(
 
 
 def backward(
-    queries: Tensor,
-    keys: Tensor,
-    pairs: Pairs,
-    sums: Sums,
-    grad_all: Tensor,
-    grad_positives: Tensor | None,
+    queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: Gradients
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     all_logsumexp = never_reached(sums.all_logsumexp)
@@ -73,12 +68,16 @@ def backward(
     for block, columns, scores, shared in _tiles(queries, keys, pairs):
         rows = cut[block]
         of_positives = None
-        if positives_logsumexp is not None and grad_positives is not None and shared is not None:
+        if (
+            positives_logsumexp is not None
+            and grads.of_positives is not None
+            and shared is not None
+        ):
             log_share = scores - positives_logsumexp[rows, None]
             log_share.masked_fill_(~shared, -torch.inf)  # e^ of the others may be infinite
-            of_positives = log_share.exp_().mul_(grad_positives[rows, None])
+            of_positives = log_share.exp_().mul_(grads.of_positives[rows, None])
         # d loss / d score, [rows, columns]
-        slopes = scores.sub_(all_logsumexp[rows, None]).exp_().mul_(grad_all[rows, None])
+        slopes = scores.sub_(all_logsumexp[rows, None]).exp_().mul_(grads.of_all[rows, None])
         if of_positives is not None:
             slopes += of_positives
         grad_queries[rows].addmm_(slopes, keys[columns])
@@ -102,18 +101,13 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
 
 
 def backward_square(
-    z: Tensor,
-    ids: Tensor | None,
-    sums: Sums,
-    grad_all: Tensor,
-    grad_positives: Tensor | None,
-    count: int,
+    z: Tensor, ids: Tensor | None, sums: Sums, grads: Gradients, count: int
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
-    weight = over_sum(grad_all, sums.all_logsumexp)
+    weight = over_sum(grads.of_all, sums.all_logsumexp)
     weight_same = None
-    if sums.positives_logsumexp is not None and grad_positives is not None:
-        weight_same = over_sum(grad_positives, sums.positives_logsumexp)
+    if sums.positives_logsumexp is not None and grads.of_positives is not None:
+        weight_same = over_sum(grads.of_positives, sums.positives_logsumexp)
     if count < len(z):
         return _backward_of_first(z, ids, weight, weight_same, count)
     gradient = torch.zeros_like(z)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from likewise.losses.log_sums import gpu_tiles
 from likewise.losses.log_sums.gpu_tiles import ITSELF
-from likewise.losses.log_sums.sums import Pairs, Sums
+from likewise.losses.log_sums.sums import Gradients, Pairs, Sums
 
 
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
@@ -33,13 +33,11 @@ def backward(
     keys: Tensor,
     pairs: Pairs,
     sums: Sums,
-    grad_all: Tensor,
-    grad_positives: Tensor | None,
-    wants: tuple[bool, bool],
+    grads: Gradients,
+    wants: tuple[bool, bool] = (True, True),
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of queries [N, D] and keys [M, D], a pass each where they are wanted."""
-    log_sums = sums.all_logsumexp, sums.positives_logsumexp
-    return gpu_tiles.backward(queries, keys, *pairs, *log_sums, grad_all, grad_positives, wants)
+    return gpu_tiles.backward(queries, keys, *pairs, *sums[:2], *grads, wants)
 
 
 def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
@@ -51,16 +49,8 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
 
 
 def backward_square(
-    z: Tensor,
-    ids: Tensor | None,
-    sums: Sums,
-    grad_all: Tensor,
-    grad_positives: Tensor | None,
-    count: int,
+    z: Tensor, ids: Tensor | None, sums: Sums, grads: Gradients, count: int
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
-    log_sums = sums.all_logsumexp, sums.positives_logsumexp
     first = None if count == len(z) else count
-    return gpu_tiles.backward_square(
-        z, ITSELF, ids, *log_sums, grad_all, grad_positives, count=first
-    )
+    return gpu_tiles.backward_square(z, ITSELF, ids, *sums[:2], *grads, count=first)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likewise.gpu_kernels import blocks, kernels
 from likewise.losses.fused.devices import run_on
-from likewise.losses.log_sums.sums import Pairs, Sums, never_reached
+from likewise.losses.log_sums.sums import Gradients, Pairs, Sums, SumsAndGradients, never_reached
 
 FILE = "losses.log_sums.kernels.scores"
 ROW_TILE = {"ROWS": 4, "COLUMNS": 1024}
@@ -56,8 +56,8 @@ def _log_sums(scores: Tensor, pairs: Pairs, first: int, tile: dict[str, int]) ->
 def slopes(
     scores: Tensor,
     pairs: Pairs,
-    of_queries: tuple[Sums, Tensor, Tensor | None],
-    of_keys: tuple[Sums, Tensor, Tensor | None] | None,
+    of_queries: SumsAndGradients,
+    of_keys: SumsAndGradients | None,
     dtype: torch.dtype,
 ) -> Tensor:
     """The derivative of a loss by each score [N, M].
@@ -85,9 +85,9 @@ def slopes(
     return found
 
 
-def _numbers(sums: Sums, grad_all: Tensor, grad_positives: Tensor | None) -> Tensor:
+def _numbers(sums: Sums, grads: Gradients) -> Tensor:
     """Weights and log-sums [2 or 4, N]; that of an empty sum is never reached."""
-    lines = [grad_all, never_reached(sums.all_logsumexp)]
-    if sums.positives_logsumexp is not None and grad_positives is not None:
-        lines += [grad_positives, never_reached(sums.positives_logsumexp)]
+    lines = [grads.of_all, never_reached(sums.all_logsumexp)]
+    if sums.positives_logsumexp is not None and grads.of_positives is not None:
+        lines += [grads.of_positives, never_reached(sums.positives_logsumexp)]
     return torch.stack(lines)

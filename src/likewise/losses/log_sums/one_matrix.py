@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from likewise.losses.fused.products import product
-from likewise.losses.log_sums.sums import Pairs, Sums, never_reached
+from likewise.losses.log_sums.sums import Gradients, Pairs, Sums, never_reached
 
 MOST_PAIRS = 2**22
 """Queries times keys up to which this form goes before `gpu_tiles`: 2,048 squared, 16 MB of scores in float32."""
@@ -34,15 +34,10 @@ def forward_fixed(
 
 
 def backward(
-    queries: Tensor,
-    keys: Tensor,
-    pairs: Pairs,
-    sums: Sums,
-    grad_all: Tensor,
-    grad_positives: Tensor | None,
+    queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: Gradients
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
-    by_score = slopes(sums, grad_all, grad_positives)
+    by_score = slopes(sums, grads)
     return product(by_score, keys), product(by_score.T, queries)
 
 
@@ -53,19 +48,14 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
 
 
 def backward_square(
-    z: Tensor,
-    ids: Tensor | None,
-    sums: Sums,
-    grad_all: Tensor,
-    grad_positives: Tensor | None,
-    count: int,
+    z: Tensor, ids: Tensor | None, sums: Sums, grads: Gradients, count: int
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
-    as_queries = slopes(sums, grad_all, grad_positives, lambda values: values[:count, None])
+    as_queries = slopes(sums, grads, lambda values: values[:count, None])
     if count == len(z):
         return product(as_queries + as_queries.T, z)
     # The others' scores with these rows are the same numbers, as scores are symmetric.
-    as_keys = slopes(sums, grad_all, grad_positives, lambda values: values[None])
+    as_keys = slopes(sums, grads, lambda values: values[None])
     return product(as_queries.add_(as_keys), z)
 
 
@@ -96,17 +86,16 @@ def sums_of(scores: Tensor, of_positives: Tensor | None) -> Sums:
 
 def slopes(
     sums: Sums,
-    grad_all: Tensor,
-    grad_positives: Tensor | None,
+    grads: Gradients,
     per_score: Callable[[Tensor], Tensor] = lambda values: values[:, None],
 ) -> Tensor:
     """[N, M], the derivative of the loss by each score; ``per_score`` lays a number of each query along its scores."""
     assert sums.cached is not None
     log_sum = per_score(never_reached(sums.all_logsumexp))
-    by_score = (sums.cached - log_sum).exp_().mul_(per_score(grad_all))
-    if sums.positives_logsumexp is None or grad_positives is None:
+    by_score = (sums.cached - log_sum).exp_().mul_(per_score(grads.of_all))
+    if sums.positives_logsumexp is None or grads.of_positives is None:
         return by_score
     assert sums.cached_positives is not None
     log_sum = per_score(never_reached(sums.positives_logsumexp))
     of_positives = (sums.cached_positives - log_sum).exp_()
-    return by_score.addcmul_(of_positives, per_score(grad_positives))
+    return by_score.addcmul_(of_positives, per_score(grads.of_positives))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from likewise.losses.fused.products import add_product, product
 from likewise.losses.log_sums import matrix_kernels, one_matrix
-from likewise.losses.log_sums.sums import Pairs, Sums
+from likewise.losses.log_sums.sums import Gradients, Pairs, Sums, SumsAndGradients
 
 SCORES = 2**26
 """Of one block: 0.27 GB in float32. Without kernels three or four such matrices are held at a time. NO GPU HAS MEASURED
@@ -45,18 +45,13 @@ def forward_fixed(
 
 
 def backward(
-    queries: Tensor,
-    keys: Tensor,
-    pairs: Pairs,
-    sums: Sums,
-    grad_all: Tensor,
-    grad_positives: Tensor | None,
+    queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: Gradients
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     of_queries = torch.empty_like(queries, dtype=sums.all_logsumexp.dtype)
     of_keys = torch.zeros_like(keys, dtype=of_queries.dtype)
     for rows in _blocks(queries, keys):
-        given = _role((sums, grad_all, grad_positives), rows)
+        given = _of_rows((sums, grads), rows)
         by_score = _slopes(queries[rows], keys, _of(pairs, rows), given)  # [n, M]
         of_queries[rows] = product(by_score, keys)
         add_product(of_keys, by_score.T, queries[rows])
@@ -81,16 +76,11 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
 
 
 def backward_square(
-    z: Tensor,
-    ids: Tensor | None,
-    sums: Sums,
-    grad_all: Tensor,
-    grad_positives: Tensor | None,
-    count: int,
+    z: Tensor, ids: Tensor | None, sums: Sums, grads: Gradients, count: int
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     gradient = torch.zeros_like(z[:count], dtype=sums.all_logsumexp.dtype)
-    every = sums, grad_all, grad_positives
+    every = sums, grads
     for rows in _blocks(z[:count], z):
         # Where all rows are here, scores with earlier ones were made with these.
         start = rows.start if count == len(z) else 0
@@ -98,7 +88,9 @@ def backward_square(
         own = slice(rows.start - start, rows.stop - start)
         pairs = _with_others(z[columns], _part(ids, columns), own)
         # A row's scores as a key are those as a query.
-        by_score = _slopes(z[rows], z[columns], pairs, _role(every, rows), _role(every, columns))
+        by_score = _slopes(
+            z[rows], z[columns], pairs, _of_rows(every, rows), _of_rows(every, columns)
+        )
         add_product(gradient[rows], by_score, z[columns])
         if count == len(z):
             add_product(gradient[rows.stop :], by_score[:, own.stop :].T, z[rows])
@@ -122,9 +114,9 @@ def backward_both(
     """Gradients of queries [N, D] and keys [M, D] by both log-sums."""
     of_queries = torch.empty_like(queries, dtype=log_sums[0].dtype)
     of_keys = torch.zeros_like(keys, dtype=of_queries.dtype)
-    as_keys = Sums(log_sums[1], None), grads[1], None
+    as_keys = Sums(log_sums[1], None), Gradients(grads[1], None)
     for rows in _blocks(queries, keys):
-        given = Sums(log_sums[0][rows], None), grads[0][rows], None
+        given = Sums(log_sums[0][rows], None), Gradients(grads[0][rows], None)
         by_score = _slopes(queries[rows], keys, Pairs(), given, as_keys)  # [n, M]
         of_queries[rows] = product(by_score, keys)
         add_product(of_keys, by_score.T, queries[rows])
@@ -177,30 +169,30 @@ def _sums_both_ways(
     return of_rows._replace(cached=None, cached_positives=None), of_columns
 
 
-Role = tuple[Sums, Tensor, Tensor | None]
-"""Log-sums of queries, and the gradients of both."""
-
-
-def _role(every: Role, rows: slice) -> Role:
+def _of_rows(every: SumsAndGradients, rows: slice) -> SumsAndGradients:
     """Of some queries."""
-    sums, grad_all, grad_positives = every
+    sums, grads = every
     part = Sums(sums.all_logsumexp[rows], _part(sums.positives_logsumexp, rows))
-    return part, grad_all[rows], _part(grad_positives, rows)
+    return part, Gradients(grads.of_all[rows], _part(grads.of_positives, rows))
 
 
 def _slopes(
-    queries: Tensor, keys: Tensor, pairs: Pairs, as_queries: Role, as_keys: Role | None = None
+    queries: Tensor,
+    keys: Tensor,
+    pairs: Pairs,
+    as_queries: SumsAndGradients,
+    as_keys: SumsAndGradients | None = None,
 ) -> Tensor:
     """The derivative by each score of a block [n, M], of its rows as queries, and of keys that are queries too."""
     scores = product(queries, keys.T)
     if matrix_kernels.serves(scores):
         return matrix_kernels.slopes(scores, pairs, as_queries, as_keys, keys.dtype)
     scores, of_positives = one_matrix.compared(scores, pairs)
-    sums, grad_all, grad_positives = as_queries
+    sums, grads = as_queries
     sums = sums._replace(cached=scores, cached_positives=of_positives)
-    by_score = one_matrix.slopes(sums, grad_all, grad_positives)
+    by_score = one_matrix.slopes(sums, grads)
     if as_keys is not None:
-        sums, grad_all, grad_positives = as_keys
+        sums, grads = as_keys
         sums = sums._replace(cached=scores, cached_positives=of_positives)
-        by_score += one_matrix.slopes(sums, grad_all, grad_positives, lambda values: values[None])
+        by_score += one_matrix.slopes(sums, grads, lambda values: values[None])
     return by_score

@@ -11,7 +11,7 @@ query i gets  g_i sum_a p_ia k_a  and key a gets  sum_i g_i p_ia q_i.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -33,6 +33,18 @@ class Sums(NamedTuple):
     """[N, M] likewise, 0 where ids differ"""
 
 
+class Gradients(NamedTuple):
+    """Those of a loss by `Sums`."""
+
+    of_all: Tensor
+    """[N]"""
+    of_positives: Tensor | None
+    """[N]; None if no ids were given"""
+
+
+SumsAndGradients = tuple[Sums, Gradients]
+
+
 class Pairs(NamedTuple):
     """The pairs that are left out and those that are positives."""
 
@@ -48,6 +60,36 @@ class Pairs(NamedTuple):
         if self.query_id is None or self.key_id is None:
             return None
         return self.query_id[:, None] == self.key_id
+
+
+class Form(Protocol):
+    """The functions of each file that makes the sums, to which the type checker holds them all."""
+
+    def forward(self, queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
+        """The sums of queries [N, D] over keys [M, D]."""
+        ...
+
+    def backward(
+        self, queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: Gradients
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Gradients of queries [N, D] and keys [M, D]."""
+        ...
+
+    def forward_fixed(
+        self, queries: Tensor, keys: Tensor, self_index: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The sums over keys that get no gradient, [N], and the mean key under each query's softmax, [N, D]."""
+        ...
+
+    def forward_square(self, z: Tensor, ids: Tensor | None, count: int) -> Sums:
+        """The sums of each of the first ``count`` rows of [N, D] over all others."""
+        ...
+
+    def backward_square(
+        self, z: Tensor, ids: Tensor | None, sums: Sums, grads: Gradients, count: int
+    ) -> Tensor:
+        """The gradient [count, D] of rows that are queries and keys at once; sums and gradients are of all rows."""
+        ...
 
 
 def bounded(queries: Tensor, keys: Tensor) -> bool:
