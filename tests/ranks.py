@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -50,10 +51,22 @@ def results_of_ranks(function: Callable[..., None], ranks: int, *arguments: Any)
     context.set_forkserver_preload(IMPORTED)
     with context.Manager() as manager:
         results = manager.dict()
-        multiprocessing.start_processes(
+        started = multiprocessing.start_processes(
             function,
             (free_port(), *arguments, results),
             nprocs=ranks,
             start_method="forkserver",
+            join=False,
         )
+        wait_for_ranks(started)
         return dict(results)
+
+
+def wait_for_ranks(started: multiprocessing.ProcessContext, seconds: float = 600) -> None:
+    """Until all of them have ended; raises what one of them raised, and ends those that hang."""
+    end = time.monotonic() + seconds
+    while not started.join(timeout=max(0.0, end - time.monotonic())):
+        if time.monotonic() >= end:
+            for process in started.processes:
+                process.kill()
+            raise TimeoutError(f"the ranks were not done within {seconds} s")

@@ -24,7 +24,7 @@ SMALL_DISK = ["unshare", "--user", "--map-root-user", "--mount"]
 
 def on_a_small_disk(script, folder):
     """Run Python with a disk of 1 MB at ``folder``; skipped where that needs rights that are not there."""
-    probe = subprocess.run([*SMALL_DISK, "true"], capture_output=True, check=False)
+    probe = subprocess.run([*SMALL_DISK, "true"], capture_output=True, check=False, timeout=300)
     if probe.returncode:
         pytest.skip("a small disk needs the right to mount one in a namespace of its own")
     mount = f'mount -t tmpfs -o size=1m none {folder} && exec {sys.executable} -c "$0" {folder}'

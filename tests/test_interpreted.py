@@ -1,4 +1,4 @@
-"""Every case of a GPU's kernels through Triton's interpreter, in one process, which imports once for all files."""
+"""The cases of a GPU's kernels through Triton's interpreter, in one process, which imports once for all files."""
 
 import os
 import subprocess
@@ -20,15 +20,17 @@ def files_of_kernels():
 @pytest.mark.long
 @needs_triton
 @runs_elsewhere
-def test_every_case_of_every_file():
+@pytest.mark.parametrize("which", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_every_case_of_every_file(which):
     """Those whose name begins with ``test_kernels``."""
-    words = ["-m", "pytest", *files_of_kernels(), "-k", "test_kernels"]
+    words = ["-m", "pytest", *files_of_kernels(), "-k", "test_kernels", "-m", which]
     run = subprocess.run(
         [sys.executable, *words, "-p", "no:cacheprovider", "-p", "no:xdist"],
         env=os.environ | {"TRITON_INTERPRET": "1"},
         cwd=HERE.parent,
         capture_output=True,
         text=True,
+        timeout=600,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "skipped" not in run.stdout

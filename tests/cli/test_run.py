@@ -338,7 +338,7 @@ def wait_for_steps(out, count, process):
         ):
             return
         time.sleep(0.02)
-    raise AssertionError(f"no step {count}: {process.communicate()}")
+    raise AssertionError(f"no step {count}: {process.communicate(timeout=300)}")
 
 
 @pytest.mark.long

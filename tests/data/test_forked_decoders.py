@@ -37,4 +37,4 @@ list(loader.batches(0, 2))
 @pytest.mark.parametrize("way", WAYS)
 def test_the_decoder_is_imported_before_processes_are_forked(way, tmp_path):
     code = textwrap.dedent(BEFORE + WAYS[way] + "assert 'torchvision.io' in sys.modules\n")
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=300)

@@ -166,6 +166,7 @@ def test_classes_of_one_value_have_the_same_order_in_every_process(hash_seed):
         capture_output=True,
         text=True,
         check=True,
+        timeout=300,
     )
     assert said.stdout.split("\n")[:2] == ["('001', '01', '1', '3')"] * 2
 

@@ -126,5 +126,6 @@ def test_169_megapixels_cost_less_than_a_gigabyte(tmp_path, mode, most):
         capture_output=True,
         text=True,
         check=True,
+        timeout=300,
     )
     assert int(measured.stdout) < most

@@ -70,7 +70,11 @@ def test_unreadable_metadata_of_a_readable_image_is_no_warning(tmp_path):
     picture().save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     code = "import sys; from likewise.data.sources.open import open_manifest as o; o(sys.argv[1])"
     read = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
     )
     assert read.stderr == ""
 

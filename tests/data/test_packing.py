@@ -297,7 +297,7 @@ def test_a_killed_packing_goes_on_to_the_same_bytes(photos, tmp_path, small_shar
     with pytest.raises(LikewiseError, match="Another process"):
         lw.pack(photos, tmp_path / "killed", to=to, shard_size=1)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.wait(300)
     finished = {f: f.stat().st_mtime_ns for f in (tmp_path / "killed").glob("t*")}
     assert not (tmp_path / "killed" / "manifest.json").exists()
     lw.pack(photos, tmp_path / "killed", to=to, shard_size=1)

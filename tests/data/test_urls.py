@@ -95,6 +95,7 @@ def test_https_is_read_from_a_server_that_is_trusted(shards, cache, trust, monke
             env={**os.environ, "SSL_CERT_FILE": str(authority)},
             capture_output=True,
             text=True,
+            timeout=300,
         )
         assert told.stdout.strip() == str((shards / "shard-0.tar").stat().st_size), told.stderr
 

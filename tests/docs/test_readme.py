@@ -173,6 +173,7 @@ def test_make_installs_what_is_missing_before_a_command(target, command, tmp_pat
         capture_output=True,
         text=True,
         check=True,
+        timeout=300,
     )
     dry_run = made.stdout.replace(str(tmp_path), "")
     assert "pip install" in dry_run

@@ -85,7 +85,7 @@ def finish(process, timeout=PATIENCE):
         output = process.communicate(timeout=timeout)[0]
     except subprocess.TimeoutExpired:
         process.kill()
-        output = process.communicate()[0]
+        output = process.communicate(timeout=300)[0]
         raise AssertionError(
             f"the process did not end within {timeout} s:\n{output[-2000:]}"
         ) from None
@@ -107,7 +107,9 @@ def wait_for(condition, timeout=PATIENCE, process=None):
     end = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < end, "waited too long"
-        assert process is None or process.poll() is None, process.communicate()[0][-3000:]
+        assert process is None or process.poll() is None, process.communicate(timeout=300)[0][
+            -3000:
+        ]
         time.sleep(0.01)
 
 
@@ -124,7 +126,7 @@ def kill_at_random(process, rng: random.Random, longest):
     """SIGKILL at some instant, if the process has not ended before."""
     time.sleep(rng.uniform(0, longest))
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.wait(300)
 
 
 def losses(out: Path):

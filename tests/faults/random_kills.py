@@ -46,8 +46,8 @@ def finished(words: list[str], log: Path) -> float:
     """Seconds that a command takes that nobody kills."""
     began = time.monotonic()
     process = started(words, log)
-    process.join()
-    if process.exitcode:
+    process.join(600)
+    if process.exitcode != 0:
         raise SystemExit(f"exit code {process.exitcode}:\n{log.read_text()[-3000:]}")
     return time.monotonic() - began
 
@@ -65,7 +65,7 @@ def kill_and_compare(
         process = started(training(pictures, parts, *given, *resume(parts)), log)
         time.sleep(rng.uniform(0, longest))
         process.kill()
-        process.join()
+        process.join(300)
         hits += process.exitcode == -signal.SIGKILL
     finished(training(pictures, parts, *given, *resume(parts)), log)
     if end_of(whole) != end_of(parts):

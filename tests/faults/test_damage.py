@@ -96,7 +96,7 @@ def test_the_second_process_in_a_folder_is_refused_and_the_first_goes_on(picture
     require_plain(output)
     assert first.poll() is None
     first.send_signal(signal.SIGKILL)
-    first.wait()
+    first.wait(300)
     third = start(training(pictures, out, *FOREVER, "--resume"))
     before = (out / "metrics.jsonl").stat().st_size
     wait_for(lambda: (out / "metrics.jsonl").stat().st_size > before, process=third)

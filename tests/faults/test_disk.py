@@ -49,7 +49,9 @@ ssize_t write(int to, const void *from, size_t count) {
 
 def on_a_small_disk(*lines):
     """A shell in which disks may be mounted; skipped where that needs rights that are not there."""
-    if subprocess.run([*SMALL_DISK, "true"], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [*SMALL_DISK, "true"], capture_output=True, check=False, timeout=300
+    ).returncode:
         pytest.skip("a small disk needs the right to mount one in a namespace of its own")
     return run([*SMALL_DISK, "\n".join(lines)], timeout=900)
 
@@ -141,7 +143,7 @@ def slow_disk(tmp_path_factory):
     compiled = folder / "slow.so"
     words = ["cc", "-shared", "-fPIC", "-o", str(compiled), str(folder / "slow.c"), "-ldl"]
     try:
-        subprocess.run(words, check=True, capture_output=True)
+        subprocess.run(words, check=True, capture_output=True, timeout=300)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no C compiler makes the disk slow")
     return str(compiled)
@@ -159,7 +161,7 @@ def test_kills_on_a_slow_disk_leave_a_whole_checkpoint(slow_disk, pictures, trai
     for _ in range(2):
         time.sleep(rng.uniform(0, 1))
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.wait(300)
         # A kill may fall between two renames, where the one before the newest is all there is.
         found = find_start(RunFolder(out))
         assert found.checkpoint is not None and not found.message
@@ -179,7 +181,9 @@ def test_shared_memory_that_is_full_is_named_with_what_to_type(pictures, tmp_pat
     """Worker processes hand over their batches in it; a container often has 64 MB."""
     words = from_files(training(pictures, tmp_path / "run", *FOREVER, "--num-workers", 2))
     shrunk = f"mount -t tmpfs -o size={size} tmpfs /dev/shm && exec {shlex.join(words)}"
-    if subprocess.run([*SMALL_DISK, "mount -t tmpfs tmpfs /dev/shm"], check=False).returncode:
+    if subprocess.run(
+        [*SMALL_DISK, "mount -t tmpfs tmpfs /dev/shm"], check=False, timeout=300
+    ).returncode:
         pytest.skip("needs a mount of its own")
     code, output = run([*SMALL_DISK, shrunk])
     assert code == 1

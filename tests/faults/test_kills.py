@@ -87,7 +87,7 @@ def test_a_loop_that_is_killed_again_and_again_ends_the_same(name, tmp_path):
         else:
             time.sleep(rng.uniform(0.2, 0.9) * longest)
         process.kill()
-        process.join()
+        process.join(300)
         killed += process.exitcode == -signal.SIGKILL
     process = fork_loop(parts.path, name)
     process.join(600)

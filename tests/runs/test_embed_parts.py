@@ -189,7 +189,7 @@ def test_two_processes_share_the_parts_and_go_on_after_a_kill(run, photos, tmp_p
     process = start("--devices", "2")
     wait_until(lambda: len(list(out.glob("part-*"))) >= 6, process)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.wait(300)
     finished = {file: file.stat().st_mtime_ns for file in out.glob("part-*")}
     first = starts(tmp_path)
     assert (

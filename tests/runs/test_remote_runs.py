@@ -82,7 +82,7 @@ def test_a_killed_run_resumes_bit_for_bit_and_two_ranks_see_every_image_once(fol
     while killed.stdout.readline().strip() != b"6":  # a checkpoint is written every 2 steps
         assert killed.poll() is None, killed.stderr.read().decode()
     killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    killed.communicate(timeout=300)
     finished(started(folder, "killed", 1, "resume"))
     whole, resumed = seen(folder, "whole-rank-0"), seen(folder, "killed-rank-0")
     assert 0 < len(resumed) < len(whole) == STEPS

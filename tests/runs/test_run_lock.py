@@ -36,7 +36,7 @@ def holder(run):
     assert is_locked.wait(60)
     yield process
     process.kill()
-    process.join()
+    process.join(300)
 
 
 def test_the_second_is_refused_and_told_who_has_it(run, holder):
@@ -49,7 +49,7 @@ def test_the_second_is_refused_and_told_who_has_it(run, holder):
 
 def test_a_killed_process_leaves_no_block_and_is_named(run, holder):
     holder.kill()
-    holder.join()
+    holder.join(300)
     with locked(run) as message:
         assert str(holder.pid) in message
         assert read_json(run.owner)["pid"] == os.getpid()

@@ -28,7 +28,9 @@ BANNED = {
 def test_folders_import_only_from_the_left():
     # In a process of its own, for it switches off all loggers that are there before it.
     run = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=SOURCE.parents[1]
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=SOURCE.parents[1],
+        timeout=300,
     )
     assert run.returncode == 0
 
@@ -61,7 +63,7 @@ def test_public_functions_say_what_they_do_and_return():
 def test_help_and_import_are_quick_because_nothing_heavy_is_loaded():
     code = "import sys, likewise.cli; likewise.cli.main(['--help']); print(sorted(sys.modules))"
     said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
     ).stdout
     for heavy in ("'torch'", "'timm'", "'sklearn'", "'plotly'", "'pyarrow'", "'numpy'", "'rich'"):
         assert heavy not in said
@@ -75,7 +77,7 @@ def test_a_command_imports_what_only_training_and_scoring_need_when_they_do():
         "print(sorted(sys.modules))"
     )
     loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
     ).stdout
     slow = ("timm", "torchvision", "lightning_fabric", "torchmetrics", "sklearn", "scipy")
     slow += ("torch._dynamo", "torch.distributed.tensor", "transformers", "pandas")

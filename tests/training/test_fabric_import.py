@@ -32,7 +32,7 @@ def test_fabric_loads_no_torchmetrics():
     code = "import sys; from likewise.training.fabric_import import load_fabric; print(load_fabric()); "
     code += "print('torchmetrics' in sys.modules or 'scipy' in sys.modules)"
     said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
     ).stdout
     assert said.split()[-1] == "False" and "Fabric" in said
 
@@ -47,6 +47,11 @@ def test_a_fabric_that_asks_for_more_gets_the_whole_package(tmp_path):
         "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
     }
     said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        timeout=300,
     ).stdout
     assert said.split()[-1] == "Metric"

@@ -154,7 +154,7 @@ def test_kernels_read_any_layout(way: str) -> None:
 @on_kernels
 @pytest.mark.parametrize("channels", [3, 4])
 def test_kernels_normalise_for_an_encoder_in_the_same_pass(channels: int, way: str) -> None:
-    images = noise(4, channels, 20, 20)
+    images = noise(2 if INTERPRETED else 4, channels, 20, 20)
     params = sampled(EVERYTHING, images)
     mean, std = torch.linspace(0.3, 0.6, channels), torch.linspace(0.2, 0.3, channels)
     packed = pack(params).to(torch.device(DEVICE))
@@ -186,10 +186,35 @@ def test_kernels_make_the_evaluation_view_and_that_of_no_image() -> None:
     assert kernels(none, ViewParams(params.box[:0]), 16).shape == (0, 3, 16, 16)
 
 
+OF_CHANNELS = [*((name, 3) for name in OPERATIONS), ("contrast", 1), ("equalize", 1), ("rotate", 1)]
+IN_TILES = (
+    "identity",
+    "autocontrast",
+    "equalize",
+    "brightness",
+    "sharpness",
+    "posterize",
+    "rotate",
+)
+"""Operations of which each is made in its own way; in tiles the others are compared by `make test-all` alone."""
+
+
 @on_kernels
 @pytest.mark.parametrize(
-    ("name", "channels"),
-    [*((name, 3) for name in OPERATIONS), ("contrast", 1), ("equalize", 1), ("rotate", 1)],
+    ("way", "name", "channels"),
+    [
+        *(("whole", *case) for case in OF_CHANNELS),
+        *(("in tiles", name, 3) for name in IN_TILES),
+        ("in tiles", "contrast", 1),
+        *(
+            pytest.param("in tiles", name, 3, marks=pytest.mark.slow)
+            for name in OPERATIONS
+            if name not in IN_TILES
+        ),
+        pytest.param("in tiles", "equalize", 1, marks=pytest.mark.slow),
+        pytest.param("in tiles", "rotate", 1, marks=pytest.mark.slow),
+    ],
+    indirect=["way"],
 )
 def test_kernels_make_the_operations_of_randaugment(name: str, channels: int, way: str) -> None:
     images = natural(4, channels, 20)
@@ -229,10 +254,28 @@ NONE_FITS = ViewPolicy(crop_area=(0.9, 1.0), crop_ratio=(2.0, 3.0), flip=0.2, co
 """At most of its boxes: none of ten tries."""
 
 
+A_PART = {"total": 200, "first": 3, "stride": 2}
+"""Of a batch whose other images other ranks have."""
+
+
 @on_kernels
-@pytest.mark.parametrize("policy", [EVERYTHING, NONE_FITS, ViewPolicy()])
-@pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("part", [{}, {"total": 200, "first": 3, "stride": 2}])
+@pytest.mark.parametrize(
+    ("policy", "channels", "part"),
+    [
+        (EVERYTHING, 3, {}),
+        (EVERYTHING, 3, A_PART),
+        (NONE_FITS, 3, A_PART),
+        (ViewPolicy(), 3, A_PART),
+        (EVERYTHING, 1, A_PART),
+        (EVERYTHING, 4, A_PART),
+        *(
+            pytest.param(policy, channels, part, marks=pytest.mark.slow)
+            for policy in (NONE_FITS, ViewPolicy())
+            for channels, part in ((1, {}), (1, A_PART), (3, {}), (4, {}), (4, A_PART))
+        ),
+        *(pytest.param(EVERYTHING, channels, {}, marks=pytest.mark.slow) for channels in (1, 4)),
+    ],
+)
 def test_kernels_sample_the_parameters_of_pytorch(
     policy: ViewPolicy, channels: int, part: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,7 +122,7 @@ def test_kernels_of_sets_take_half_precision_and_what_is_not_contiguous(dtype, l
 @on_kernels
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float32, torch.bfloat16])
 def test_kernels_of_sets_take_pairs_of_any_format(dtype, launched):
-    sets = Sets()
+    sets = Sets(2, 17, 5, 12, 20)
     right, _ = sets.value_and_gradients(torch.float32, 0.2)
     sets.matched = sets.matched.to(dtype) * 3
     found, _ = sets.value_and_gradients(torch.float32, 0.2)
@@ -186,24 +186,33 @@ def test_kernels_of_sets_refuse_second_derivatives():
         torch.autograd.grad(value, locations, create_graph=True)
 
 
+CACR = {  # shape and sharpness
+    "least": ((2, 2, 3), (1.0, 2.0)),
+    "odd": ((37, 3, 24), (0.0, 0.9)),
+    "round": ((16, 4, 16), (1.7, 0.0)),
+    "sharp": ((20, 2, 16), (60.0, 200.0)),
+    "many views": ((3, 9, 6), (1.0, 2.0)),
+}
+CACR_LATER = ("odd", "round", "many views")
+"""Whose gradient around the weights is compared by `make test-all` alone."""
+
+
 def cacr_with_gradient(z, sharpness, through_weights=True):
     return value_and_gradients(lambda z: losses.cacr(z, *sharpness, through_weights), [z])
 
 
 @on_kernels
-@pytest.mark.parametrize("through_weights", [True, False])
 @pytest.mark.parametrize(
-    ("shape", "sharpness"),
+    ("case", "through_weights"),
     [
-        ((2, 2, 3), (1.0, 2.0)),
-        ((37, 3, 24), (0.0, 0.9)),
-        ((16, 4, 16), (1.7, 0.0)),
-        ((20, 2, 16), (60.0, 200.0)),
-        ((3, 9, 6), (1.0, 2.0)),
+        *((case, True) for case in CACR),
+        ("least", False),
+        ("sharp", False),
+        *(pytest.param(case, False, marks=pytest.mark.slow) for case in CACR_LATER),
     ],
-    ids=["least", "odd", "round", "sharp", "many views"],
 )
-def test_kernels_of_cacr_give_value_and_gradient(shape, sharpness, through_weights, launched):
+def test_kernels_of_cacr_give_value_and_gradient(case, through_weights, launched):
+    shape, sharpness = CACR[case]
     z = drawn(*shape)
     value, gradients = cacr_with_gradient(z, sharpness, through_weights)
     assert not launched  # float64 goes another way
@@ -233,7 +242,7 @@ def test_kernels_of_cacr_give_each_term_with_its_gradient(launched):
 @on_kernels
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_kernels_of_cacr_take_half_precision_under_autocast(dtype, launched):
-    z = drawn(20, 4, 16).to(dtype)
+    z = drawn(9, 4, 16).to(dtype)
     value, gradients = cacr_with_gradient(z.double(), (1.0, 2.0))
     with torch.autocast(DEVICE, torch.bfloat16):
         found, found_gradients = cacr_with_gradient(z, (1.0, 2.0))

@@ -18,7 +18,7 @@ from likewise.losses.fused import (
     within_batch,
 )
 from losses.kernels import Counted, needs_triton
-from ranks import free_port
+from ranks import free_port, wait_for_ranks
 
 pytestmark = [
     pytest.mark.slow,
@@ -82,7 +82,8 @@ def two_processes(request):
         # Read when Triton is imported, by the processes alone.
         patch.setitem(os.environ, "TRITON_INTERPRET", "1")
         results = manager.dict()
-        multiprocessing.spawn(one_of_two, (free_port(), request.param, results), nprocs=2)
+        arguments = free_port(), request.param, results
+        wait_for_ranks(multiprocessing.spawn(one_of_two, arguments, nprocs=2, join=False))
         return dict(results)
 
 

@@ -47,6 +47,14 @@ LOSSES = {
     "nca": lambda z, t: losses.suncet(z, whole_numbers(len(z), 0), t),
 }
 
+SIZES = {  # rows, columns, and for which columns the scores of how many rows are kept
+    "narrow": (50, 12, {}),
+    "wide": (18, 300, {}),
+    "kept": (50, 12, {12: 50}),
+}
+BOUNDED, WITH_MAXIMA = 0.2, 0.01
+"""Temperatures: at the second scores may overflow, so that maxima are taken off."""
+
 
 def value_and_gradient(loss, z, temperature):
     z = z.detach().requires_grad_()
@@ -69,17 +77,21 @@ def counted(monkeypatch):
 
 
 @on_kernels
-@pytest.mark.parametrize("temperature", [0.2, 0.01], ids=["bounded", "with maxima"])
 @pytest.mark.parametrize(
-    ("count", "width", "kept"),
-    [(50, 12, {}), (18, 300, {}), (50, 12, {12: 50})],
-    ids=["narrow", "wide", "kept"],
+    ("size", "temperature"),
+    [
+        ("narrow", BOUNDED),
+        ("narrow", WITH_MAXIMA),
+        ("wide", BOUNDED),
+        pytest.param("wide", WITH_MAXIMA, marks=pytest.mark.slow),
+        pytest.param("kept", BOUNDED, marks=pytest.mark.slow),
+        ("kept", WITH_MAXIMA),
+    ],
 )
 @pytest.mark.parametrize("name", LOSSES)
-def test_kernels_give_value_and_gradient(
-    name, count, width, kept, temperature, counted, monkeypatch
-):
+def test_kernels_give_value_and_gradient(name, size, temperature, counted, monkeypatch):
     """By three programs that share the columns of a block, of which the last has none."""
+    count, width, kept = SIZES[size]
     for choice in ("_forward_tiles", "_backward_tiles"):
         monkeypatch.setattr(row_passes, choice, lambda count, width: Tiles(16, 32, splits=3))
     monkeypatch.setattr(gpu_sizes, "KEPT_ROWS", kept)

@@ -483,7 +483,9 @@ def test_a_cpu_without_the_interpreter_is_not_served_and_triton_stays_unloaded()
         "assert not t.supports(z, z); assert 'triton' not in sys.modules; print('fine')"
     )
     clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    run = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=clean, capture_output=True, text=True, timeout=300
+    )
     assert run.stdout.strip() == "fine", run.stderr
 
 
