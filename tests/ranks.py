@@ -11,10 +11,14 @@ import pytest
 import torch
 import torch.multiprocessing as multiprocessing
 
+from likewise.training.fabric_import import load_fabric
+
+load_fabric()  # without torchmetrics, which takes two seconds
+
 IMPORTED = [
+    "ranks",
     "likewise.runs.api",
     "likewise.training",
-    "lightning_fabric",
     "pytest",
     "sklearn",
     "timm",

@@ -421,15 +421,20 @@ def test_two_devices_learn_what_one_learns(photographs, likewise, tmp_path):
     one, two = (load_file(tmp_path / name / "encoder.safetensors") for name in "12")
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5)
-    uneven = likewise(*words, "--batch-size", "7", "--devices", "2", "--out", tmp_path / "uneven")
+
+
+@pytest.mark.slow  # processes start; the loader's refusal itself is tested with it
+def test_a_batch_that_two_devices_cannot_share_is_refused(photographs, likewise, tmp_path):
+    words = ["train", str(photographs), *SHORT, "--batch-size", "7", "--devices", "2"]
+    uneven = likewise(*words, "--out", tmp_path / "uneven")
     assert uneven.returncode == 2
     assert "batch" in uneven.stderr and "7" in uneven.stderr and "8" in uneven.stderr
 
 
 def test_the_line_that_continues_a_run_names_its_folder(photographs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for _ in range(2):
-        cli.main(["train", str(photographs), "--method", "simclr", *SHORT])
+    (tmp_path / "runs" / "photos-simclr").mkdir(parents=True)
+    cli.main(["train", str(photographs), "--method", "simclr", *SHORT])
     (second,) = (tmp_path / "runs").glob("*-2")
     config = json.loads((second / "config.json").read_text())
     assert config["resume"].endswith(f"--out runs/{second.name} --resume")

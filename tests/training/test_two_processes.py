@@ -11,11 +11,14 @@ from likewise.training.batch_norm.over_ranks import BatchNormOverRanks, synchron
 from methods.fixtures import ALL
 from ranks import become_rank, needs_gloo, results_of_ranks
 from training import test_activation_checkpointing as checkpointing
-from training.test_cached_gradients import KINDS, trained
+from training.test_cached_gradients import KEPT, KINDS, trained
 
 STEPS = 2
 TILED = ("simclr", "supcon", "suncet", "moco-v2", "isd")
 """Methods that are trained once more by the path that large batches take."""
+CACHED = ("prototypes", *KEPT)
+"""Kinds of step that are made by microbatches too; the other kinds are by `make test-all` alone."""
+CACHED_TOO = tuple(kind for kind in KINDS if kind not in CACHED)
 pytestmark = pytest.mark.long
 
 
@@ -38,7 +41,7 @@ def one_of_two(at, port, results):
     become_rank(at, port)
     found = {name: end_of(name, devices=2) for name in ALL}
     assert (rank(), world_size()) == (at, 2)
-    found |= {f"{name}, cached": end_of(name, 2, devices=2) for name in KINDS}
+    found |= {f"{name}, cached": end_of(name, 2, devices=2) for name in CACHED}
     for network in checkpointing.NETWORKS:
         found[f"{network}, plain"] = checkpointing.trained("byol", network, False, devices=2)
         results[f"{network} {at}"] = checkpointing.trained("byol", network, True, devices=2)
@@ -57,6 +60,15 @@ def one_of_two(at, port, results):
     results[f"normalised {at}"] = BatchNormOverRanks(torch.nn.BatchNorm1d(3))(
         far_from_zero()[8 * at : 8 * at + 8]
     ).detach()
+    torch.distributed.destroy_process_group()
+
+
+def one_of_two_by_microbatches(at, port, results):
+    """The kinds of step that are left."""
+    become_rank(at, port)
+    found = {f"{name}, cached": end_of(name, 2, devices=2) for name in CACHED_TOO}
+    if at == 0:
+        results.update(found)
     torch.distributed.destroy_process_group()
 
 
@@ -79,9 +91,22 @@ def two_processes():
 
 @needs_gloo
 @pytest.mark.parametrize(
-    "name", [*ALL, *(f"{name}, cached" for name in KINDS), *(f"{name}, in tiles" for name in TILED)]
+    "name",
+    [*ALL, *(f"{name}, cached" for name in CACHED), *(f"{name}, in tiles" for name in TILED)],
 )
 def test_two_processes_equal_one(name, two_processes):
+    assert_equal_one(name, two_processes)
+
+
+@needs_gloo
+@pytest.mark.slow
+def test_so_do_the_other_kinds_of_step_by_microbatches():
+    found = results_of_ranks(one_of_two_by_microbatches, 2)
+    for name in CACHED_TOO:
+        assert_equal_one(f"{name}, cached", found)
+
+
+def assert_equal_one(name, two_processes):
     """Through data parallelism; with microbatches of half the size, for the same rows make up a microbatch."""
     method_name, _, how = name.partition(", ")
     loss, images, weights = end_of(method_name, 4 if how == "cached" else None)
