@@ -273,6 +273,10 @@ def cases(
         attraction, repulsion = terms_with_queue(views, *given)
         return attraction + repulsion
 
+    def guessed(rows: Tensor) -> Tensor:
+        support = unit(second.to(rows))
+        return losses.soft_neighbours(unit(rows), support, labels, classes=10).square().sum()
+
     return {
         "queue_nce": Case(
             lambda q: losses.queue_nce(unit(q), unit(second), queue, TEMPERATURE),
@@ -304,6 +308,7 @@ def cases(
         "suncet": own(lambda z: losses.suncet(z, labels), first),
         "cacr": own(losses.cacr, torch.stack([first, second, *drawn, drawn[0] - drawn[1]], dim=1)),
         "cacr, queue": own(attracted, first[:in_views]),
+        "soft_neighbours": own(guessed, first),
         "set_similarity": own(sets, places[0].bfloat16()),
         "cosine_regression": own(lambda p: losses.cosine_regression(p, second.to(p)), first),
         "knowledge_distillation": own(

@@ -38,10 +38,14 @@ def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tens
         Rows that sum to 1; no gradient.
     """
     check_temperature(epsilon)
-    log_codes = scores / epsilon
+    return balanced(scores / epsilon, iterations)
+
+
+def balanced(log_codes: Tensor, iterations: int) -> Tensor:
+    """Exponentials of matrices [..., N, K], scaled in turns so that each column has the same sum, and then each row."""
     for _ in range(iterations):
-        log_codes = log_codes.log_softmax(dim=0).log_softmax(dim=1)  # a launch each on a GPU
-    return log_codes.softmax(dim=1)
+        log_codes = log_codes.log_softmax(dim=-2).log_softmax(dim=-1)  # a launch each on a GPU
+    return log_codes.softmax(dim=-1)
 
 
 @shapes()

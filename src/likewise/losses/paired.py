@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likewise.losses.assignment import sinkhorn
+from likewise.losses.assignment import balanced
 from likewise.losses.distillation import soft_nce
 from likewise.losses.float32 import in_float32
 from likewise.losses.fused import clip_pairs
@@ -148,8 +148,7 @@ def optimal_transport_targets(
     within.fill_diagonal_(-2 * APART)
     across = images @ texts.T
     log_kernels = torch.stack([within + across, within + across.T]) / epsilon  # [2, N, N]
-    rows_first = log_kernels.log_softmax(dim=2)
-    return torch.stack([sinkhorn(log_codes, 1.0, iterations) for log_codes in rows_first])
+    return balanced(log_kernels.log_softmax(dim=2), iterations)
 
 
 def _require_two(images: Tensor) -> None:
