@@ -201,3 +201,22 @@ def test_a_list_of_items_is_a_data_set(count):
 
 def test_a_picture_is_a_set_of_one():
     np.testing.assert_array_equal(images_of(open_manifest(picture(3))), [np.asarray(picture(3))])
+
+
+def two_hugging_face_sets():
+    datasets = pytest.importorskip("datasets")
+    return [datasets.Dataset.from_dict({"label": [0, 1]}) for _ in range(2)]
+
+
+def splits_of_torch():
+    return torch.utils.data.random_split(TensorDataset(torch.zeros(8, 3, 6, 6)), [6, 2])
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [splits_of_torch, lambda: tuple(splits_of_torch()), two_hugging_face_sets],
+    ids=["random_split", "pair", "load_dataset"],
+)
+def test_data_sets_in_a_row_ask_for_their_splits(parts):
+    with pytest.raises(LikewiseError, match=r"'train'.*ConcatDataset"):
+        open_manifest(parts())

@@ -32,6 +32,7 @@ def open_examples(
     columns: ColumnNames = USUAL_COLUMNS,
 ) -> Manifest:
     """The examples with labels and, where they bring some, splits."""
+    _refuse_rows(test)
     if data is not None:
         other = test if _is_data(test) else None
         if isinstance(subject, NetworkSubject) and subject.of_run:
@@ -61,6 +62,16 @@ def open_examples(
 def _is_data(test: Any) -> bool:
     """Whether ``test`` is a source of images, and neither a share nor a mask."""
     return test is not None and not isinstance(test, float) and _mask(test) is None
+
+
+def _refuse_rows(test: Any) -> None:
+    """Refuse rows by their numbers, and a mask of 0 and 1, which cannot be told from them."""
+    if getattr(test, "ndim", 0) == 1 and _mask(test) is None:
+        kind = str(test.dtype).removeprefix("torch.")
+        raise LikewiseError(
+            f"test= is a vector of {kind}; a mask is bool [N], True where a row is measured on. For rows by their "
+            f"numbers give numpy.isin(numpy.arange(N), rows); for 0 and 1 give test == 1."
+        )
 
 
 def _mask(test: Any) -> np.ndarray | None:

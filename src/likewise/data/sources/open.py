@@ -147,6 +147,7 @@ def _open_sequence(data: Sequence[Any], columns: ColumnNames, cache: ShardCache)
     """Several paths or URLs, a list of examples, or a pair of images and labels."""
     if all(isinstance(part, (str, Path)) for part in data):
         return open_paths([str(part) for part in data], columns, cache)
+    _refuse_data_sets(data)
     is_pair = len(data) == 2 and not isinstance(data[0], Image.Image | Mapping)
     if isinstance(data, list) and not is_pair:
         columns.refuse("a list")
@@ -154,6 +155,21 @@ def _open_sequence(data: Sequence[Any], columns: ColumnNames, cache: ShardCache)
     if len(data) == 2:
         return arrays.open_arrays(*data, task=columns.task, missing=columns.missing_labels)
     return _open_foreign(data, columns, cache)
+
+
+def _refuse_data_sets(parts: Sequence[Any]) -> None:
+    """Refuse data sets in a row, as ``random_split`` and ``load_dataset(split=[...])`` give them."""
+    kinds = [
+        type(part).__name__
+        for part in parts
+        if isinstance(part, Dataset | DataLoader) or is_hugging_face(part)
+    ]
+    if kinds:
+        raise LikewiseError(
+            f"{amount(len(parts), 'part')} were given in a {type(parts).__name__}, of which {kinds[0]} is a data set. "
+            f"Name the splits, {{'train': ..., 'test': ...}}; give labels of one's own as labels=; or join parts of "
+            f"one split by torch.utils.data.ConcatDataset."
+        )
 
 
 def _open_foreign(data: Any, columns: ColumnNames, cache: ShardCache) -> Manifest:
