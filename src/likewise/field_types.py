@@ -49,7 +49,13 @@ class Range(NamedTuple):
     def __contains__(self, value: float) -> bool:  # type: ignore[override]
         above = self.low < value or (self.includes_low and value == self.low)
         below = value < self.high or (self.includes_high and value == self.high)
-        return above and below and math.isfinite(value)
+        # A whole number is finite, and may be too large to be a float.
+        return above and below and (isinstance(value, int) or math.isfinite(value))
+
+    def refusal(self, value: float) -> str:
+        """What a value outside it must be."""
+        infinite = isinstance(value, float) and not math.isfinite(value)
+        return f"it must be {self}, and finite." if infinite else f"it must be {self}."
 
     def __str__(self) -> str:
         low = f"{self.low} or more" if self.includes_low else f"above {self.low}"
@@ -181,7 +187,7 @@ def checked_value(name: str, value: Any, hint: Any, allowed: Range | None = None
             f"was given; {name} takes a text of at most {LONGEST} characters, none of them the null character.",
         )
     if allowed is not None and isinstance(changed, int | float) and changed not in allowed:
-        raise WrongArgument(name, str(changed), f"was given; it must be {allowed}.")
+        raise WrongArgument(name, str(changed), f"was given; {allowed.refusal(changed)}")
     return changed
 
 

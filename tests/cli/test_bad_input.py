@@ -51,6 +51,8 @@ def folder_with(tmp_path, **files):
         (["search", "run", "--coutn", "5"], "--count"),
         (["evaluate", "run", "photos"], "--data photos"),
         (["train", "{photos}", "--encoder", "resnt18"], "'resnet18'"),
+        (["train", "{photos}", "--steps", "1" + 400 * "0"], "at most 2147483647"),
+        (["train", "{photos}", "--epochs", "inf"], "finite"),
         (["train", "{photos}", "--seed", "4294967296"], "at most 2147483647"),
         (["advise", "{photos}", "--labels", "2", "--seed", "4294967296"], "at most 2147483647"),
         (["demo", "--seed", "4294967296"], "at most 2147483647"),

@@ -78,8 +78,9 @@ def test_images_under_endings_that_are_not_read_are_named(tmp_path):
         and ".db" not in " ".join(manifest.notes)
     )
     assert [
-        finding.count for finding in examine(manifest).found if finding.name == "unusable file"
+        finding.count for finding in examine(manifest).found if finding.name == "passed over"
     ] == [3]
+    assert examine(manifest).images == 2
     with pytest.raises(LikewiseError, match="holiday"):
         (tmp_path / "only").mkdir()
         (tmp_path / "a" / "holiday.NEF").rename(tmp_path / "only" / "holiday.NEF")
@@ -165,6 +166,30 @@ def test_hidden_folders_are_no_class(tmp_path):
         photo_folder(tmp_path, "a/1.png", ".ipynb_checkpoints/1.png", "a/.2.png")
     )
     assert list(manifest.ids) == ["a/1.png"]
+    assert ".ipynb_checkpoints" in manifest.notes[0]
+
+
+def test_hidden_folders_without_images_and_files_of_systems_are_not_told(tmp_path):
+    folder = photo_folder(tmp_path, "a/1.png", "b/1.png", "__MACOSX/1.png")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "HEAD").write_text("x")
+    assert open_manifest(folder).notes == ()
+
+
+def test_one_image_of_other_channels_is_found_however_small_the_set(tmp_path):
+    photo_folder(tmp_path, "a/1.png", "a/2.png", "b/1.png")
+    pages = [picture(number, 12, 12) for number in range(3)]
+    pages[0].save(tmp_path / "b" / "2.tif", save_all=True, append_images=pages[1:])
+    found = {each.name: each.groups for each in examine(open_manifest(tmp_path)).found}
+    assert found["other channels"] == (("b/2.tif (9 channels)",),)
+
+
+def test_numbers_that_are_taken_as_classes_are_found(tmp_path):
+    photo_folder(tmp_path, "1.png", "2.png", "3.png")
+    (tmp_path / "labels.csv").write_text("path,label\n1.png,0.25\n2.png,1.75\n3.png,2\n")
+    found = examine(open_manifest(tmp_path, tmp_path / "labels.csv")).found
+    told = {each.name: each for each in found}["number as a class"]
+    assert told.groups == (("0.25",), ("1.75",)) and "--task regression" in told.remedy
 
 
 def test_linked_folders_are_followed_once(tmp_path):

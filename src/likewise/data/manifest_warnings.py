@@ -59,7 +59,7 @@ def _on_minus_one(only: str, labels: torch.Tensor) -> str:
 
 def _of_another_task(manifest: Manifest) -> Iterator[str]:
     """Where labels look like numbers to predict, or like several classes that are taken as one."""
-    fractions = [name for name in manifest.class_names if _is_fraction(name)]
+    fractions = fractions_among(manifest.class_names)
     if fractions:
         yield (
             f"{first_of(fractions, SHOWN)}: each of these numbers is taken as a class. If numbers are to be predicted: "
@@ -114,6 +114,11 @@ def _of_files(manifest: Manifest) -> Iterator[str]:
     if manifest.skipped:
         reasons = [f"{each.id} ({each.reason})" for each in manifest.skipped]
         yield f"{amount(len(manifest.skipped), 'file')} skipped: {first_of(reasons, SHOWN)}."
+
+
+def fractions_among(class_names: Sequence[str]) -> list[str]:
+    """Names of classes that are numbers with a fraction, as measured values are."""
+    return [name for name in class_names if _is_fraction(name)]
 
 
 def _is_fraction(name: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from likewise.adaptation import Adaptation
 from likewise.errors import LikewiseError
-from likewise.field_types import ABOVE_ZERO, INNER_SHARE, SEED, SHARE, Range
+from likewise.field_types import ABOVE_ZERO, INNER_SHARE, SEED, SHARE, SIZE, Range
 from likewise.methods import Method, Recipe, method_name
 from likewise.runs.settings import TrainSettings
 
@@ -16,7 +16,7 @@ RANGES: Mapping[str, Range] = {
     "frames": Range(1, 16_384),
     "frame_rate": ABOVE_ZERO,
     "epochs": ABOVE_ZERO,
-    "steps": Range(1),
+    "steps": SIZE,
     "microbatch": Range(1),
     "accumulate_grad_batches": Range(1),
     "clip_grad_norm": ABOVE_ZERO,
@@ -166,4 +166,4 @@ def check_method(method: Method) -> None:
 
 def _require(option: str, value: float, allowed: Range) -> None:
     if value not in allowed:
-        raise LikewiseError(f"{option} {value} was given; it must be {allowed}.")
+        raise LikewiseError(f"{option} {value} was given; {allowed.refusal(value)}")

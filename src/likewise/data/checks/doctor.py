@@ -7,12 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from likewise.counts import amount
 from likewise.data.checks.copy_findings import copy_findings
 from likewise.data.checks.finding import Finding, Findings, one_by_one
 from likewise.data.checks.image_look import Look, look_at
 from likewise.data.classes import class_counts, nearly_the_same
 from likewise.data.columns.missing_labels import named_as_missing
+from likewise.data.decoding import channels_of_mode
 from likewise.data.manifest import Manifest
+from likewise.data.manifest_warnings import fractions_among
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_source import FRAMES
 
@@ -36,7 +39,7 @@ def examine(manifest: Manifest) -> Findings:
     """
     looks = list(parallel_map(lambda row: look_at(manifest, row), len(manifest)))
     return Findings(
-        images=len(manifest) + len(manifest.skipped),
+        images=len(manifest) + len(manifest.unread),
         found=tuple(finding for finding in _findings(manifest, looks) if finding.groups),
         notes=manifest.notes,
     )
@@ -45,6 +48,7 @@ def examine(manifest: Manifest) -> Findings:
 def _findings(manifest: Manifest, looks: Sequence[Look | str]) -> Iterator[Finding]:
     decoded = {row: look for row, look in enumerate(looks) if isinstance(look, Look)}
     yield _unusable(manifest, looks)
+    yield _passed_over(manifest)
     yield from copy_findings(manifest, looks)
     yield from _value_findings(manifest, decoded)
     yield from _deep_value_findings(manifest, decoded)
@@ -53,7 +57,7 @@ def _findings(manifest: Manifest, looks: Sequence[Look | str]) -> Iterator[Findi
 
 
 def _unusable(manifest: Manifest, looks: Sequence[Look | str]) -> Finding:
-    files = [f"{entry.id} ({entry.reason})" for entry in manifest.skipped]
+    files = [f"{name} ({reason})" for name, reason in manifest.unread.items()]
     for row, look in enumerate(looks):
         if isinstance(look, str):
             reason = look.rpartition(": ")[2]  # without the path
@@ -63,6 +67,17 @@ def _unusable(manifest: Manifest, looks: Sequence[Look | str]) -> Finding:
         one_by_one(files),
         "not an image, empty or cut short: left out, or replaced by a neighbour while training",
         "Fetch these files again, or delete them.",
+    )
+
+
+def _passed_over(manifest: Manifest) -> Finding:
+    """What may be whole, but was not taken as an image."""
+    entries = [entry for entry in manifest.skipped if not entry.unread]
+    return Finding(
+        "passed over",
+        one_by_one(f"{entry.id} ({entry.reason})" for entry in entries),
+        "not read, for the reason in brackets",
+        "Rename or move what should be read, as the reason says.",
     )
 
 
@@ -136,6 +151,7 @@ def _shape_findings(manifest: Manifest) -> Iterator[Finding]:
         "Save each frame that is to be learned from as an image of its own.",
     )
     kinds = [mode.removesuffix(FRAMES) for mode in modes.tolist()]
+    yield _several_channels(manifest, kinds)
     usual = {kind for kind, count in Counter(kinds).items() if count >= ODD_SHARE * len(kinds)}
     odd = [row for row, kind in enumerate(kinds) if kind and kind not in usual]
     yield Finding(
@@ -143,6 +159,24 @@ def _shape_findings(manifest: Manifest) -> Iterator[Finding]:
         one_by_one(f"{manifest.ids[row]} ({kinds[row]})" for row in odd),
         f"unlike the rest of the set ({', '.join(sorted(usual))}): converted, which may show as another look",
         "Look at a few; nothing to do if they look right.",
+    )
+
+
+def _several_channels(manifest: Manifest, kinds: Sequence[str]) -> Finding:
+    """Where training refuses the set: images of other channels than most, which are not just grey and RGB."""
+    channels = [channels_of_mode(kind) if kind else 0 for kind in kinds]
+    counts = Counter(count for count in channels if count)
+    usual = counts.most_common(1)[0][0] if counts else 0
+    fitting = {0, 1, 3} if usual in (1, 3) else {0, usual}
+    return Finding(
+        "other channels",
+        one_by_one(
+            f"{name} ({amount(count, 'channel')})"
+            for name, count in zip(manifest.ids, channels, strict=True)
+            if count not in fitting
+        ),
+        f"unlike most of the set ({amount(usual, 'channel')}): training refuses such a set",
+        "Give images that all have the same channels; grey and RGB may be mixed.",
     )
 
 
@@ -159,6 +193,12 @@ def _class_findings(manifest: Manifest) -> Iterator[Finding]:
         tuple(nearly_the_same(manifest.class_names)),
         "names that differ only in case, spaces or the writing of a number: counted as different classes",
         "Give both one name, if they are one class.",
+    )
+    yield Finding(
+        "number as a class",
+        one_by_one(fractions_among(manifest.class_names)),
+        "each number is a class of its own, which has nothing to do with the next number",
+        "If numbers are to be predicted: --task regression.",
     )
     yield Finding(
         "class called missing",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likewise.counts import amount
+from likewise.counts import amount, first_of
 from likewise.data.batch import UNLABELLED
 from likewise.data.left_out import Skipped
 from likewise.data.manifest import Manifest
@@ -66,7 +66,7 @@ def open_folder(folder: Path) -> Manifest:
     other_files = [path for path in others if path.as_posix() not in named]
     notes = [
         *notes,
-        *_empty_folders(folder, usable, names),
+        *_folders_left_out(folder, usable, names),
         *other_files_notes(folder, other_files),
     ]
     return Manifest(
@@ -111,20 +111,37 @@ def _of_one_kind(folder: Path, paths: list[Path]) -> tuple[list[Path], list[Skip
     return kept, [Skipped(path.as_posix(), reason, False) for path in strays]
 
 
-def _empty_folders(folder: Path, usable: list[Path], names: tuple[str, ...]) -> list[str]:
-    """A note on class folders without a usable image, which become no class."""
+def _folders_left_out(folder: Path, usable: list[Path], names: tuple[str, ...]) -> list[str]:
+    """Notes on folders beside those of classes that become no class: without a usable image, or hidden."""
     if not names:
         return []
     parents = {path.parent.parent for path in usable if path.parent.name in names}
     siblings = {
-        entry.name
+        Path(entry.path)
         for p in parents
         for entry in os.scandir(folder / p)
         if entry.is_dir(follow_symlinks=False)
     }
-    others = siblings - set(names)
-    empty = sorted(name for name in others if is_visible(name) and not is_unlabelled(name))
-    return [f"no usable image in {', '.join(empty[:5])}: left out of the classes"] if empty else []
+    others = sorted(each for each in siblings if each.name not in names)
+    visible = dict.fromkeys(each.name for each in others if is_visible(each.name))
+    empty = [name for name in visible if not is_unlabelled(name)]
+    hidden = [each.name for each in others if each.name.startswith(".") and _holds_examples(each)]
+    notes = []
+    if empty:
+        notes.append(f"no usable image in {first_of(empty, 5)}: left out of the classes")
+    if hidden:
+        notes.append(
+            f"hidden folders are not read, though images are in {first_of(hidden, 5)}. Rename those that are classes."
+        )
+    return notes
+
+
+def _holds_examples(folder: Path) -> bool:
+    """Whether images lie right in a folder; not in one that cannot be read."""
+    try:
+        return any(is_example(Path(name)) for name in os.listdir(folder))
+    except OSError:
+        return False
 
 
 def _nothing_found(folder: Path, others: list[Path]) -> str:
