@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -128,6 +129,31 @@ def test_what_a_callback_logs_lies_in_the_log(tmp_path):
     run(tmp_path, [Norm()])
     logged = [line for line in lines(tmp_path) if "first_norm" in line]
     assert [line["step"] for line in logged] == list(range(1, STEPS + 1))
+
+
+def test_tensors_and_arrays_of_one_number_are_logged(tmp_path):
+    class Log(Callback):
+        def on_end(self, state):
+            state.log({"a": torch.tensor(2.5), "b": np.float32(0.5), "c": np.array([3]), "d": "x"})
+
+    run(tmp_path, [Log()])
+    assert {name: lines(tmp_path)[-1][name] for name in "abcd"} == {
+        "a": 2.5, "b": 0.5, "c": 3, "d": "x"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"norms": torch.ones(3)}, {"step": 1}, {"images": 1}, {"norm": [1.0]}, {1: 2.0}, 3.0],
+    ids=["vector", "step", "images", "list", "number as name", "no mapping"],
+)
+def test_what_no_line_can_hold_is_refused(tmp_path, values):
+    class Log(Callback):
+        def on_step(self, state):
+            state.log(values)
+
+    with pytest.raises(LikewiseError, match=r"state\.log"):
+        run(tmp_path, [Log()])
 
 
 def test_a_callback_can_end_training_with_a_checkpoint(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 
@@ -38,8 +38,8 @@ class CallbackState:
     stop: Callable[[str], None]
     """``stop(reason)`` ends training after this step: a checkpoint is written and the run is scored and reported as a
     shorter one, with ``stopped_early`` in environment.json"""
-    log: Callable[[Mapping[str, float | str]], None]
-    """``log(values)`` adds a line to metrics.jsonl and the loggers"""
+    log: Callable[[Mapping[str, Any]], None]
+    """``log(values)`` adds a line of numbers, texts or tensors of one number to metrics.jsonl and the loggers"""
     newest: Step | None = None
     """the newest step, whose numbers may still be on the device"""
 

@@ -23,6 +23,7 @@ from likewise.training.activation_checkpointing import activation_checkpointing
 from likewise.training.batch_norm import fused_batch_norm
 from likewise.training.batch_norm.over_ranks import synchronise_batch_norm
 from likewise.training.bottleneck import Bottleneck, remedy_for
+from likewise.training.callback_lines import callback_line
 from likewise.training.callbacks import Callback, CallbackState
 from likewise.training.checkpoint import find_start, save_checkpoint
 from likewise.training.collapse_guard import CollapseGuard
@@ -366,7 +367,7 @@ class _Loop:
             optimizer=self.train_step.optimizer,
             run=self.folder,
             stop=self.request_stop,
-            log=self.write_line,
+            log=lambda values: self.write_line(callback_line(values)),
             newest=step,
         )
 
