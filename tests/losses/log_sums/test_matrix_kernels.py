@@ -8,7 +8,7 @@ import torch
 from likewise import losses
 from likewise.losses.fused import gpu_sizes
 from likewise.losses.log_sums import choice, matrix_kernels, row_blocks
-from likewise.losses.log_sums.sums import Gradients, Pairs
+from likewise.losses.log_sums.sums import Pairs, SumGradients
 from losses.kernels import (
     DEVICE,
     compiled_for_a_gpu_that_is_not_here,
@@ -56,7 +56,7 @@ def test_kernels_of_a_block_of_rows_are_the_formula(by_rows, self_index, ids, sc
         assert (found is None) == (right is None)
         assert found is None or error(found, right) < 2e-6
     grads = random_gradients(*sums[:2])
-    found = row_blocks.backward(queries, keys, pairs, sums, Gradients(*grads))
+    found = row_blocks.backward(queries, keys, pairs, sums, SumGradients(*grads))
     wide = [None if grad is None else grad.double() for grad in grads]
     for side, right in zip(found, dense_gradients(*exact, wide), strict=True):
         assert torch.isfinite(side).all()
@@ -74,7 +74,7 @@ def test_kernels_of_a_square_by_blocks_of_rows_are_the_formula(by_rows, with_ids
     for found, right in zip(sums[:2], dense(z.double(), z.double(), itself, ids, ids), strict=True):
         assert found is None or error(found, right) < 2e-6
     grads = random_gradients(*sums[:2])
-    found = row_blocks.backward_square(z, ids, sums, Gradients(*grads), count)
+    found = row_blocks.backward_square(z, ids, sums, SumGradients(*grads), count)
     wide = [None if grad is None else grad.double() for grad in grads]
     right = sum(dense_gradients(z.double(), z.double(), itself, ids, ids, wide))
     assert error(found, right[:count]) < 1e-5
@@ -146,7 +146,7 @@ for pairs in (sums.Pairs(), sums.Pairs(ids, ids, key_ids)):
     def role(count):
         each = torch.ones(count)
         same = None if pairs.query_id is None else each
-        return sums.Sums(each, same), sums.Gradients(each, same)
+        return sums.Sums(each, same), sums.SumGradients(each, same)
     for dtype in (torch.float32, torch.bfloat16):
         matrix_kernels.slopes(scores, pairs, role(300), role(400), dtype)
     matrix_kernels.column_log_sums(scores, pairs)

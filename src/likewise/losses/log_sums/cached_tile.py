@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likewise.losses.log_sums.sums import Gradients, Pairs, Sums, above_zero, over_sum
+from likewise.losses.log_sums.sums import Pairs, SumGradients, Sums, above_zero, over_sum
 from likewise.losses.log_sums.tile_memory import room
 
 MOST_PAIRS = 2**20
@@ -32,7 +32,7 @@ def forward_fixed(
 
 
 def backward(
-    queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: Gradients
+    queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: SumGradients
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     cached = sums.cached
@@ -55,7 +55,7 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
 
 
 def backward_square(
-    z: Tensor, ids: Tensor | None, sums: Sums, grads: Gradients, count: int
+    z: Tensor, ids: Tensor | None, sums: Sums, grads: SumGradients, count: int
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     cached = sums.cached

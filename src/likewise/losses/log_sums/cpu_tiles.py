@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from likewise.losses.log_sums.running_sum import RunningSum
-from likewise.losses.log_sums.sums import Gradients, Pairs, Sums, never_reached, over_sum
+from likewise.losses.log_sums.sums import Pairs, SumGradients, Sums, never_reached, over_sum
 from likewise.losses.log_sums.tile_memory import room
 
 TILE = 512
@@ -55,7 +55,7 @@ def forward_fixed(
 
 
 def backward(
-    queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: Gradients
+    queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: SumGradients
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     all_logsumexp = never_reached(sums.all_logsumexp)
@@ -101,7 +101,7 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
 
 
 def backward_square(
-    z: Tensor, ids: Tensor | None, sums: Sums, grads: Gradients, count: int
+    z: Tensor, ids: Tensor | None, sums: Sums, grads: SumGradients, count: int
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     weight = over_sum(grads.of_all, sums.all_logsumexp)

@@ -10,7 +10,7 @@ from torch import Tensor
 from likewise.collectives import RowShard, shard_of, world_size
 from likewise.losses.fused.products import as_multiplied
 from likewise.losses.log_sums import choice, cpu_tiles, kernel_tiles, one_matrix, row_blocks
-from likewise.losses.log_sums.sums import Gradients, Pairs, Sums
+from likewise.losses.log_sums.sums import Pairs, SumGradients, Sums
 from likewise.losses.second_derivatives import refuse_second_derivatives
 
 MULTIPLIED = (kernel_tiles, row_blocks)
@@ -45,7 +45,7 @@ class _SelfLogSumExp(torch.autograd.Function):
         refuse_second_derivatives()
         z, ids, *saved = ctx.saved_tensors
         sums = Sums(*saved)
-        grads = Gradients(*(_arranged(gradient, ctx.order) for gradient in gradients))
+        grads = SumGradients(*(_arranged(gradient, ctx.order) for gradient in gradients))
         count = len(z) if ctx.shard is None else ctx.shard.count
         gradient = ctx.form.backward_square(z, ids, sums, grads, count)
         if ctx.shard is None:
@@ -89,7 +89,7 @@ class _CrossLogSumExp(torch.autograd.Function):
         queries, keys, self_index, query_id, key_id, *saved = ctx.saved_tensors
         rows, columns = ctx.orders
         pairs, sums = Pairs(self_index, query_id, key_id), Sums(*saved)
-        grads = Gradients(*(_arranged(gradient, rows) for gradient in gradients))
+        grads = SumGradients(*(_arranged(gradient, rows) for gradient in gradients))
         given = queries, keys, pairs, sums, grads
         if ctx.form is kernel_tiles:  # which makes each in a pass of its own
             found = kernel_tiles.backward(*given, ctx.needs_input_grad[:2])

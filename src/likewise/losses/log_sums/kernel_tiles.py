@@ -7,7 +7,7 @@ from torch import Tensor
 
 from likewise.losses.log_sums import gpu_tiles
 from likewise.losses.log_sums.gpu_tiles import ITSELF
-from likewise.losses.log_sums.sums import Gradients, Pairs, Sums
+from likewise.losses.log_sums.sums import Pairs, SumGradients, Sums
 
 
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
@@ -33,7 +33,7 @@ def backward(
     keys: Tensor,
     pairs: Pairs,
     sums: Sums,
-    grads: Gradients,
+    grads: SumGradients,
     wants: tuple[bool, bool] = (True, True),
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of queries [N, D] and keys [M, D], a pass each where they are wanted."""
@@ -49,7 +49,7 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
 
 
 def backward_square(
-    z: Tensor, ids: Tensor | None, sums: Sums, grads: Gradients, count: int
+    z: Tensor, ids: Tensor | None, sums: Sums, grads: SumGradients, count: int
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     first = None if count == len(z) else count

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likewise.gpu_kernels import blocks, kernels
 from likewise.losses.fused.devices import run_on
-from likewise.losses.log_sums.sums import Gradients, Pairs, Sums, SumsAndGradients, never_reached
+from likewise.losses.log_sums.sums import Pairs, SumGradients, Sums, SumsAndGradients, never_reached
 
 FILE = "losses.log_sums.kernels.scores"
 ROW_TILE = {"ROWS": 4, "COLUMNS": 1024}
@@ -85,7 +85,7 @@ def slopes(
     return found
 
 
-def _numbers(sums: Sums, grads: Gradients) -> Tensor:
+def _numbers(sums: Sums, grads: SumGradients) -> Tensor:
     """Weights and log-sums [2 or 4, N]; that of an empty sum is never reached."""
     lines = [grads.of_all, never_reached(sums.all_logsumexp)]
     if sums.positives_logsumexp is not None and grads.of_positives is not None:

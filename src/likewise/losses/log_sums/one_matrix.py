@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from likewise.losses.fused.products import product
-from likewise.losses.log_sums.sums import Gradients, Pairs, Sums, never_reached
+from likewise.losses.log_sums.sums import Pairs, SumGradients, Sums, never_reached
 
 MOST_PAIRS = 2**22
 """Queries times keys up to which this form goes before `gpu_tiles`: 2,048 squared, 16 MB of scores in float32."""
@@ -34,7 +34,7 @@ def forward_fixed(
 
 
 def backward(
-    queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: Gradients
+    queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: SumGradients
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     by_score = slopes(sums, grads)
@@ -48,7 +48,7 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
 
 
 def backward_square(
-    z: Tensor, ids: Tensor | None, sums: Sums, grads: Gradients, count: int
+    z: Tensor, ids: Tensor | None, sums: Sums, grads: SumGradients, count: int
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     as_queries = slopes(sums, grads, lambda values: values[:count, None])
@@ -86,7 +86,7 @@ def sums_of(scores: Tensor, of_positives: Tensor | None) -> Sums:
 
 def slopes(
     sums: Sums,
-    grads: Gradients,
+    grads: SumGradients,
     per_score: Callable[[Tensor], Tensor] = lambda values: values[:, None],
 ) -> Tensor:
     """[N, M], the derivative of the loss by each score; ``per_score`` lays a number of each query along its scores."""

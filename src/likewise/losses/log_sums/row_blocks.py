@@ -16,7 +16,7 @@ from torch import Tensor
 
 from likewise.losses.fused.products import add_product, product
 from likewise.losses.log_sums import matrix_kernels, one_matrix
-from likewise.losses.log_sums.sums import Gradients, Pairs, Sums, SumsAndGradients
+from likewise.losses.log_sums.sums import Pairs, SumGradients, Sums, SumsAndGradients
 
 SCORES = 2**26
 """Of one block: 0.27 GB in float32. Without kernels three or four such matrices are held at a time. NO GPU HAS MEASURED
@@ -45,7 +45,7 @@ def forward_fixed(
 
 
 def backward(
-    queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: Gradients
+    queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: SumGradients
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     of_queries = torch.empty_like(queries, dtype=sums.all_logsumexp.dtype)
@@ -76,7 +76,7 @@ def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
 
 
 def backward_square(
-    z: Tensor, ids: Tensor | None, sums: Sums, grads: Gradients, count: int
+    z: Tensor, ids: Tensor | None, sums: Sums, grads: SumGradients, count: int
 ) -> Tensor:
     """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     gradient = torch.zeros_like(z[:count], dtype=sums.all_logsumexp.dtype)
@@ -114,9 +114,9 @@ def backward_both(
     """Gradients of queries [N, D] and keys [M, D] by both log-sums."""
     of_queries = torch.empty_like(queries, dtype=log_sums[0].dtype)
     of_keys = torch.zeros_like(keys, dtype=of_queries.dtype)
-    as_keys = Sums(log_sums[1], None), Gradients(grads[1], None)
+    as_keys = Sums(log_sums[1], None), SumGradients(grads[1], None)
     for rows in _blocks(queries, keys):
-        given = Sums(log_sums[0][rows], None), Gradients(grads[0][rows], None)
+        given = Sums(log_sums[0][rows], None), SumGradients(grads[0][rows], None)
         by_score = _slopes(queries[rows], keys, Pairs(), given, as_keys)  # [n, M]
         of_queries[rows] = product(by_score, keys)
         add_product(of_keys, by_score.T, queries[rows])
@@ -173,7 +173,7 @@ def _of_rows(every: SumsAndGradients, rows: slice) -> SumsAndGradients:
     """Of some queries."""
     sums, grads = every
     part = Sums(sums.all_logsumexp[rows], _part(sums.positives_logsumexp, rows))
-    return part, Gradients(grads.of_all[rows], _part(grads.of_positives, rows))
+    return part, SumGradients(grads.of_all[rows], _part(grads.of_positives, rows))
 
 
 def _slopes(

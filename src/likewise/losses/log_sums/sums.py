@@ -33,7 +33,7 @@ class Sums(NamedTuple):
     """[N, M] likewise, 0 where ids differ"""
 
 
-class Gradients(NamedTuple):
+class SumGradients(NamedTuple):
     """Those of a loss by `Sums`."""
 
     of_all: Tensor
@@ -42,7 +42,7 @@ class Gradients(NamedTuple):
     """[N]; None if no ids were given"""
 
 
-SumsAndGradients = tuple[Sums, Gradients]
+SumsAndGradients = tuple[Sums, SumGradients]
 
 
 class Pairs(NamedTuple):
@@ -70,7 +70,7 @@ class Form(Protocol):
         ...
 
     def backward(
-        self, queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: Gradients
+        self, queries: Tensor, keys: Tensor, pairs: Pairs, sums: Sums, grads: SumGradients
     ) -> tuple[Tensor | None, Tensor | None]:
         """Gradients of queries [N, D] and keys [M, D]."""
         ...
@@ -86,7 +86,7 @@ class Form(Protocol):
         ...
 
     def backward_square(
-        self, z: Tensor, ids: Tensor | None, sums: Sums, grads: Gradients, count: int
+        self, z: Tensor, ids: Tensor | None, sums: Sums, grads: SumGradients, count: int
     ) -> Tensor:
         """The gradient [count, D] of rows that are queries and keys at once; sums and gradients are of all rows."""
         ...
