@@ -173,3 +173,9 @@ def test_overwriting_removes_what_would_replace_the_new_networks(tmp_path):
         path.write_text("old")
     run.create(overwrite=True)
     assert [path for path in left if path.exists()] == []
+
+
+def test_a_classifier_without_a_run_is_refused_with_the_command_that_takes_it(tmp_path):
+    (tmp_path / "classifier.json").write_text("{}")
+    with pytest.raises(LikewiseError, match="likewise predict"):
+        RunFolder(tmp_path).require()

@@ -268,6 +268,12 @@ class RunFolder:
             LikewiseError: it holds no run, or one that an older version wrote.
         """
         if not self.config.exists():
+            if self.classifier.exists():
+                raise LikewiseError(
+                    f"{self.path} holds a classifier of `likewise advise` and no run, which this needs. How often it "
+                    f"is right on images that have labels: likewise predict {self.path} IMAGES/. Runs are made by "
+                    f"likewise train."
+                )
             raise LikewiseError(
                 f"{self.path} is not a run: it has no config.json. Give a folder that `likewise train` wrote, "
                 f"for instance runs/a."

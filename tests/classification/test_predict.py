@@ -121,6 +121,32 @@ def test_arrays_are_read_too(folder):
     assert made.table["class"].to_pylist() == ["dark", "grey", "light", "light"]
 
 
+@pytest.mark.parametrize("out", [None, "p.csv", "p.parquet"])
+def test_images_that_have_a_label_say_how_often_predictions_are_right(folder, tmp_path, out):
+    names = np.array([*NAMES, "blue", ""])
+    labels = names[
+        [0, 1, 2, 1, 3, 4, 4]
+    ]  # the fourth is wrong, "blue" was not learned, two have no label
+    data = (squares([0, 1, 2, 2, 2, 1, 0]), labels)
+    known = predict(folder, data, out and tmp_path / out).accuracy
+    assert known is not None and known.share.value == 0.75 and known.share.low < 0.75
+    assert (known.images, known.others) == (4, 1)
+    assert "75.0%" in str(known) and "1 image of classes" in str(known)
+
+
+def test_labels_that_name_nothing_learned_say_nothing(folder):
+    assert predict(folder, squares([0, 1])).accuracy is None
+    assert predict(folder, (squares([0, 1]), np.array(["2019", "2020"]))).accuracy is None
+
+
+def test_what_was_not_read_counts_neither_as_right_nor_as_wrong(folder, photos, tmp_path):
+    for number, name in ((0, "dark"), (7, "grey")):
+        (tmp_path / "labelled" / name).mkdir(parents=True)
+        (photos / f"{number:02}.png").rename(tmp_path / "labelled" / name / "x.png")
+    known = predict(folder, tmp_path / "labelled").accuracy
+    assert known is not None and known.images == 1
+
+
 class Killed(Exception):
     pass
 

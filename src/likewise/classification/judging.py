@@ -34,6 +34,8 @@ class Judge(Protocol):
     """of the rows"""
     threshold: Threshold | None
     """from which probability on a class is sure; None where predictions are not one class an image"""
+    class_names: Sequence[str]
+    """what is told apart; none where predictions are numbers"""
 
     @property
     def encoder(self) -> nn.Module:
@@ -93,6 +95,7 @@ class ClassJudge:
     ) -> None:
         self.classifier, self.reference, self.view = classifier, reference, view
         self.threshold: Threshold | None = threshold
+        self.class_names: Sequence[str] = classifier.class_names
         self._least = threshold.value
 
     @torch.inference_mode()
@@ -142,6 +145,7 @@ class TargetJudge:
         self.predictor, self.reference, self.view = predictor, reference, view
         self.columns = target_columns(predictor.task, predictor.names)
         self.threshold: Threshold | None = None
+        self.class_names: Sequence[str] = ()
 
     @torch.inference_mode()
     def __call__(self, pixels: Pixels, ids: Sequence[str]) -> list[Row]:

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import nn
 
 from likewise.classification.csv_cells import cells_of
 from likewise.classification.judging import Judge, judge_of
+from likewise.classification.known_labels import KnownAccuracy, KnownLabels
 from likewise.classification.predict_vectors import open_vectors, predict_vectors
 from likewise.classification.prediction_file import (
     COLUMNS,
@@ -59,6 +60,8 @@ class Predictions:
     """rows that an earlier, interrupted call had written already"""
     started_again: bool = False
     """whether an earlier call's rows were of another classifier, other data or another precision, and were dropped"""
+    known: KnownLabels | None = field(default=None, repr=False)
+    """labels that the images bring, against which the predictions can be checked"""
     _rows: pa.Table | None = field(default=None, repr=False)
     _columns: pa.Schema = field(default=COLUMNS, repr=False)
 
@@ -76,6 +79,11 @@ class Predictions:
 
     def __len__(self) -> int:
         return self.table.num_rows
+
+    @property
+    def accuracy(self) -> KnownAccuracy | None:
+        """How often they are right on images that have a label; None where none has one that was learned."""
+        return self.known.accuracy(self.table) if self.known and self.threshold else None
 
     def to_pandas(self) -> Any:
         """The table as a pandas DataFrame."""
@@ -156,6 +164,7 @@ def predict(
         file = PredictionFile(Path(out), key, overwrite, judge.columns)
         return stack.enter_context(closing(file))
 
+    known = None
     with ExitStack() as stack:
         if has_vectors(data):
             index = open_vectors(Path(data), judge, folder)
@@ -165,10 +174,11 @@ def predict(
         else:
             manifest = _listed(data, settings, pixel_range)
             say_pixels(manifest, console)
+            known = KnownLabels.of(manifest, judge.class_names)
             sink = open_sink([*manifest.ids, *manifest.left_out])
             before = sink.written
             _predict(judge, _images(manifest, settings), manifest, sink, batch_size)
-        return _finished(sink, judge, before)
+        return replace(_finished(sink, judge, before), known=known)
 
 
 def _listed(
