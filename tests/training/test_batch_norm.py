@@ -593,6 +593,7 @@ for dtype in (torch.bfloat16, torch.float32):
 
 
 @needs_triton
+@pytest.mark.slow
 @pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
 def test_they_compile_for_a_gpu_that_is_not_here():
     assert compiled_for_a_gpu_that_is_not_here(COMPILED) == 2 * 2 * 2 * 6

@@ -63,6 +63,12 @@ KINDS = (
 )
 """A method for each kind of step, for tests whose outcome depends on the kind alone."""
 
+OF_ITS_OWN = ("prototypes", "byol", "suncet", "loco", "ugan")
+"""The kinds whose backward or support is their own; `make test-all` takes the other kinds too."""
+SOME = [
+    name if name in OF_ITS_OWN else pytest.param(name, marks=pytest.mark.slow) for name in KINDS
+]
+
 KEPT = ("byol", "moco-v2", "suncet", "comatch", "loco", "ugan")
 """The kinds whose next step depends on more than weights and the step's number."""
 
@@ -115,7 +121,12 @@ def assert_same(found, expected):
     ("name", "pieces"),
     [
         *((name, 3) for name in EVERY),
-        *((name, 12) for name in KINDS),
+        *((name, 12) for name in OF_ITS_OWN),
+        *(
+            pytest.param(name, 12, marks=pytest.mark.slow)
+            for name in KINDS
+            if name not in OF_ITS_OWN
+        ),
     ],
 )
 def test_the_gradient_is_that_of_the_whole_batch(name, pieces):
@@ -138,7 +149,7 @@ class ScaledBackward(Precision):
         super().backward(1024 * tensor, model, *arguments, **more)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", SOME)
 def test_a_scaled_loss_is_scaled_once(name):
     rule = rule_of(name)
     batch = batch_of(rule)

@@ -342,6 +342,7 @@ sampling.sampled_operations(drawn, 2, 0.5)
 
 
 @needs_triton
+@pytest.mark.slow
 def test_the_sampling_compiles_for_a_gpu_that_is_not_here() -> None:
     assert compiled_for_a_gpu_that_is_not_here(COMPILING) == 3
 

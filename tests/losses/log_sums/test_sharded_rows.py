@@ -166,7 +166,7 @@ def one_of(rank, port, ranks, results):
     torch.distributed.destroy_process_group()
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+@pytest.fixture(scope="module", params=[3, pytest.param(2, marks=pytest.mark.slow)])
 def of_ranks(request):
     """What each of several processes found."""
     results = results_of_ranks(one_of, request.param, request.param)
