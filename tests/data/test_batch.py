@@ -62,6 +62,10 @@ def test_images_that_are_not_square_are_squeezed_and_keep_their_aspect(height, w
 @pytest.mark.parametrize(("images", "options", "value"), [
     (IMAGES[0], {}, r"\[3, 8, 8\]"), (IMAGES[:0], {}, r"\[0, 3, 8, 8\]"), (IMAGES.int(), {}, "int32"),
     (IMAGES.float(), {}, "255"), (IMAGES / 255 - 0.5, {}, "-0.5"), (IMAGES, {"labels": [0, 1]}, "labels"),
+    (IMAGES.numpy(), {}, "ndarray"), (IMAGES.permute(0, 2, 3, 1), {}, r"8, 8, 3.*permute"),
+    (IMAGES * torch.nan, {}, "nan"),
+    (IMAGES, {"labels": torch.full((len(IMAGES),), 0.5)}, "labels"),
+    (IMAGES, {"labels": torch.full((len(IMAGES),), torch.nan)}, "labels"),
     (IMAGES, {"indices": torch.arange(5)}, "indices"), (IMAGES, {"support": (IMAGES[:2], [0])}, "labels"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_an_error_that_names_it(images, options, value):

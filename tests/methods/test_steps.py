@@ -5,9 +5,12 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
+from likewise.errors import LikewiseError
 from likewise.losses import barlow_twins, cosine_regression, nt_xent, suncet
 from likewise.methods import Progress, choose_method, find_method, with_view_size
+from likewise.methods.byol import BYOL
 from likewise.methods.isd import ISD
 from likewise.methods.method import classify
 from likewise.methods.simclr import SimCLR
@@ -376,3 +379,11 @@ def test_the_weight_of_the_ema_forms_graph_rises_by_one_an_epoch_of_400():
         rest = step.metrics["supervised"] + rule.pseudo_label_weight * step.metrics["pseudo_label"]
         terms.append(((step.loss - rest) / step.metrics["graph"]).item())
     assert terms == pytest.approx([1, 2, 3], rel=1e-4)
+
+
+@pytest.mark.parametrize("method", [SimCLR(), BYOL()], ids=["SimCLR", "BYOL"])
+def test_a_network_that_is_not_wrapped_is_refused_with_what_to_type(method):
+    for given in ({}, {"encoder": nn.Flatten()}):
+        args = () if given else (nn.Flatten(),)
+        with pytest.raises(LikewiseError, match=r"ModuleEncoder\(network"):
+            method.build(*args, **given, classes=3)

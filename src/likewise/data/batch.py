@@ -12,6 +12,9 @@ from torch.nn import functional
 from likewise.data.resizing import resized
 from likewise.errors import LikewiseError
 
+MOST_COLOURS = 4
+"""channels that stand last where a shape is [B, H, W, C]"""
+
 UNLABELLED = -1
 """The label of an example that has none, or whose label the budget hides (scikit-learn's convention)."""
 
@@ -131,7 +134,7 @@ class Batch(NamedTuple):
             labels = torch.full((count,), UNLABELLED, device=images.device)
         if indices is None:
             indices = torch.arange(count, device=images.device)
-        numbers = torch.as_tensor(labels).long()
+        numbers = _whole(labels)
         for name, rows in (("labels", numbers), ("indices", indices)):
             if rows.shape != (count,):
                 raise LikewiseError(
@@ -192,15 +195,37 @@ class Batch(NamedTuple):
         )
 
 
+def _whole(labels: Tensor | Sequence[int]) -> Tensor:
+    """int64, of any type that holds whole numbers."""
+    given = torch.as_tensor(labels)
+    numbers = given.long()
+    if given.is_floating_point() and not torch.equal(numbers.to(given.dtype), given):
+        raise LikewiseError(
+            "labels: numbers with a fraction, or NaN, were given; allowed: whole numbers, -1 where there is no label."
+        )
+    return numbers
+
+
 def _pixels_of(images: Tensor) -> Pixels:
     """Images of any shape and type that `Batch.of` takes, as square uint8 pixels and their aspect."""
+    if not isinstance(images, Tensor):
+        raise LikewiseError(
+            f"images: {type(images).__name__} was given; allowed: a tensor [B, C, H, W]. An array [B, H, W, C] becomes "
+            f"one by torch.from_numpy(images).permute(0, 3, 1, 2)."
+        )
     if images.ndim != 4 or 0 in images.shape:
         raise LikewiseError(
             f"images: the shape {list(images.shape)} was given; allowed: [B, C, H, W]."
         )
+    if images.shape[3] <= MOST_COLOURS < min(images.shape[1:3]):
+        raise LikewiseError(
+            f"images: the shape {list(images.shape)} was given, which would be {images.shape[1]} channels of images "
+            f"{images.shape[3]} wide; allowed: [B, C, H, W]. Give images.permute(0, 3, 1, 2)."
+        )
     if images.is_floating_point():
         low, high = images.aminmax()
-        if low < 0 or high > 1:
+        # NaN is neither.
+        if not (low >= 0 and high <= 1):
             raise LikewiseError(
                 f"images: floating point from {low:g} to {high:g} was given; allowed: uint8, or floating point from 0 "
                 f"to 1. Leave the normalisation out: the encoder normalises."

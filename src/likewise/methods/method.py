@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,25 @@ from likewise.methods.step import Outputs, Step, compute_over_ranks
 from likewise.views.view_policy import ViewPolicy
 
 MethodT = TypeVar("MethodT", bound="Method")
+P = ParamSpec("P")
+
+
+def _takes_an_encoder(build: Callable[P, Nets]) -> Callable[P, Nets]:
+    """Refuse a network that is not wrapped as an encoder, for a loop of the user's own has no check before this one."""
+
+    @functools.wraps(build)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> Nets:
+        method, *given = args
+        encoder = given[0] if given else kwargs.get("encoder")
+        if isinstance(encoder, nn.Module) and not hasattr(encoder, "width"):
+            raise LikewiseError(
+                f"{type(method).__name__}.build takes an encoder; the network {type(encoder).__name__} was given. Wrap "
+                f"it: likewise.encoders.ModuleEncoder(network, image_size=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, "
+                f"0.25)), with the size, mean and standard deviation of its images."
+            )
+        return build(*args, **kwargs)
+
+    return checked
 
 
 @dataclass(frozen=True)
@@ -39,6 +59,12 @@ class Method:
 
     card: ClassVar[Card]
     """title, paper, idea, recipe and presets: what help and pages say about it"""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "build" in cls.__dict__:
+            cls.build = _takes_an_encoder(cls.build)
+
     clip_sampling: ClassVar[ClipSampling | None] = None
     """how much of a video it looks at; None: it learns from images"""
 
