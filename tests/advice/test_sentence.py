@@ -42,6 +42,13 @@ def test_too_few_labels_promise_nothing():
     assert "class prototypes" in words
 
 
+@pytest.mark.parametrize(("low", "is_sure"), [(0.85, False), (0.9999, True)])
+def test_no_mistake_among_few_labels_does_not_promise_that_there_will_be_none(low, is_sure):
+    words = first_sentence(240, 32, 4, "mean", 0.999, low, 1.0)
+    assert ("100%" in words) == is_sure
+    assert is_sure or "85%" in words
+
+
 def result(name, accuracy, probability, folds=5):
     return ArmResult(name, accuracy, 0.0, 1.0, 1.0, folds=folds, probability=probability)
 

@@ -29,6 +29,12 @@ def first_sentence(
             f"{start} no accuracy can be estimated: a class needs two labels for that. The classifier that is saved "
             f"({winner}) is the usual choice with so few labels."
         )
+    # Without a mistake among few labels the estimate is 1, which no classifier keeps.
+    if percent(expected, 0) == percent(1.0, 0) != percent(low, 0):
+        return (
+            f"{start} the best classifier found made next to no mistake in cross-validation, and is expected to be "
+            f"right on at least {percent(low, 0)} of new images: {winner}."
+        )
     return (
         f"{start} the best classifier found is expected to be right on {percent(expected, 0)} of new images "
         f"({interval_in_percent(low, high)}): {winner}."
