@@ -5,6 +5,7 @@ must be chosen before Triton is imported, and so has a process of its own.
 """
 
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
@@ -16,9 +17,10 @@ from likewise.randomness import BatchRNG, batch_rng
 from likewise.views import view_policy
 from likewise.views.fused import operations as fused_operations
 from likewise.views.fused import views as fused
-from likewise.views.fused.packing import CUTOUT, ORDER, pack
+from likewise.views.fused.packing import CUTOUT, ORDER, Packed, pack
 from likewise.views.fused.sampling import sampled_operations
 from likewise.views.image import batched
+from likewise.views.image.crop import filter_taps
 from likewise.views.image.random_ops import (
     OPERATIONS,
     amounts,
@@ -101,7 +103,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
         for name in ("WHOLE", "TILE"):
             monkeypatch.setattr(fused, name, 16)
         monkeypatch.setattr(fused_operations, "WHOLE", 16)
-        monkeypatch.setattr(fused, "KNOWS_STRIDE", 1)
+        monkeypatch.setattr(fused, "KNOWS_STRIDES", 1)
         monkeypatch.setattr(fused_operations, "BLOCK", 128)  # of 400 pixels
     return request.param
 
@@ -127,8 +129,64 @@ def test_kernels_make_each_change_as_pytorch_does(what: str) -> None:
 def test_kernels_make_views_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "WHOLE", 16)
     images = noise(2 if INTERPRETED else 64, 3, 75, 50)
-    params = sampled(EVERYTHING, images)
+    params = sampled(replace(EVERYTHING, solarize=1.0), images)
+    assert params.colour is not None and params.colour.blurred.any()
     assert (kernels(images, params, 37) - defined(images, params, 37)).abs().max() < CLOSE
+
+
+def dense(index: torch.Tensor, weights: torch.Tensor, pixels: int) -> torch.Tensor:
+    """Taps [B, size, taps] as the weight of each pixel of an image's axis: [B, size, pixels]."""
+    return torch.zeros(*index.shape[:2], pixels).scatter_add_(2, index, weights)
+
+
+@on_kernels
+@pytest.mark.parametrize(("height", "width"), [(61, 74), (200, 1), (9, 40)])
+def test_kernels_make_the_taps_of_pytorch_from_pixels_inside_the_image(
+    height: int, width: int
+) -> None:
+    size, slots = 37, math.ceil(2 * max(height, width) / 37)
+    box = sampled(simclr(), noise(6, 3, 1, 1)).box
+    # The whole image, and one that rounding has made larger.
+    box[0] = torch.eye(2, 3)
+    box[1] = torch.eye(2, 3) * (1 + 1e-6)
+    firsts = torch.zeros(6, 2, size + 1, dtype=torch.int32, device=DEVICE)
+    weights = torch.zeros(6, 2, slots, size, device=DEVICE)
+    fused.launch(
+        "taps_kernel",
+        (6,),
+        4,
+        (box.to(DEVICE), firsts, weights),
+        (size, height, width),
+        SIDE=64,
+        TAPS=slots,
+        SHRINKS=True,
+    )
+    for axis, pixels in enumerate((width, height)):
+        first, count = firsts[:, axis, :size, None].cpu(), firsts[:, axis, size, None, None].cpu()
+        assert (first >= 0).all() and (first + count <= pixels).all() and (count <= slots).all()
+        tap = torch.arange(slots)
+        found = weights[:, axis].mT.cpu() * (tap < count) * (255 if axis else 1)
+        index = (first + tap).clamp(max=pixels - 1).long()
+        expected = filter_taps(box[:, axis, axis], box[:, axis, 2], pixels, size)
+        torch.testing.assert_close(
+            dense(index, found, pixels), dense(*expected, pixels), atol=1e-5, rtol=0
+        )
+
+
+def test_the_pixel_beside_the_only_one_of_an_axis_is_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    launched = {}
+
+    def note(name: str, grid: object, warps: int, tensors: object, numbers: tuple, **flags) -> None:
+        launched[name] = (*numbers, *flags.items())
+
+    monkeypatch.setattr(fused, "launch", note)
+    for rows in (2, fused.KNOWS_STRIDES):
+        fused.make(noise(rows, 3, 1, 9), Packed(torch.eye(2, 3).repeat(rows, 1, 1)), 16)
+        _, _, height, width, _, _, _, down, across, _, *flags = launched["view_kernel"]
+        assert (height, width, down, across) == (1, 9, 0, 1)
+        assert dict(flags)["STRIDE_H"] == 0
 
 
 @on_kernels
@@ -292,7 +350,8 @@ def test_kernels_sample_the_parameters_of_pytorch(
     torch.testing.assert_close(found.box.cpu(), expected.box)
     boxes = policy.sample_boxes(BatchRNG((1, "view"), 70, **part), there.aspect)
     assert torch.equal(boxes, found.box)
-    assert (found.coloured, found.scaled) == (expected.coloured, expected.scaled)
+    for what in ("coloured", "solarizes", "scaled"):
+        assert getattr(found, what) == getattr(expected, what), what
     assert found.cutout_side == expected.cutout_side
     found, expected = found.rows.cpu(), expected.rows
     if not policy.cutout:
@@ -381,4 +440,4 @@ for size in (32, 96):
 @needs_triton
 @pytest.mark.slow
 def test_blurred_views_compile_for_a_gpu_that_is_not_here() -> None:
-    assert compiled_for_a_gpu_that_is_not_here(VIEWS_COMPILING) == 1 + 4
+    assert compiled_for_a_gpu_that_is_not_here(VIEWS_COMPILING) == 1 + 5

@@ -194,7 +194,7 @@ class ViewPolicy:
         factors = self._channel_factors(drawn[JITTER_LINE], channels, rng)
         if factors is not None:
             rows = torch.cat([rows, factors], dim=1)
-        colour = ColourRows(rows, blurs=self.blur > 0, scaled=factors is not None)
+        colour = ColourRows(rows, self.blur > 0, self.solarize > 0, scaled=factors is not None)
         return ViewParams(box, colour, cutout=cutout)
 
     def _ranges(self) -> list[Uniform]:

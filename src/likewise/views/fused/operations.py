@@ -9,12 +9,15 @@ from torch import Tensor
 
 from likewise.gpu_kernels import to_device
 from likewise.views.fused.packing import Packed
-from likewise.views.fused.views import TILE_WARPS, WARPS, WHOLE, launch, tile_of
+from likewise.views.fused.views import WARPS, WHOLE, launch, tile_of
 from likewise.views.image.tone import LEVELS
 from likewise.views.image.view_params import RandAugmentParams
 
 BLOCK = 4096
 """Pixels that a program takes in at a time where it looks at all of a larger view."""
+
+TILE_WARPS = 8
+"""Of a program that makes a tile of a larger view."""
 
 STATISTICS_WARPS = 8
 """Of such a program."""
@@ -31,6 +34,7 @@ def operate(views: Tensor, packed: Packed, operations: RandAugmentParams) -> tup
     planes = 1 if rgb else channels
     rows = packed.box if packed.rows is None else packed.rows
     box, side, whole = packed.box, tile_of(size), size <= WHOLE
+    tiles = math.ceil(size / side)
     statistics = views  # which is not read
     if not whole:
         statistics = views.new_empty(count * channels, LEVELS)
@@ -49,7 +53,7 @@ def operate(views: Tensor, packed: Packed, operations: RandAugmentParams) -> tup
         new_box = torch.empty_like(box)
         launch(
             "operation_kernel",
-            (count * planes, math.ceil(size / side) ** 2),
+            (count * planes * tiles**2,),
             WARPS[side] if whole else TILE_WARPS,
             (views, box, kind, amount, rows, statistics, new_views, new_box),
             (packed.cutout_side, size, planes, kind.stride(0), rows.stride(0)),

@@ -33,6 +33,8 @@ class Packed(NamedTuple):
     """whether there are colour augmentations"""
     blurs: bool = False
     """whether a row may be blurred"""
+    solarizes: bool = False
+    """whether one may be solarized"""
     scaled: bool = False
     """whether channels have factors of their own"""
     cutout_side: float = 0.0
@@ -50,7 +52,15 @@ def pack(params: ViewParams) -> Packed:
     colour, cutout = params.colour, params.cutout
     if isinstance(colour, ColourRows):
         side = 0.0 if cutout is None else cutout.side
-        return Packed(box, colour.rows, True, colour.blurs, colour.scaled, side)
+        return Packed(
+            box,
+            colour.rows,
+            coloured=True,
+            blurs=colour.blurs,
+            solarizes=colour.solarizes,
+            scaled=colour.scaled,
+            cutout_side=side,
+        )
     if colour is None and cutout is None:
         return Packed(box)
     columns = _colour_columns(colour, len(box))
@@ -64,6 +74,7 @@ def pack(params: ViewParams) -> Packed:
         rows,
         coloured=colour is not None,
         blurs=colour is not None and bool(colour.blurred.any()),
+        solarizes=colour is not None and bool(colour.solarized.any()),
         scaled=factors is not None,
         cutout_side=0.0 if cutout is None else cutout.side,
     )

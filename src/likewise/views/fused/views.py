@@ -25,15 +25,18 @@ TILE = 32
 WARPS = {16: 2, 32: 4, 64: 16}
 """Of a program that makes a whole view, by the side of its tile."""
 
-TILE_WARPS = 8
-"""Of a program that makes a tile of a larger view."""
+TILE_WARPS = 4
+"""Of a program that makes a tile of a larger view: a thread has eight pixels of a column, which share its taps."""
 
-KNOWS_STRIDE = 64
-"""Images of a batch from which on the distance of their channels in memory is a constant of the kernels.
+KNOWS_STRIDES = 64
+"""Images of a batch from which on the distances of channels, lines and columns in memory are constants of the kernels.
 
-Then of three channels only one address is computed, and another size of stored images has kernels of its own, which
-take seconds to compile. Fewer images may well be each of another size.
+Then of four neighbours in three channels only one address is computed, and another size of stored images has kernels of
+its own, which take seconds to compile. Fewer images may well be each of another size.
 """
+
+TAPS_WARPS = 4
+"""Of a program that makes the taps of a larger view."""
 
 BLUR_WARPS = 4
 """Of a program of the blur's own kernels."""
@@ -69,7 +72,7 @@ def supports(images: Tensor) -> bool:
 def make(images: Tensor, packed: Packed, size: int, encoder: EncoderInput | None = None) -> Tensor:
     """The views' pixels: uint8 [B, C, H, W] -> float32 [B, C, size, size] in [0, 1], or as an encoder takes them.
 
-    Launches one kernel up to `WHOLE` pixels, up to four beyond, and never waits for the device.
+    Launches one kernel up to `WHOLE` pixels, up to five beyond, and never waits for the device.
 
     Args:
         images: of any strides: channels may come first or last, and rows may be a part of a larger tensor.
@@ -93,6 +96,8 @@ def _launch_all(
     """The kernels that the views need, one after the other."""
     size = views.shape[-1]
     crop = _Crop.of(images, packed, size)
+    if size > WHOLE:
+        _launch_taps(crop, packed.box)
     normalisation = packed.box if encoder is None else encoder.table(images.device)
     sums = None
     if packed.coloured and size > WHOLE:
@@ -101,7 +106,7 @@ def _launch_all(
             "sum_kernel",
             crop.grid,
             crop.warps,
-            (images, packed.box, crop.rows, sums),
+            (images, *crop.tables, crop.rows, sums),
             crop.numbers,
             **crop.flags,
         )
@@ -112,20 +117,36 @@ def _launch_all(
         "view_kernel",
         crop.grid,
         crop.warps,
-        (images, packed.box, crop.rows, sums, views, unblurred, normalisation),
+        (images, packed.box, *crop.tables, crop.rows, sums, views, unblurred, normalisation),
         (packed.cutout_side, *crop.numbers),
         **crop.flags,
         **_blur_flags(size),
         CUTS_OUT=packed.cutout_side > 0,
-        TILES=power_of_two(crop.grid[1], 16),
+        TILES=power_of_two(math.ceil(size / tile_of(size)) ** 2, 16),
         COLOURED=packed.coloured,
+        SOLARIZES=packed.solarizes,
         BLURS=packed.blurs,
         WHOLE=size <= WHOLE,
         FOR_ENCODER=encoder is not None,
         maxnreg=BLUR_REGISTERS if packed.blurs and size <= WHOLE else None,
     )
     if packed.blurs and size > WHOLE:
-        _launch_blur(crop, unblurred, views, normalisation, packed.cutout_side, encoder is not None)
+        _launch_blur(crop, unblurred, views, normalisation, packed, encoder is not None)
+
+
+def _launch_taps(crop: _Crop, box: Tensor) -> None:
+    """The tables of each view, which the programs of its tiles read."""
+    size, height, width, *_ = crop.numbers
+    launch(
+        "taps_kernel",
+        (len(box),),
+        TAPS_WARPS,
+        (box, *crop.tables),
+        (size, height, width),
+        SIDE=power_of_two(size),
+        TAPS=crop.flags["CROP_TAPS"],
+        SHRINKS=crop.flags["SHRINKS"],
+    )
 
 
 def _launch_blur(
@@ -133,7 +154,7 @@ def _launch_blur(
     unblurred: Tensor,
     views: Tensor,
     normalisation: Tensor,
-    cutout_side: float,
+    packed: Packed,
     for_encoder: bool,
 ) -> None:
     """The views that are blurred, from what the kernel of views left unblurred: across, then down."""
@@ -155,9 +176,10 @@ def _launch_blur(
         crop.grid,
         BLUR_WARPS,
         (crop.rows, half_blurred, views, normalisation),
-        (cutout_side, *numbers),
+        (packed.cutout_side, *numbers),
         **flags,
-        CUTS_OUT=cutout_side > 0,
+        SOLARIZES=packed.solarizes,
+        CUTS_OUT=packed.cutout_side > 0,
         FOR_ENCODER=for_encoder,
     )
 
@@ -165,11 +187,13 @@ def _launch_blur(
 class _Crop(NamedTuple):
     """What the kernels that read images are launched with."""
 
-    grid: tuple[int, int]
-    """a program for each view (of an image that is not RGB: for each of its channels), and for each tile"""
+    grid: tuple[int]
+    """a program for each tile of each view (of an image that is not RGB: of each of its channels)"""
     warps: int
     rows: Tensor
     """the views' parameters; the boxes where there are none, which then no kernel reads"""
+    tables: tuple[Tensor, Tensor]
+    """memory for the views' taps: see `likewise.views.fused.kernels.taps`"""
     numbers: tuple[int, ...]
     flags: dict[str, Any]
 
@@ -178,23 +202,40 @@ class _Crop(NamedTuple):
         """Of images uint8 [B, C, H, W], for views of so many pixels."""
         count, channels, height, width = images.shape
         side = tile_of(size)
+        tiles = math.ceil(size / side)
         rgb = channels == 3
         planes = 1 if rgb else channels
         rows = packed.box if packed.rows is None else packed.rows
+        taps = math.ceil(2 * max(1, height / size, width / size))
+        strides = _strides(images)
+        known = strides[1:] if count >= KNOWS_STRIDES else (0, 0, 0)
         return cls(
-            grid=(count * planes, math.ceil(size / side) ** 2),
+            grid=(count * planes * tiles**2,),
             warps=WARPS[side] if size <= WHOLE else TILE_WARPS,
             rows=rows,
-            numbers=(size, height, width, planes, *images.stride(), rows.stride(0)),
+            tables=(
+                packed.box.new_empty(count, 2, size + 1, dtype=torch.int32),
+                packed.box.new_empty(count, 2, taps, size),
+            ),
+            numbers=(size, height, width, planes, *strides, rows.stride(0)),
             flags={
                 "ROWS": side,
                 "COLUMNS": side,
                 "RGB": rgb,
+                "CROP_TAPS": taps,
                 "SHRINKS": max(height, width) > size,
                 "SCALED": packed.scaled,
-                "STRIDE_C": images.stride(1) if count >= KNOWS_STRIDE else 0,
+                **dict(zip(("STRIDE_C", "STRIDE_H", "STRIDE_W"), known, strict=True)),
             },
         )
+
+
+def _strides(images: Tensor) -> tuple[int, ...]:
+    """Those of images, so that the pixel beside the only one of an axis is itself: the crop reads two."""
+    return tuple(
+        stride if pixels > 1 else 0
+        for stride, pixels in zip(images.stride(), images.shape, strict=True)
+    )
 
 
 def _blur_flags(size: int) -> dict[str, int]:
@@ -209,7 +250,7 @@ def tile_of(size: int) -> int:
 
 def launch(
     name: str,
-    grid: tuple[int, int],
+    grid: tuple[int, ...],
     warps: int,
     tensors: tuple[Tensor | None, ...],
     numbers: tuple[float, ...],

@@ -33,6 +33,8 @@ class ColourRows(NamedTuple):
     """float32 [B, columns] on the GPU"""
     blurs: bool
     """whether a row may be blurred"""
+    solarizes: bool
+    """whether one may be solarized"""
     scaled: bool
     """whether channels have factors of their own"""
 

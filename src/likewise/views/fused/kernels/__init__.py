@@ -6,7 +6,7 @@ PyTorch, by the function of ``likewise.views.image`` that it names; the two diff
 
 A program makes a tile [ROWS, COLUMNS] of one view. Of an RGB image it holds the three channels, as colours need them
 all; of any other image it makes one channel. A small view is a single tile (WHOLE): then contrast's mean and the
-blur stay inside the program. A larger one takes `sum_kernel` for contrast's mean, `view_kernel`,
+blur stay inside the program. A larger one takes `taps_kernel`, `sum_kernel` for contrast's mean, `view_kernel`,
 and for the rows that are blurred `across_kernel` and `down_kernel`. Each operation of RandAugment then takes
 `operation_kernel`, and on a larger view `statistics_kernel` before it.
 """
@@ -17,6 +17,7 @@ from likewise.views.fused.kernels.sampling import (
     operation_sampling_kernel,
     sampling_kernel,
 )
+from likewise.views.fused.kernels.taps import taps_kernel
 from likewise.views.fused.kernels.tone import statistics_kernel
 from likewise.views.fused.kernels.views import sum_kernel, view_kernel
 
@@ -28,5 +29,6 @@ __all__ = [
     "sampling_kernel",
     "statistics_kernel",
     "sum_kernel",
+    "taps_kernel",
     "view_kernel",
 ]

@@ -53,7 +53,7 @@ def across_kernel(
     RGB: tl.constexpr,
 ) -> None:  # fmt: skip
     """A tile of a view that is blurred, blurred along its lines; other rows are left."""
-    row, channel, y, x = tile_coordinates(size, planes, ROWS, COLUMNS)
+    row, channel, y, x = tile_coordinates(planes, size, ROWS, COLUMNS)
     parameters = packed + row * stride_p
     if tl.load(parameters + BLURRED) != 0:
         plane = plane_offset(row, channel, planes, size, RGB)
@@ -61,7 +61,7 @@ def across_kernel(
         red, green, blue = _line_sums(
             unblurred + plane, y, x, size, sigma, RADIUS, TAPS, RGB, False
         )
-        there = inside(y, x, size)
+        there = inside(y, x, size, ROWS, COLUMNS)
         set_aside(half_blurred + plane, red, green, blue, y, x, there, size, RGB)
 
 
@@ -69,10 +69,10 @@ def across_kernel(
 def down_kernel(
     packed, half_blurred, out, normalisation, cutout_side, size: tl.constexpr, planes, stride_p,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, RADIUS: tl.constexpr, TAPS: tl.constexpr,
-    RGB: tl.constexpr, CUTS_OUT: tl.constexpr, FOR_ENCODER: tl.constexpr,
+    RGB: tl.constexpr, SOLARIZES: tl.constexpr, CUTS_OUT: tl.constexpr, FOR_ENCODER: tl.constexpr,
 ) -> None:  # fmt: skip
     """The same tile blurred along its columns too, and finished."""
-    row, channel, y, x = tile_coordinates(size, planes, ROWS, COLUMNS)
+    row, channel, y, x = tile_coordinates(planes, size, ROWS, COLUMNS)
     parameters = packed + row * stride_p
     if tl.load(parameters + BLURRED) != 0:
         plane = plane_offset(row, channel, planes, size, RGB)
@@ -83,9 +83,9 @@ def down_kernel(
         channels = 3 if RGB else planes
         target = out + target_offset(row, channel, channels, planes, size, RGB, FOR_ENCODER)
         store(
-            within(red), within(green), within(blue), y, x, inside(y, x, size), target,
+            within(red), within(green), within(blue), y, x, inside(y, x, size, ROWS, COLUMNS), target,
             parameters, cutout_side, size, normalisation + 2 * channel, channels,
-            RGB, True, CUTS_OUT, FOR_ENCODER,
+            RGB, SOLARIZES, CUTS_OUT, FOR_ENCODER,
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 
 from likewise.views.fused.kernels.layout import FACTORS, GREY, ORDER
-from likewise.views.fused.kernels.tile import within
+from likewise.views.fused.kernels.tile import tile_count, within
 from likewise.views.image import colour
 
 RED = tl.constexpr(colour.RED)
@@ -24,10 +24,11 @@ def coloured(
     """``colour.jitter``, then ``colour.grey``."""
     for turn in range(CHANGES):
         change, factor = change_at(parameters, turn)
-        mean = factor * 0
         if change == CONTRAST:
             mean = _mean_luminance(red, green, blue, sums, there, size, TILES, RGB, WHOLE)
-        red, green, blue = changed(red, green, blue, change, factor, mean, RGB)
+            red, green, blue = blended(red, green, blue, mean, factor)
+        else:
+            red, green, blue = changed(red, green, blue, change, factor, RGB)
     if RGB:
         if tl.load(parameters + GREY) != 0:
             red = luminance(red, green, blue, RGB)
@@ -46,15 +47,13 @@ def change_at(parameters, turn) -> tuple[tl.tensor, tl.tensor]:
 
 @triton.jit
 def changed(
-    red, green, blue, change, factor, mean, RGB: tl.constexpr
+    red, green, blue, change, factor, RGB: tl.constexpr
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
-    """One of ``colour.COLOUR_OPS``, or nothing at -1; ``mean`` is contrast's."""
+    """One of ``colour.COLOUR_OPS`` that looks at each pixel alone, so any but contrast, or nothing at -1."""
     if change == BRIGHTEN:
         red = within(red * factor)
         green = within(green * factor)
         blue = within(blue * factor)
-    elif change == CONTRAST:
-        red, green, blue = blended(red, green, blue, mean, factor)
     elif RGB:
         if change == SATURATE:
             red, green, blue = blended(red, green, blue, luminance(red, green, blue, RGB), factor)
@@ -87,10 +86,10 @@ def _mean_luminance(
     if WHOLE:
         total = whole_sum(tl.where(there, luminance(red, green, blue, RGB), 0.0))
     else:
-        tiles = tl.num_programs(1)
+        tiles = tile_count(size, red.shape[0], red.shape[1])
+        first = tl.program_id(0) // tiles * tiles
         tile = tl.arange(0, TILES)
-        pointers = sums + tl.program_id(0).to(tl.int64) * tiles + tile
-        total = tl.sum(tl.load(pointers, mask=tile < tiles, other=0.0), 0)
+        total = tl.sum(tl.load(sums + first + tile, mask=tile < tiles, other=0.0), 0)
     return total / (size * size)
 
 
@@ -100,7 +99,9 @@ def _hue_shifted(red, green, blue, turn):
     least = tl.minimum(tl.minimum(red, green), blue)
     greatest = tl.maximum(tl.maximum(red, green), blue)
     chroma = greatest - least
-    per_chroma = 1 / tl.maximum(chroma, 1e-12)
+    # A square of a root takes two instructions, a division eight.
+    root = tl.rsqrt(tl.maximum(chroma, 1e-12))
+    per_chroma = root * root
     by_red = (green - blue) * per_chroma
     by_green = (blue - red) * per_chroma + 2
     by_blue = (red - green) * per_chroma + 4

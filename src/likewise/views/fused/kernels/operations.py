@@ -18,6 +18,7 @@ from likewise.views.fused.kernels.tile import (
     plane_offset,
     store,
     tile_coordinates,
+    tile_count,
 )
 from likewise.views.fused.kernels.tone import KINDS, LEVELS, toned
 
@@ -81,22 +82,22 @@ def _chain(box, new_box, xx, xy, x0, yx, yy, y0):
         tl.store(new_box + 3 * line + 2, by_x * x0 + by_y * y0 + shift)
 
 
-@triton.jit(do_not_specialize=["size"])
+@triton.jit
 def operation_kernel(
-    source, boxes, kinds, amounts, packed, statistics, out, new_boxes, cutout_side, size, planes, stride_o, stride_p,
-    SIDE: tl.constexpr, RGB: tl.constexpr, CUTS_OUT: tl.constexpr, WHOLE: tl.constexpr,
+    source, boxes, kinds, amounts, packed, statistics, out, new_boxes, cutout_side, size: tl.constexpr, planes,
+    stride_o, stride_p, SIDE: tl.constexpr, RGB: tl.constexpr, CUTS_OUT: tl.constexpr, WHOLE: tl.constexpr,
 ) -> None:  # fmt: skip
     """One operation of each view: float32 [B, C, size, size] -> the same."""
-    row, channel, y, x = tile_coordinates(size, planes, SIDE, SIDE)
+    row, channel, y, x = tile_coordinates(planes, size, SIDE, SIDE)
     kind = tl.load(kinds + row * stride_o).to(tl.int32)
     amount = tl.load(amounts + row * stride_o)
-    there = inside(y, x, size)
+    there = inside(y, x, size, SIDE, SIDE)
     area = size * size
     offset = plane_offset(row, channel, planes, size, RGB)
     plane = source + offset
-    of_view = statistics + tl.program_id(0).to(tl.int64) * (3 if RGB else 1) * LEVELS
+    of_view = statistics + (row * planes + channel) * (3 if RGB else 1) * LEVELS
     xx, xy, x0, yx, yy, y0 = _lines(kind, amount)
-    if (channel == 0) & (tl.program_id(1) == 0):
+    if (channel == 0) & (tl.program_id(0) % tile_count(size, SIDE, SIDE) == 0):
         _chain(boxes + row * BOX, new_boxes + row * BOX, xx, xy, x0, yx, yy, y0)
     # Pixels beyond the view are those of its edge, so that no load needs a mask.
     within_y = tl.minimum(y, size - 1)

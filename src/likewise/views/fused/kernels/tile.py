@@ -14,15 +14,24 @@ EMPTY = tl.constexpr(GREY)
 
 @triton.jit
 def tile_coordinates(
-    size, planes, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+    planes, size: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ) -> tuple[tl.tensor, ...]:
-    """This program's image and channel, and the pixels of its tile."""
-    row = tl.program_id(0) // planes
-    channel = tl.program_id(0) % planes
-    tiles_across = tl.cdiv(size, COLUMNS)
-    y = (tl.program_id(1) // tiles_across) * ROWS + tl.arange(0, ROWS)
-    x = (tl.program_id(1) % tiles_across) * COLUMNS + tl.arange(0, COLUMNS)
-    return row.to(tl.int64), channel, y, x
+    """This program's image and channel, and the pixels of its tile.
+
+    Programs that start one after the other have tiles of one view, whose pixels of the image lie side by side.
+    """
+    across = tl.cdiv(size, COLUMNS)
+    plane = tl.program_id(0) // tile_count(size, ROWS, COLUMNS)
+    tile = tl.program_id(0) % tile_count(size, ROWS, COLUMNS)
+    y = (tile // across) * ROWS + tl.arange(0, ROWS)
+    x = (tile % across) * COLUMNS + tl.arange(0, COLUMNS)
+    return (plane // planes).to(tl.int64), plane % planes, y, x
+
+
+@triton.jit
+def tile_count(size: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Of a view."""
+    return tl.cdiv(size, ROWS) * tl.cdiv(size, COLUMNS)
 
 
 @triton.jit
@@ -43,9 +52,12 @@ def target_offset(
 
 
 @triton.jit
-def inside(y, x, size) -> tl.tensor:
-    """Which pixels of a tile lie in the view: bool [ROWS, COLUMNS]."""
-    return (y < size)[:, None] & (x < size)[None, :]
+def inside(y, x, size: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr) -> tl.tensor:
+    """Which pixels of a tile lie in the view: bool [ROWS, COLUMNS]; known to be all where tiles fill a view."""
+    if size % ROWS == 0 and size % COLUMNS == 0:
+        return tl.full([ROWS, COLUMNS], True, tl.int1)
+    else:
+        return (y < size)[:, None] & (x < size)[None, :]
 
 
 @triton.jit
@@ -57,7 +69,7 @@ def within(value) -> tl.tensor:
 @triton.jit
 def store(
     red, green, blue, y, x, there, out, parameters, cutout_side, size, normalisation, channels,
-    RGB: tl.constexpr, COLOURED: tl.constexpr, CUTS_OUT: tl.constexpr, FOR_ENCODER: tl.constexpr,
+    RGB: tl.constexpr, SOLARIZES: tl.constexpr, CUTS_OUT: tl.constexpr, FOR_ENCODER: tl.constexpr,
 ) -> None:  # fmt: skip
     """The last changes, and a tile into planes [size, size], or into [size, size, channels] as an encoder takes it."""
     hidden = there
@@ -66,7 +78,7 @@ def store(
         down = _hidden_along(y, tl.load(parameters + CUTOUT + 1), cutout_side, size)
         hidden = down[:, None] & across[None, :]
     threshold = 2.0  # no value reaches it
-    if COLOURED:
+    if SOLARIZES:
         threshold = 2.0 - 1.5 * tl.load(parameters + SOLARIZED)
     step = 1
     area = size * size
@@ -77,26 +89,26 @@ def store(
     if SAYS_ORDER:
         pointers = tl.max_contiguous(pointers, [1, 2])
     _store_channel(
-        red, pointers, there, hidden, threshold, normalisation, COLOURED, CUTS_OUT, FOR_ENCODER
+        red, pointers, there, hidden, threshold, normalisation, SOLARIZES, CUTS_OUT, FOR_ENCODER
     )
     if RGB:
         _store_channel(
             green, pointers + area, there, hidden, threshold, normalisation + 2,
-            COLOURED, CUTS_OUT, FOR_ENCODER,
+            SOLARIZES, CUTS_OUT, FOR_ENCODER,
         )  # fmt: skip
         _store_channel(
             blue, pointers + 2 * area, there, hidden, threshold, normalisation + 4,
-            COLOURED, CUTS_OUT, FOR_ENCODER,
+            SOLARIZES, CUTS_OUT, FOR_ENCODER,
         )  # fmt: skip
 
 
 @triton.jit
 def _store_channel(
     value, pointers, there, hidden, threshold, normalisation,
-    COLOURED: tl.constexpr, CUTS_OUT: tl.constexpr, FOR_ENCODER: tl.constexpr,
+    SOLARIZES: tl.constexpr, CUTS_OUT: tl.constexpr, FOR_ENCODER: tl.constexpr,
 ):  # fmt: skip
     """``colour.solarize``, ``random_ops.cut_out`` and an encoder's normalisation of one channel, into memory."""
-    if COLOURED:
+    if SOLARIZES:
         value = tl.where(value >= threshold, 1 - value, value)
     if CUTS_OUT:
         value = tl.where(hidden, EMPTY, value)
