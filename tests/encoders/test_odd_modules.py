@@ -163,3 +163,18 @@ def test_data_parallel_is_taken_off(run):
     pixels = torch.rand(2, 3, 16, 16)
     assert torch.equal(loaded(pixels), encoder(pixels))
     load_encoder(run.path, nn.DataParallel(Active()))
+
+
+def test_a_compiled_module_is_stored_under_its_own_names(run):
+    with pytest.warns(UserWarning, match="compile"):
+        encoder = stored(torch.compile(Active(), backend="eager"), run)
+    assert set(encoder.state_dict()) == {
+        "mean",
+        "std",
+        "network.layer.weight",
+        "network.layer.bias",
+    }
+    pixels = torch.rand(2, 3, 16, 16)
+    for module in (None, Active(), torch.compile(Active(), backend="eager")):
+        loaded, _ = load_encoder(run.path, module)
+        assert torch.equal(loaded(pixels), encoder(pixels))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from likewise.encoders.from_module import (
     MODULE,
     ModuleEncoder,
     import_path,
+    is_compiled,
     network_of,
     rebuilt_module,
     unwrapped,
@@ -55,6 +57,12 @@ def encoder_from_module(
         mean = tuple(module.mean.flatten().tolist())
         std = tuple(module.std.flatten().tolist())
     else:
+        if is_compiled(module):
+            warnings.warn(
+                "The encoder was compiled by torch.compile; the module in it is trained, and stored under its own "
+                "names. To compile the training step give compile='on' (--compile on).",
+                stacklevel=3,
+            )
         encoder = ModuleEncoder(unwrapped(module), image_size, mean, std)
     module = network_of(module)
     settings = EncoderSettings(

@@ -177,10 +177,19 @@ def network_of(module: nn.Module) -> nn.Module:
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """The module inside DataParallel and DistributedDataParallel, whose work is done here."""
-    while isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        module = module.module
-    return module
+    """The module inside DataParallel, DistributedDataParallel and `torch.compile`, whose work is done here."""
+    while True:
+        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            module = module.module
+        elif is_compiled(module):
+            module = module.get_submodule("_orig_mod")
+        else:
+            return module
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether a module was made by `torch.compile`, whose class is slow to import."""
+    return type(module).__name__ == "OptimizedModule" and hasattr(module, "_orig_mod")
 
 
 def import_path(module: nn.Module) -> str:
