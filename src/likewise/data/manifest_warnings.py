@@ -32,7 +32,7 @@ def warnings_of(manifest: Manifest) -> Iterator[str]:
     counts = class_counts(train)
     single = [manifest.class_names[label] for label, images in counts.items() if images == 1]
     if single:
-        yield f"{first_of(single, SHOWN)}: only one training image, so there is no positive of the same class."
+        yield f"{first_of(single, SHOWN)}: only one training image, so none of its class to learn from or hold out."
     yield from _of_another_task(manifest)
     if len(counts) == 1:
         only = manifest.class_names[next(iter(counts))]
