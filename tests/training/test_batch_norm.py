@@ -552,7 +552,11 @@ def trained(name, **plan):
 
 @on_kernels
 @pytest.mark.parametrize(
-    ("name", "plan"), [("simclr", {"model_ema_decay": 0.5}), ("byol", {"microbatch": 4})]
+    ("name", "plan"),
+    [
+        ("simclr", {"model_ema_decay": 0.5}),
+        pytest.param("byol", {"microbatch": 4}, marks=pytest.mark.slow),
+    ],
 )
 def test_kernels_take_part_in_training(name, plan, calls):
     nets = trained(name, **plan)

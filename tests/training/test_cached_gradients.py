@@ -216,7 +216,10 @@ def test_a_teacher_embeds_once_unless_it_drops_units(name, dropout):
     assert len(calls) - once == once + again
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in KINDS else pytest.param(name, marks=pytest.mark.slow) for name in ALL],
+)
 def test_running_statistics_move_once_a_step(name):
     rule = method(name)
     batch, states = batch_of(rule), []

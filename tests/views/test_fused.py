@@ -210,7 +210,16 @@ def test_kernels_read_any_layout(way: str) -> None:
 
 
 @on_kernels
-@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize(
+    ("way", "channels"),
+    [
+        ("whole", 3),
+        ("whole", 4),
+        ("in tiles", 3),
+        pytest.param("in tiles", 4, marks=pytest.mark.slow),
+    ],
+    indirect=["way"],
+)
 def test_kernels_normalise_for_an_encoder_in_the_same_pass(channels: int, way: str) -> None:
     images = noise(2 if INTERPRETED else 4, channels, 20, 20)
     params = sampled(EVERYTHING, images)
