@@ -29,7 +29,7 @@ def tile_coordinates(
 
 
 @triton.jit
-def tile_count(size: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+def tile_count(size: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr) -> tl.constexpr:
     """Of a view."""
     return tl.cdiv(size, ROWS) * tl.cdiv(size, COLUMNS)
 
