@@ -1,6 +1,5 @@
 """What tests of several areas need: the command line in a process of its own, and a browser to look at pages with."""
 
-import dataclasses
 import functools
 import gc
 import multiprocessing
@@ -30,24 +29,6 @@ def import_in_a_quick_way() -> None:
     # Tests are many and small; threads only get in each other's way.
     torch.set_num_threads(1)
     load_fabric()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def fewer_draws() -> Iterator[None]:
-    """Scores of a few labels average 2 draws where a test does not say how many.
-
-    With 5 they would take half of the time of a small run.
-    """
-    from likewise.evaluation.metrics.few_label import FewLabel
-
-    of_init = FewLabel.__init__
-    before = of_init.__defaults__
-    names = [each.name for each in dataclasses.fields(FewLabel)]
-    of_init.__defaults__ = tuple(
-        2 if name == "draws" else value for name, value in zip(names, before, strict=True)
-    )
-    yield
-    of_init.__defaults__ = before
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
