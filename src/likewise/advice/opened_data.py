@@ -14,10 +14,7 @@ from torch import Tensor
 from likewise.counts import amount
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import ColumnNames
-from likewise.data.columns.missing_labels import (
-    WHERE_MINUS_ONE_IS_A_CLASS,
-    minus_one_may_be_a_class,
-)
+from likewise.data.columns.missing_labels import hint_on_minus_one
 from likewise.data.columns.targets import targets_in
 from likewise.data.encoder_range import refuse_unused_range
 from likewise.data.even_sample import evenly_spaced
@@ -201,9 +198,7 @@ def _require_classes(present: Tensor, train: Manifest, visible: Tensor) -> None:
         count = int((visible != UNLABELLED).sum())
         known = "The only label is" if count == 1 else f"All {amount(count, 'label')} are"
         only = train.class_names[int(present[0])]
-        hint = ""
-        if count < len(visible) and minus_one_may_be_a_class([only]):
-            hint = f" {WHERE_MINUS_ONE_IS_A_CLASS}."
+        hint = hint_on_minus_one(only, visible)
         raise LikewiseError(
             f"{known} of one class, {only}, so there is nothing to tell apart. Label images of a second class.{hint}"
         )

@@ -203,8 +203,9 @@ def predict(words: list[str]) -> None:
     if made.continued_from:
         print(f"Continued from row {made.continued_from:,}.")
     print(f"{made.summary()} -> {given.out}")
-    if made.accuracy is not None:
-        print(made.accuracy)
+    accuracy = made.accuracy
+    if accuracy is not None:
+        print(accuracy)
     say_skipped(made.unread, "could not be read, so they have no class", given.strict)
 
 

@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from likewise.counts import amount, count, first_of
-from likewise.data.batch import UNLABELLED
 from likewise.data.classes import class_counts, nearly_the_same
-from likewise.data.columns.missing_labels import (
-    WHERE_MINUS_ONE_IS_A_CLASS,
-    minus_one_may_be_a_class,
-    named_as_missing,
-)
+from likewise.data.columns.missing_labels import hint_on_minus_one, named_as_missing
 from likewise.data.columns.targets import targets_in
 from likewise.data.pixel_source import FRAMES, VIDEO_MODE
 
@@ -36,7 +31,7 @@ def warnings_of(manifest: Manifest) -> Iterator[str]:
     yield from _of_another_task(manifest)
     if len(counts) == 1:
         only = manifest.class_names[next(iter(counts))]
-        yield f"{only}: only one labelled class; nothing can be classified.{_on_minus_one(only, train)}"
+        yield f"{only}: only one labelled class; nothing can be classified.{hint_on_minus_one(only, train)}"
     if counts:
         yield from _of_splits(manifest, counts)
     yield from _of_class_names(manifest.class_names)
@@ -49,12 +44,6 @@ def warnings_of(manifest: Manifest) -> Iterator[str]:
             f"optimistic."
         )
     yield from _of_files(manifest)
-
-
-def _on_minus_one(only: str, labels: torch.Tensor) -> str:
-    """What to write where the only class is a number, and -1 may have been meant as the other."""
-    is_bare = bool((labels == UNLABELLED).any())
-    return f" {WHERE_MINUS_ONE_IS_A_CLASS}." if is_bare and minus_one_may_be_a_class([only]) else ""
 
 
 def _of_another_task(manifest: Manifest) -> Iterator[str]:

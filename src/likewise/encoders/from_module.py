@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from likewise.counts import amount
 from likewise.encoders.autograd_leaves import leaves
 from likewise.encoders.encoder import Encoder
+from likewise.encoders.eval_mode import eval_mode
 from likewise.errors import LikewiseError
 from likewise.field_types import SIZE, typed_arguments
 
@@ -221,26 +222,21 @@ def rebuilt_module(path: str) -> nn.Module:
 @torch.inference_mode(False)
 def _dry_run(network: nn.Module, channels: int, image_size: int) -> Tensor:
     """What the module gives for one grey image: [1, D] or [1, D, h, w]. Modes and statistics stay as they are."""
-    modes = {module: module.training for module in network.modules()}
     _refuse_state(network)
     like = next(network.parameters(), torch.zeros(1))
-    network.eval()
-    try:
-        grey = torch.zeros(2, channels, image_size, image_size).to(like)
-        with torch.set_grad_enabled(_has_graph(network)):
-            of_one = network(grey[:1])
-        with (
-            torch.no_grad()
-        ):  # comes last: what the network keeps of it has no graph, and can be copied
-            of_two = network(grey)
-    except Exception as error:  # a user's code may raise anything
-        raise LikewiseError(
-            f"The encoder {_class_name(network)} cannot read images [B, {channels}, {image_size}, {image_size}]: "
-            f"{str(error).rstrip('.')}. Choose its number of input channels and --image-size to fit."
-        ) from error
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with eval_mode(network):
+        try:
+            grey = torch.zeros(2, channels, image_size, image_size).to(like)
+            with torch.set_grad_enabled(_has_graph(network)):
+                of_one = network(grey[:1])
+            # This comes last: what the network keeps of it has no graph, and can be copied.
+            with torch.no_grad():
+                of_two = network(grey)
+        except Exception as error:  # a user's code may raise anything
+            raise LikewiseError(
+                f"The encoder {_class_name(network)} cannot read images [B, {channels}, {image_size}, {image_size}]: "
+                f"{str(error).rstrip('.')}. Choose its number of input channels and --image-size to fit."
+            ) from error
     features = _checked_features(of_one, network)
     _refuse_strangers(features, network)
     if of_two.shape != (2, *features.shape[1:]):
@@ -315,10 +311,10 @@ def _checked_features(features: Any, network: nn.Module) -> Tensor:
             f"The encoder {_class_name(network)} gives {tuple(features.shape)} for one image; allowed is [B, D] or "
             f"a map [B, D, h, w]."
         )
-    wide = (torch.float32, torch.bfloat16, torch.float16)
-    if features.dtype not in (
-        wide if torch.is_autocast_enabled(features.device.type) else wide[:1]
-    ):
+    allowed = [torch.float32]
+    if torch.is_autocast_enabled(features.device.type):
+        allowed += [torch.bfloat16, torch.float16]
+    if features.dtype not in allowed:
         kind = str(features.dtype).removeprefix("torch.")
         raise LikewiseError(
             f"The encoder {_class_name(network)} gives features of {kind}; allowed is float32. End its forward with "

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from likewise.encoders.encoder import Encoder
+from likewise.encoders.eval_mode import eval_mode
 from likewise.errors import LikewiseError
 
 ANSWER = "answer"
@@ -26,16 +27,10 @@ TOLERANCE = 0.05
 
 def answer_of(encoder: Encoder, image_size: int) -> list[float] | None:
     """The first features of an encoder for the picture, in eval mode; None where it does not give the same twice."""
-    modes = {module: module.training for module in encoder.modules()}
-    encoder.eval()
-    try:
-        # A module may draw random numbers, and those of the program are left alone.
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            picture = _picture(encoder.channels, image_size).to(encoder.mean.device)
-            first, second = (encoder(picture)[0, :MOST].float().cpu() for _ in range(2))
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    # A module may draw random numbers, and those of the program are left alone.
+    with eval_mode(encoder), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        picture = _picture(encoder.channels, image_size).to(encoder.mean.device)
+        first, second = (encoder(picture)[0, :MOST].float().cpu() for _ in range(2))
     is_finite = bool(first.isfinite().all())
     return first.tolist() if is_finite and torch.equal(first, second) else None
 

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.targets import Task
@@ -68,6 +70,17 @@ def is_no_value(text: str) -> bool:
 def minus_one_may_be_a_class(names: Collection[str]) -> bool:
     """Whether the classes are whole numbers, as those of a binary problem that is written as -1 and 1."""
     return bool(names) and all(name.strip().isdecimal() for name in names)
+
+
+def hint_on_minus_one(only: str, labels: Tensor) -> str:
+    """What to write where the only class is a number, and -1 may have been meant as the other; else nothing.
+
+    Args:
+        only: the name of the class.
+        labels: int64 [N], of which some are -1 where an image has none.
+    """
+    is_bare = bool((labels == UNLABELLED).any())
+    return f" {WHERE_MINUS_ONE_IS_A_CLASS}." if is_bare and minus_one_may_be_a_class([only]) else ""
 
 
 def named_as_missing(names: Sequence[str]) -> list[str]:
